@@ -1,0 +1,83 @@
+"""The state of a training run as one file: safetensors with a JSON header, no pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lorakit.files import write_atomic
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    settings: dict,
+    history: list[dict[str, float]],
+) -> None:
+    """Write weights, optimiser, schedule, random state and history, in one atomic step."""
+    from safetensors.torch import save
+
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    state = optimizer.state_dict()
+    for index, values in state["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+    tensors["random"] = torch.get_rng_state()
+    header = {
+        "settings": settings,
+        "history": history,
+        "groups": state["param_groups"],
+        "scheduler": scheduler.state_dict(),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(save(tensors, {"lorakit": json.dumps(header)}), path)
+
+
+def load_checkpoint(
+    path: str | Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    settings: dict,
+) -> list[dict[str, float]]:
+    """Put a saved state back into its objects and return the history so far.
+
+    Raises:
+        ValueError: not a checkpoint, or one made with other settings or for another model. Nothing
+            is changed then.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})["lorakit"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        made_with, groups = header["settings"], header["groups"]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"checkpoint={str(path)!r}: not a lorakit checkpoint ({error})") from error
+    if made_with != settings:
+        differing = sorted(k for k in settings if settings[k] != made_with.get(k))
+        raise ValueError(
+            f"checkpoint={str(path)!r}: made with other {', '.join(differing)}; "
+            "use those again, or another file"
+        )
+    weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if {name: tensor.shape for name, tensor in weights.items()} != shapes:
+        raise ValueError(f"checkpoint={str(path)!r}: made for another model")
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            states.setdefault(int(index), {})[key] = tensor
+    model.load_state_dict(weights)
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    scheduler.load_state_dict(header["scheduler"])
+    torch.set_rng_state(tensors["random"])
+    return header["history"]

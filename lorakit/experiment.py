@@ -1,0 +1,229 @@
+"""One value that says everything about a run, and the function that runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from lorakit import data
+from lorakit.cipher import STEPS, Key, encrypt, make_key
+from lorakit.data import Dataset, Split
+from lorakit.lora import TARGETS
+from lorakit.runtime import (
+    device_name,
+    peak_memory_mb,
+    pick_device,
+    reset_peak_memory,
+    seed_everything,
+    versions,
+)
+from lorakit.train import SCHEDULES, Step, evaluate, fit
+from lorakit.vit import METHODS, PARTS, apply_method, count_parameters, create_backbone
+
+# Peak learning rate of each part, by method: chosen on validation splits by `python -m
+# lorakit.tune`, never on test (figures/results/tuning.csv).
+LEARNING_RATES: dict[str, dict[str, float]] = {
+    "probe": {"head": 1e-2},
+    "bitfit": {"head": 5e-3, "backbone": 5e-3, "patch_embed": 5e-3},
+    "lora": {"head": 5e-3, "lora": 5e-3},
+    "lora+patch": {"head": 5e-3, "lora": 5e-3, "patch_embed": 5e-3},
+    "full": {"head": 1e-3, "patch_embed": 1e-3, "backbone": 1e-3},
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Data, cipher, method, optimiser and seed of one run; equal values mean equal results.
+
+    Attributes:
+        dataset: one of ``data.DATASETS``.
+        train, val, test: images in each split; None means the data set's default.
+        cipher: ``"none"`` or any of ``cipher.STEPS`` joined by ``+``; blocks are the patches.
+        method: one of ``vit.METHODS``.
+        rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; None without LoRA. ``alpha``
+            defaults to 2 x rank.
+        backbone: a name for ``vit.create_backbone``.
+        epochs, batch_size, weight_decay, schedule, warmup, label_smoothing: see ``train.fit``.
+        lr_head, lr_lora, lr_patch_embed, lr_backbone: peak learning rates; None means
+            ``LEARNING_RATES`` of the method, or none where the part does not train.
+        measure: the split that gives the accuracy: ``test``, or ``val`` to tune.
+        seed: of the start, the order of images and the (teaching) key.
+
+    Raises:
+        ValueError: a value out of range; the message names it and what is allowed.
+    """
+
+    dataset: str = "street"
+    train: int | None = None
+    val: int | None = None
+    test: int | None = None
+    cipher: str = "none"
+    method: str = "lora+patch"
+    rank: int | None = 4
+    alpha: float | None = None
+    targets: str | None = "q+v"
+    backbone: str = "vit_micro"
+    epochs: int = 6
+    batch_size: int = 64
+    lr_head: float | None = None
+    lr_lora: float | None = None
+    lr_patch_embed: float | None = None
+    lr_backbone: float | None = None
+    weight_decay: float = 0.01
+    schedule: str = "one-cycle"
+    warmup: float = 0.1
+    label_smoothing: float = 0.0
+    measure: str = "test"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _allowed("dataset", self.dataset, sorted(data.DATASETS))
+        _allowed("method", self.method, METHODS)
+        _allowed("schedule", self.schedule, SCHEDULES)
+        _allowed("measure", self.measure, ("test", "val"))
+        if self.cipher != "none":
+            for step in self.cipher.split("+"):
+                _allowed("cipher", step, ("none", *STEPS))
+            ordered = "+".join(step for step in STEPS if step in self.cipher.split("+"))
+            object.__setattr__(self, "cipher", ordered)
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(f"epochs={self.epochs}, batch_size={self.batch_size}: allowed: 1 up")
+        if self.method.startswith("lora"):
+            if not isinstance(self.rank, int) or self.rank < 1:
+                raise ValueError(f"rank={self.rank!r}: allowed: a whole number, 1 or more")
+            for target in (self.targets or "").split("+"):
+                _allowed("targets", target, TARGETS)
+            if self.alpha is None:
+                object.__setattr__(self, "alpha", 2.0 * self.rank)
+        else:  # settings that do nothing do not make two experiments differ
+            for name in ("rank", "alpha", "targets"):
+                object.__setattr__(self, name, None)
+        for part in PARTS:
+            tuned = LEARNING_RATES[self.method].get(part)
+            asked = getattr(self, f"lr_{part}")
+            object.__setattr__(self, f"lr_{part}", asked if tuned and asked else tuned)
+
+    @property
+    def id(self) -> str:
+        """A hash of every setting: the key of the results table."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Peak learning rate of each part that trains."""
+        rates = {part: getattr(self, f"lr_{part}") for part in PARTS}
+        return {part: rate for part, rate in rates.items() if rate}
+
+    def but(self, **changes) -> Experiment:
+        """The same experiment with some settings changed; method defaults are filled in anew.
+
+        >>> Experiment(method="probe").but(method="lora", rank=2).alpha
+        4.0
+        """
+        if "method" in changes:
+            fresh = {f"lr_{part}": None for part in PARTS}
+            if self.rank is None:
+                fresh |= {"rank": 4, "targets": "q+v"}
+            changes = fresh | changes
+        if "rank" in changes:
+            changes.setdefault("alpha", None)
+        return replace(self, **changes)
+
+
+def load_data(experiment: Experiment) -> Dataset:
+    """The experiment's data set, plain."""
+    e = experiment
+    return data.load(e.dataset, train=e.train, val=e.val, test=e.test)
+
+
+def teaching_key(experiment: Experiment, image_size: int, patch_size: int) -> Key | None:
+    """The key of an experiment, drawn from its seed so that a run can be repeated."""
+    if experiment.cipher == "none":
+        return None
+    return make_key(image_size, patch_size, experiment.cipher.split("+"), seed=experiment.seed)
+
+
+def encrypt_split(split: Split, key: Key | None) -> Split:
+    """The same labels with encrypted images; without a key, the split itself."""
+    return split if key is None else Split(encrypt(split.images, key), split.labels)
+
+
+def train_model(
+    experiment: Experiment,
+    *,
+    device: str | torch.device | None = None,
+    callback: Callable[[Step], bool | None] | None = None,
+    progress: bool = False,
+) -> tuple[torch.nn.Module, Key | None, list[dict[str, float]]]:
+    """Build and train the model of an experiment: the model, its key, the history."""
+    e = experiment
+    dataset = load_data(e)
+    seed_everything(e.seed)
+    model = create_backbone(e.backbone, len(dataset.classes))
+    lora = {}
+    if e.rank is not None:
+        lora = {"rank": e.rank, "alpha": e.alpha, "targets": e.targets.split("+")}
+    apply_method(model, e.method, **lora)
+    key = teaching_key(e, dataset.image_size, model.patch_embed.patch_size[0])
+    history = fit(
+        model,
+        encrypt_split(dataset.train, key),
+        epochs=e.epochs,
+        batch_size=e.batch_size,
+        lr=e.learning_rates,
+        weight_decay=e.weight_decay,
+        schedule=e.schedule,
+        warmup=e.warmup,
+        label_smoothing=e.label_smoothing,
+        seed=e.seed,
+        device=device,
+        callback=callback,
+        progress=progress,
+    )
+    return model, key, history
+
+
+def run(
+    experiment: Experiment,
+    *,
+    device: str | torch.device | None = None,
+    callback: Callable[[Step], bool | None] | None = None,
+    progress: bool = False,
+) -> dict[str, object]:
+    """Train, measure, and report one row of the results table.
+
+    Returns:
+        The experiment's id and settings, then: accuracy and loss on the measured split,
+        train_loss, trainable and total parameters, seconds (wall time), peak_memory_mb, device,
+        versions.
+    """
+    e = experiment
+    device = pick_device(device)
+    reset_peak_memory(device)
+    start = time.perf_counter()
+    model, key, history = train_model(e, device=device, callback=callback, progress=progress)
+    measured = evaluate(model, encrypt_split(getattr(load_data(e), e.measure), key), device=device)
+    counts = count_parameters(model)
+    return {
+        "id": e.id,
+        **asdict(e),
+        **measured,
+        "train_loss": history[-1]["loss"] if history else float("nan"),
+        "trainable": counts["trainable"],
+        "total": counts["total"],
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_memory_mb": round(peak_memory_mb(device), 1),
+        "device": device_name(device),
+        "versions": versions(),
+    }
+
+
+def _allowed(argument: str, value: str, allowed) -> None:
+    if value not in allowed:
+        raise ValueError(f"{argument}={value!r}: allowed: {', '.join(map(repr, allowed))}")

@@ -1,0 +1,71 @@
+"""Where and how a run happens: seed, device, versions, peak memory."""
+
+from __future__ import annotations
+
+import platform
+import random
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+_PACKAGES = ("torch", "timm", "numpy")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch. The one place where randomness is set."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or CUDA, Apple MPS, CPU, whichever is found first.
+
+    Raises ValueError if a CUDA device is asked for and none is there.
+    """
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={str(device)!r}: no CUDA device here; allowed: 'cpu' or None")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """A name a reader understands: the GPU's model, or the processor's architecture."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> str:
+    """The versions that decide a result, as one line for a result row."""
+    python = f"python {platform.python_version()}"
+    return ", ".join([python] + [f"{name} {version(name)}" for name in _PACKAGES])
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start a new peak-memory measurement (on Linux or CUDA; elsewhere a no-op)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory since the last reset, in MB: allocated on CUDA, resident set elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        status = Path("/proc/self/status").read_text()
+        return float(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        import psutil
+
+        return psutil.Process().memory_info().rss / 2**20

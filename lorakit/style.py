@@ -1,0 +1,70 @@
+"""One look for all figures: fonts, names, and colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, a marker each for print in grey
+METHOD_COLOURS = {
+    "probe": "#999999",
+    "bitfit": "#CC79A7",
+    "lora": "#D55E00",
+    "lora+patch": "#0072B2",
+    "full": "#000000",
+}
+METHOD_MARKERS = {"probe": "v", "bitfit": "P", "lora": "s", "lora+patch": "o", "full": "D"}
+METHOD_NAMES = {
+    "probe": "probe (head only)",
+    "bitfit": "bitfit (biases)",
+    "lora": "lora",
+    "lora+patch": "lora+patch (the paper)",
+    "full": "full fine-tuning",
+}
+CIPHER_NAMES = {
+    "none": "plain",
+    "shuffle": "shuffle",
+    "shuffle+negative": "shuffle + negative",
+    "scramble+shuffle+negative": "scramble + shuffle + negative",
+}
+DATASET_NAMES = {"street": "street digits (synthetic)", "digits": "handwritten digits (real)"}
+TRAINABLE, FROZEN = "#0072B2", "#DADADA"
+
+_RC = {
+    "figure.dpi": 100,
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw inside this context to get the project's look, and nothing changed outside it."""
+    import seaborn as sns
+
+    with sns.axes_style("whitegrid"), plt.rc_context(_RC):
+        yield
+
+
+def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
+    """Write a figure as ``stem`` + .png and .pdf, and return the paths."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
+    figure.savefig(paths[0], dpi=150)
+    figure.savefig(paths[1], metadata={"CreationDate": None})
+    return paths

@@ -1,0 +1,124 @@
+"""Run many experiments into one table on disk; stop and go on at any time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from lorakit.experiment import Experiment, run
+from lorakit.files import write_atomic
+
+REQUIRED = ("id", "dataset", "cipher", "method", "rank", "seed", "accuracy", "trainable", "total")
+
+
+def sweep(
+    experiments: Iterable[Experiment],
+    table: str | Path,
+    *,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run every experiment that is not in the table yet; each row is saved as it is finished.
+
+    A run uses one CPU thread, whatever ``n_jobs`` is, so that its result does not depend on it.
+    Workers are joblib's: inside ``joblib.parallel_config`` another backend can serve.
+
+    Args:
+        experiments: what to run; doubles run once.
+        table: a CSV file, made if missing. Every change replaces the whole file in one step, so
+            that it is complete at any moment, whenever the process is killed.
+        n_jobs: runs at a time; None means one for each CPU core, or 1 with a GPU.
+        progress: show a bar with an estimate of the time left.
+
+    Returns:
+        The rows of these experiments, in their order.
+
+    Raises:
+        ValueError: no experiments, or a file that is not a results table.
+        RuntimeError: some runs failed; the others are in the table, and the message names both
+            the experiments and their errors.
+    """
+    from joblib import Parallel, delayed
+
+    wanted = {e.id: e for e in experiments}
+    if not wanted:
+        raise ValueError("experiments: the grid is empty; allowed: one experiment or more")
+    table = Path(table)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    done = set(read_table(table)["id"]) if table.exists() else set()
+    open_ = [e for key, e in wanted.items() if key not in done]
+    if n_jobs is None:
+        n_jobs = 1 if torch.cuda.is_available() else max(1, min(_cores(), len(open_)))
+    failed: list[str] = []
+    with tqdm(
+        total=len(wanted), initial=len(wanted) - len(open_), unit="run", disable=not progress
+    ) as bar:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch=n_jobs)
+        for row, error in parallel(delayed(_work)(e) for e in open_):
+            if error:
+                failed.append(error)
+            else:
+                append_row(row, table)
+                bar.set_postfix_str(f"{row['method']} on {row['dataset']}: {row['accuracy']:.1%}")
+            bar.update()
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(open_)} runs failed:\n" + "\n".join(failed))
+    return read_table(table).set_index("id").loc[list(wanted)].reset_index()
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a results table.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a CSV file, or one without the columns of a results table.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path={str(path)!r}: no such table; make it with lorakit.sweep")
+    try:
+        rows = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=[""])
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"path={str(path)!r}: not a CSV table ({error})") from error
+    if missing := [name for name in REQUIRED if name not in rows]:
+        raise ValueError(f"path={str(path)!r}: not a results table, columns {missing} are missing")
+    return rows
+
+
+def append_row(row: dict[str, object], path: str | Path) -> None:
+    """Add one row to a table, or replace the row with its id, in one atomic step."""
+    path = Path(path)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        rows = pd.DataFrame([row])
+        if path.exists():
+            old = read_table(path)
+            rows = pd.concat([old[old["id"] != row["id"]], rows]) if len(old) else rows
+        write_atomic(rows.to_csv(index=False), path)
+
+
+def _work(experiment: Experiment) -> tuple[dict[str, object] | None, str | None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return run(experiment), None
+    except Exception as error:
+        return None, f"{experiment}: {type(error).__name__}: {error}"
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def seeds(experiments: Sequence[Experiment], n: int) -> list[Experiment]:
+    """Each experiment with seeds 0 to n - 1."""
+    if n < 1:
+        raise ValueError(f"n={n}: allowed: 1 or more")
+    return [e.but(seed=seed) for e in experiments for seed in range(n)]

@@ -1,0 +1,121 @@
+"""Backbones: create a Vision Transformer, choose what trains, count it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import timm
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+import lorakit.micro  # noqa: F401  (registers vit_micro with timm)
+from lorakit.lora import add_lora, check_vit
+
+METHODS = ("probe", "bitfit", "lora", "lora+patch", "full")
+PARTS = ("head", "lora", "patch_embed", "backbone")
+_TRAINS = {  # method: the parts that train
+    "probe": ("head",),
+    "bitfit": ("head",),  # and every bias
+    "lora": ("head", "lora"),
+    "lora+patch": ("head", "lora", "patch_embed"),
+    "full": PARTS,
+}
+
+
+def create_backbone(
+    name: str = "vit_micro", classes: int = 10, *, pretrained: bool = True, **kwargs
+) -> VisionTransformer:
+    """A timm ``VisionTransformer`` by name, with a new linear head.
+
+    Args:
+        name: ``vit_micro`` (weights shipped) or any timm ViT (timm downloads the weights).
+        classes: number of classes, 2 or more.
+        pretrained: load pre-trained weights, or leave the model at its random start.
+        kwargs: passed to timm, for example ``img_size``.
+
+    Raises:
+        ValueError: unknown name, or fewer than 2 classes.
+        TypeError: a timm model that is not a plain ``VisionTransformer``.
+        RuntimeError: the weights could not be had; the message says what to do instead.
+    """
+    if classes < 2:
+        raise ValueError(f"classes={classes}: allowed: 2 or more")
+    if not timm.is_model(name):
+        raise ValueError(
+            f"name={name!r}: allowed: 'vit_micro' or a ViT that timm knows, such as "
+            f"'vit_base_patch16_224'; timm.list_models('vit_*') lists them"
+        )
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=classes, **kwargs)
+    except Exception as error:
+        if not pretrained or name == "vit_micro":
+            raise
+        raise RuntimeError(
+            f"name={name!r}: its pre-trained weights could not be loaded ({error}). Without a "
+            "network use name='vit_micro', whose weights ship with lorakit. With one, run once "
+            "to fill timm's cache. pretrained=False gives random weights."
+        ) from error
+    check_vit(model)
+    return model
+
+
+def apply_method(
+    model: VisionTransformer,
+    method: str,
+    *,
+    targets: Iterable[str] = ("q", "v"),
+    rank: int = 4,
+    alpha: float | None = None,
+    blocks: Iterable[int] | None = None,
+) -> VisionTransformer:
+    """Add what a method adds, freeze what it freezes; in place, and return the model.
+
+    ``probe`` trains the head; ``bitfit`` the head and every bias (Zaken et al. 2021, arXiv
+    2106.10199); ``lora`` the head and LoRA (MeLo: Zhu et al. 2023, arXiv 2311.08236);
+    ``lora+patch`` the patch embedding too (Lin et al. 2025, arXiv 2507.11943); ``full`` all.
+
+    Raises:
+        ValueError: unknown method, or what ``add_lora`` refuses.
+    """
+    check_vit(model)
+    if method not in METHODS:
+        raise ValueError(f"method={method!r}: allowed: one of {METHODS}")
+    if "lora" in _TRAINS[method] and method != "full":
+        add_lora(model, targets, rank, alpha, blocks)
+    for name, parameter in model.named_parameters():
+        trains = part_of(name) in _TRAINS[method]
+        trains |= method == "bitfit" and name.endswith(".bias")
+        parameter.requires_grad_(trains)
+    return model
+
+
+def part_of(name: str) -> str:
+    """Which of ``PARTS`` a parameter belongs to, by its name.
+
+    >>> part_of("blocks.0.attn.qkv.updates.q.A.weight"), part_of("blocks.0.norm1.bias")
+    ('lora', 'backbone')
+    """
+    first = name.split(".")[0]
+    if first in ("head", "patch_embed"):
+        return first
+    return "lora" if ".updates." in name else "backbone"
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """Parameters: ``total``, ``trainable``, and the trainable ones of each part."""
+    counts = {"total": 0, "trainable": 0, **dict.fromkeys(PARTS, 0)}
+    for name, parameter in model.named_parameters():
+        counts["total"] += parameter.numel()
+        if parameter.requires_grad:
+            counts["trainable"] += parameter.numel()
+            counts[part_of(name)] += parameter.numel()
+    return counts
+
+
+def parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The trainable parameters of each part; parts with none are left out."""
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(part_of(name), []).append(parameter)
+    return groups
