@@ -9,9 +9,10 @@
 from lorakit.adapted import adapt_to_key
 from lorakit.cipher import Key, decrypt, encrypt, make_key
 from lorakit.data import Dataset, Split, load, normalise
-from lorakit.experiment import Experiment, run, train_model
+from lorakit.experiment import Experiment
 from lorakit.lora import add_lora, lora_layers, merge_lora, remove_lora, unmerge_lora
 from lorakit.presets import grid
+from lorakit.runner import run, train_model
 from lorakit.sweep import read_table, sweep
 from lorakit.train import DivergenceError, evaluate, fit
 from lorakit.vit import apply_method, count_parameters, create_backbone

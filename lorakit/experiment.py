@@ -1,29 +1,16 @@
-"""One value that says everything about a run, and the function that runs it."""
+"""One value that says everything about a run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-import torch
-
 from lorakit import data
-from lorakit.cipher import STEPS, Key, encrypt, make_key
-from lorakit.data import Dataset, Split
+from lorakit.cipher import STEPS
 from lorakit.lora import TARGETS
-from lorakit.runtime import (
-    device_name,
-    peak_memory_mb,
-    pick_device,
-    reset_peak_memory,
-    seed_everything,
-    versions,
-)
-from lorakit.train import SCHEDULES, Step, evaluate, fit
-from lorakit.vit import METHODS, PARTS, apply_method, count_parameters, create_backbone
+from lorakit.optim import SCHEDULES
+from lorakit.vit import METHODS, PARTS
 
 # Peak learning rate of each part, by method: chosen on validation splits by `python -m
 # lorakit.tune`, never on test (figures/results/tuning.csv).
@@ -134,94 +121,6 @@ class Experiment:
         if "rank" in changes:
             changes.setdefault("alpha", None)
         return replace(self, **changes)
-
-
-def load_data(experiment: Experiment) -> Dataset:
-    """The experiment's data set, plain."""
-    e = experiment
-    return data.load(e.dataset, train=e.train, val=e.val, test=e.test)
-
-
-def teaching_key(experiment: Experiment, image_size: int, patch_size: int) -> Key | None:
-    """The key of an experiment, drawn from its seed so that a run can be repeated."""
-    if experiment.cipher == "none":
-        return None
-    return make_key(image_size, patch_size, experiment.cipher.split("+"), seed=experiment.seed)
-
-
-def encrypt_split(split: Split, key: Key | None) -> Split:
-    """The same labels with encrypted images; without a key, the split itself."""
-    return split if key is None else Split(encrypt(split.images, key), split.labels)
-
-
-def train_model(
-    experiment: Experiment,
-    *,
-    device: str | torch.device | None = None,
-    callback: Callable[[Step], bool | None] | None = None,
-    progress: bool = False,
-) -> tuple[torch.nn.Module, Key | None, list[dict[str, float]]]:
-    """Build and train the model of an experiment: the model, its key, the history."""
-    e = experiment
-    dataset = load_data(e)
-    seed_everything(e.seed)
-    model = create_backbone(e.backbone, len(dataset.classes))
-    lora = {}
-    if e.rank is not None:
-        lora = {"rank": e.rank, "alpha": e.alpha, "targets": e.targets.split("+")}
-    apply_method(model, e.method, **lora)
-    key = teaching_key(e, dataset.image_size, model.patch_embed.patch_size[0])
-    history = fit(
-        model,
-        encrypt_split(dataset.train, key),
-        epochs=e.epochs,
-        batch_size=e.batch_size,
-        lr=e.learning_rates,
-        weight_decay=e.weight_decay,
-        schedule=e.schedule,
-        warmup=e.warmup,
-        label_smoothing=e.label_smoothing,
-        seed=e.seed,
-        device=device,
-        callback=callback,
-        progress=progress,
-    )
-    return model, key, history
-
-
-def run(
-    experiment: Experiment,
-    *,
-    device: str | torch.device | None = None,
-    callback: Callable[[Step], bool | None] | None = None,
-    progress: bool = False,
-) -> dict[str, object]:
-    """Train, measure, and report one row of the results table.
-
-    Returns:
-        The experiment's id and settings, then: accuracy and loss on the measured split,
-        train_loss, trainable and total parameters, seconds (wall time), peak_memory_mb, device,
-        versions.
-    """
-    e = experiment
-    device = pick_device(device)
-    reset_peak_memory(device)
-    start = time.perf_counter()
-    model, key, history = train_model(e, device=device, callback=callback, progress=progress)
-    measured = evaluate(model, encrypt_split(getattr(load_data(e), e.measure), key), device=device)
-    counts = count_parameters(model)
-    return {
-        "id": e.id,
-        **asdict(e),
-        **measured,
-        "train_loss": history[-1]["loss"] if history else float("nan"),
-        "trainable": counts["trainable"],
-        "total": counts["total"],
-        "seconds": round(time.perf_counter() - start, 2),
-        "peak_memory_mb": round(peak_memory_mb(device), 1),
-        "device": device_name(device),
-        "versions": versions(),
-    }
 
 
 def _allowed(argument: str, value: str, allowed) -> None:

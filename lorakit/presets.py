@@ -40,7 +40,7 @@ PRESETS: dict[str, dict] = {
 
 
 def grid(
-    preset: str, datasets: Iterable[str] | None = None, seeds: int | None = None
+    preset: str, datasets: str | Iterable[str] | None = None, seeds: int | None = None
 ) -> list[Experiment]:
     """The experiments of a preset.
 
@@ -49,15 +49,23 @@ def grid(
 
     Args:
         preset: one of ``PRESETS``.
-        datasets: any of ``street`` and ``digits``; None means the preset's own.
+        datasets: ``street``, ``digits`` or both (a list, or joined by a comma); None means the
+            preset's own.
         seeds: how many, from 0; None means the preset's own.
 
     Raises:
         ValueError: an unknown preset or data set, no data set, or fewer than 1 seed.
     """
+    if preset == "paper":
+        raise ValueError(
+            "preset='paper': ViT-B/16 on CIFAR needs the real data sets, which lorakit does not "
+            f"load yet; allowed: one of {tuple(PRESETS)}"
+        )
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: allowed: one of {tuple(PRESETS)}")
     settings = PRESETS[preset]
+    if isinstance(datasets, str):
+        datasets = datasets.split(",")
     datasets = settings["datasets"] if datasets is None else tuple(datasets)
     seeds = settings["seeds"] if seeds is None else seeds
     if not datasets or not set(datasets) <= {"street", "digits"}:

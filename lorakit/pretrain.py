@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from lorakit import data
+from lorakit.files import write_atomic
 from lorakit.micro import WEIGHTS
 from lorakit.runtime import device_name, peak_memory_mb, pick_device, seed_everything, versions
 from lorakit.train import evaluate, fit
@@ -18,20 +19,28 @@ from lorakit.vit import create_backbone
 
 
 def pretrain(
-    out: str | Path = WEIGHTS, *, images: int = 150_000, epochs: int = 8, seed: int = 0
+    out: str | Path = WEIGHTS,
+    *,
+    images: int = 150_000,
+    epochs: int = 8,
+    seed: int = 0,
+    progress: bool = True,
 ) -> dict:
     """Train from random weights and write safetensors in half precision, with a JSON log beside.
+
+    Stopped, it goes on from a checkpoint beside ``out``, which is removed at the end.
 
     Args:
         out: the file to write; the log has the same name and ends in ``.json``.
         images: number of letters to draw.
         epochs: passes over them.
         seed: of the drawing, the random start and the order.
+        progress: show a progress bar.
 
     Returns:
         The log: settings, accuracy on 5,000 held-out letters, the history, versions, seconds.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     seed_everything(seed)
     letters = data.load("letters", train=images, seed=seed)
@@ -40,19 +49,22 @@ def pretrain(
                 "warmup": 0.2, "seed": seed}  # fmt: skip
 
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    history = fit(model, letters.train, val=letters.val, **settings)
+    checkpoint = out.with_suffix(".checkpoint")
+    history = fit(
+        model, letters.train, val=letters.val, checkpoint=checkpoint, progress=progress, **settings
+    )
     half = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
     model.load_state_dict(half)  # measure what ships
     measured = evaluate(model, letters.test)
-    save_file(half, out)
+    write_atomic(save(half), out)
     device = pick_device()
     log = {"command": "python -m lorakit.pretrain", "images": images, **settings,
            "test_accuracy": measured["accuracy"], "test_loss": measured["loss"],
            "seconds": sum(row["seconds"] for row in history), "device": device_name(device),
            "peak_memory_mb": peak_memory_mb(device), "versions": versions(),
            "history": history}  # fmt: skip
-    out.with_suffix(".json").write_text(json.dumps(log, indent=1) + "\n")
+    write_atomic(json.dumps(log, indent=1) + "\n", out.with_suffix(".json"))
+    checkpoint.unlink()
     return log
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +11,9 @@ import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from lorakit.experiment import Experiment, run
+from lorakit.experiment import Experiment
 from lorakit.files import write_atomic
+from lorakit.runner import run
 
 REQUIRED = ("id", "dataset", "cipher", "method", "rank", "seed", "accuracy", "trainable", "total")
 
@@ -115,10 +116,3 @@ def _work(experiment: Experiment) -> tuple[dict[str, object] | None, str | None]
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def seeds(experiments: Sequence[Experiment], n: int) -> list[Experiment]:
-    """Each experiment with seeds 0 to n - 1."""
-    if n < 1:
-        raise ValueError(f"n={n}: allowed: 1 or more")
-    return [e.but(seed=seed) for e in experiments for seed in range(n)]

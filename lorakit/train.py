@@ -15,10 +15,8 @@ from tqdm.auto import tqdm
 
 from lorakit.checkpoint import load_checkpoint, save_checkpoint
 from lorakit.data import Split, normalise
+from lorakit.optim import SCHEDULES, make_optimizer, make_scheduler
 from lorakit.runtime import pick_device, seed_everything
-from lorakit.vit import PARTS, parts
-
-SCHEDULES = ("one-cycle", "cosine")
 
 
 class DivergenceError(RuntimeError):
@@ -88,9 +86,9 @@ def fit(
     seed_everything(seed)
     device = pick_device(device)
     model.to(device)
-    optimizer = _optimizer(model, lr, weight_decay)
+    optimizer = make_optimizer(model, lr, weight_decay)
     steps = epochs * math.ceil(len(train) / batch_size)
-    scheduler = _scheduler(optimizer, schedule, steps, warmup)
+    scheduler = make_scheduler(optimizer, schedule, steps, warmup)
     images, labels = train.images.to(device), train.labels.to(device)
     history: list[dict[str, float]] = []
     settings = {"images": len(train), "epochs": epochs, "batch_size": batch_size,
@@ -159,46 +157,6 @@ def evaluate(
         loss += F.cross_entropy(logits.float(), labels, reduction="sum").item()
         hits += (logits.argmax(dim=1) == labels).sum().item()
     return {"loss": loss / len(split), "accuracy": hits / len(split)}
-
-
-def _optimizer(
-    model: nn.Module, lr: float | Mapping[str, float], decay: float
-) -> torch.optim.AdamW:
-    """AdamW with a group for each part; matrices decay, vectors do not."""
-    rates = dict.fromkeys(PARTS, lr) if not isinstance(lr, Mapping) else dict(lr)
-    if unknown := set(rates) - set(PARTS):
-        raise ValueError(f"lr has parts {sorted(unknown)}: allowed: {PARTS}")
-    groups = []
-    for part, parameters in parts(model).items():
-        if part not in rates:
-            raise ValueError(f"lr={lr}: part {part!r} trains but has no learning rate")
-        if not (math.isfinite(rates[part]) and rates[part] > 0):
-            raise ValueError(f"lr[{part!r}]={rates[part]}: allowed: a finite number above 0")
-        for matrices in (True, False):
-            chosen = [p for p in parameters if (p.ndim > 1) == matrices]
-            weight_decay = decay if matrices else 0.0
-            if chosen:
-                groups.append({"params": chosen, "lr": rates[part], "weight_decay": weight_decay})
-    if not groups:
-        raise ValueError("model: no parameter has requires_grad, so there is nothing to train")
-    return torch.optim.AdamW(groups)
-
-
-def _scheduler(optimizer: torch.optim.Optimizer, schedule: str, steps: int, warmup: float):
-    if schedule == "one-cycle":
-        peaks = [group["lr"] for group in optimizer.param_groups]
-        # the scheduler wants room for a rise and a fall, even in a run of one step
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, peaks, total_steps=max(steps + 1, 3), pct_start=max(warmup, 1e-3)
-        )
-    rise = max(1, round(warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 def _check(train, epochs, batch_size, weight_decay, schedule, warmup, label_smoothing) -> None:

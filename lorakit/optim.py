@@ -1,0 +1,61 @@
+"""AdamW with a learning rate for each part of the model, and its schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from lorakit.vit import PARTS, parts
+
+SCHEDULES = ("one-cycle", "cosine")
+
+
+def make_optimizer(
+    model: nn.Module, lr: float | Mapping[str, float], decay: float
+) -> torch.optim.AdamW:
+    """AdamW with a group for each part that trains; matrices decay, vectors do not.
+
+    Raises:
+        ValueError: an unknown part, a part that trains without a rate, or nothing to train.
+    """
+    rates = dict.fromkeys(PARTS, lr) if not isinstance(lr, Mapping) else dict(lr)
+    if unknown := set(rates) - set(PARTS):
+        raise ValueError(f"lr has parts {sorted(unknown)}: allowed: {PARTS}")
+    groups = []
+    for part, parameters in parts(model).items():
+        if part not in rates:
+            raise ValueError(f"lr={lr}: part {part!r} trains but has no learning rate")
+        if not (math.isfinite(rates[part]) and rates[part] > 0):
+            raise ValueError(f"lr[{part!r}]={rates[part]}: allowed: a finite number above 0")
+        for matrices in (True, False):
+            chosen = [p for p in parameters if (p.ndim > 1) == matrices]
+            weight_decay = decay if matrices else 0.0
+            if chosen:
+                groups.append({"params": chosen, "lr": rates[part], "weight_decay": weight_decay})
+    if not groups:
+        raise ValueError("model: no parameter has requires_grad, so there is nothing to train")
+    return torch.optim.AdamW(groups)
+
+
+def make_scheduler(
+    optimizer: torch.optim.Optimizer, schedule: str, steps: int, warmup: float
+) -> LRScheduler:
+    """A schedule over ``steps`` steps; the rate rises during the share ``warmup`` of them."""
+    if schedule == "one-cycle":
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        # the scheduler wants room for a rise and a fall, even in a run of one step
+        return OneCycleLR(
+            optimizer, peaks, total_steps=max(steps + 1, 3), pct_start=max(warmup, 1e-3)
+        )
+    rise = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+    return LambdaLR(optimizer, factor)

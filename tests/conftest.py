@@ -1,0 +1,45 @@
+"""Shared by all tests: no network, no window, few threads, a small ViT, small data."""
+
+import os
+import socket
+
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from lorakit import data
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """A test that reaches for another machine fails; local sockets (kernels) still work."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "localhost", "::1"):
+            raise OSError(f"network is blocked in tests: {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def make_vit():
+    def make(**kwargs):
+        shape = {"img_size": 16, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+        return VisionTransformer(**{**shape, "num_classes": 10, **kwargs}).eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return data.load("digits", train=200, val=50, test=100)

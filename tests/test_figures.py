@@ -1,0 +1,152 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lorakit import data, make_key
+from lorakit.adapted import adapt_patch_embedding
+from lorakit.pictures import filter_match, plot_encryption, plot_methods, plot_patch_embeddings
+from lorakit.plots import (
+    finding,
+    plot_accuracy_by_method,
+    plot_accuracy_by_parameters,
+    plot_accuracy_by_rank,
+)
+from lorakit.style import METHOD_COLOURS, METHOD_NAMES, save_figure
+from lorakit.tables import method_table, save_table, summarise
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def rows():
+    """A made-up table in the form of a real one."""
+    settings = [
+        ("probe", None, 1290), ("lora", 1, 4362), ("lora", 4, 13_578), ("full", None, 1_218_186),
+        ("lora+patch", 1, 29_066), ("lora+patch", 4, 38_282),
+    ]  # fmt: skip
+    levels = {"probe": 0.2, "lora": 0.4, "lora+patch": 0.8, "full": 0.9}
+    lines = [
+        {"id": f"{d}{c}{m}{r}{s}", "dataset": d, "cipher": c, "method": m, "rank": r, "seed": s,
+         "accuracy": levels[m] + 0.01 * s + 0.001 * (r or 0), "trainable": n,
+         "total": 1_218_186 + (n if r else 0)}
+        for d in ("street", "digits") for c in ("none", "shuffle+negative")
+        for m, r, n in settings for s in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(lines).astype({"rank": float})
+
+
+def points(ax, method):
+    """The big markers of one method: their y values."""
+    from matplotlib.colors import to_hex
+
+    lines = [k for k in ax.lines if k.get_markersize() == 8]
+    mine = [k for k in lines if to_hex(k.get_color()).upper() == METHOD_COLOURS[method].upper()]
+    return sorted(float(np.ravel(k.get_ydata())[0]) for k in mine)
+
+
+def test_summary_is_mean_t_interval_and_share(rows):
+    line = summarise(rows).set_index(["dataset", "cipher", "method", "rank"])
+    lora = line.loc[("street", "none", "lora", 4.0)]
+    assert lora["mean"] == pytest.approx(0.414) and lora["seeds"] == 3
+    assert lora["interval"] == pytest.approx(4.303 * 0.01 / np.sqrt(3), rel=1e-3)
+    assert lora["share"] == pytest.approx(13_578 / 1_218_186)
+    assert np.isnan(summarise(rows[rows["seed"] == 0])["interval"]).all()
+
+
+def test_accuracy_figure_shows_every_mean_seed_and_interval(rows):
+    figure = plot_accuracy_by_method(rows)
+    street, digits = figure.axes
+    assert "street" in street.get_title("left") and "hand" in digits.get_title("left")
+    assert points(street, "lora+patch") == pytest.approx([0.814, 0.814])
+    assert len(street.containers) == 8  # an interval for 4 methods under 2 ciphers
+    seeds = [k for k in street.lines if k.get_markersize() == 4]
+    assert sum(len(k.get_xdata()) for k in seeds) == 24
+    assert [t.get_text() for t in street.get_xticklabels()] == ["plain", "shuffle\n+ negative"]
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert names == [n for m, n in METHOD_NAMES.items() if m != "bitfit"]
+
+
+def test_rank_figure_has_a_log_axis_and_level_lines(rows):
+    ax = plot_accuracy_by_rank(rows).axes[0]
+    assert ax.get_xscale() == "log"
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "4"]
+    assert points(ax, "lora") == pytest.approx([0.411, 0.414])
+    levels = [k.get_ydata()[0] for k in ax.lines if list(k.get_xdata()) == [0, 1]]
+    assert any(y == pytest.approx(0.91) for y in levels)  # full, which has no rank
+
+
+def test_parameter_figure_places_methods_by_count(rows):
+    ax = plot_accuracy_by_parameters(rows).axes[0]
+    assert ax.get_xscale() == "log"
+    big = {int(np.ravel(k.get_xdata())[0]) for k in ax.lines if k.get_markersize() == 8}
+    assert big == {1290, 4362, 13_578, 29_066, 38_282, 1_218_186}
+
+
+@pytest.mark.parametrize(
+    "draw", [plot_accuracy_by_method, plot_accuracy_by_rank, plot_accuracy_by_parameters]
+)
+def test_one_seed_one_dataset_draws_too_and_an_empty_table_does_not(rows, draw, tmp_path):
+    small = rows[(rows["seed"] == 0) & (rows["dataset"] == "digits")]
+    paths = save_figure(draw(small), tmp_path / "figure")
+    assert [p.suffix for p in paths] == [".png", ".pdf"]
+    assert paths[0].read_bytes()[:4] == b"\x89PNG" and paths[1].read_bytes()[:4] == b"%PDF"
+    with pytest.raises(ValueError, match="rows"):
+        draw(rows[:0])
+
+
+def test_finding_reports_the_best_of_each(rows):
+    text = finding(rows, "street")
+    assert "81.4% at rank 4" in text and "lora 41.4% at rank 4" in text and "91.0%" in text
+
+
+def test_method_table_in_three_formats(rows, tmp_path):
+    table = method_table(rows)
+    assert len(table) == 2 * 6 and list(table.columns[-2:]) == ["plain", "shuffle + negative"]
+    line = table[(table["dataset"] == "street") & (table["method"] == "full")].iloc[0]
+    assert line["plain"] == "91.0 ± 2.5" and line["share"] == "100.00%"
+    paths = save_table(table, tmp_path / "table")
+    csv, markdown, latex = (p.read_text() for p in paths)
+    assert pd.read_csv(paths[0], keep_default_na=False).astype(str).equals(table.astype(str))
+    assert markdown.count("\n") == 14 and "| 91.0 ± 2.5 |" in markdown
+    assert r"91.0 $\pm$ 2.5" in latex and r"100.00\%" in latex and "toprule" in latex
+    assert csv
+
+
+def test_method_figure_counts_on_the_model():
+    figure = plot_methods(backbone="vit_micro", rank=2)
+    texts = [t.get_text() for ax in figure.axes for t in ax.texts]
+    assert any("32,138" in t for t in texts)  # 1,290 + 24,704 + 6 blocks x 2 maps x 2 x 256
+    assert sum(t == "LoRA" for t in texts) == 6  # three blocks drawn in two of the methods
+
+
+def test_encryption_figure_shows_plain_secret_and_back():
+    images = data.load("street", train=2, val=1, test=1).train.images
+    axes = plot_encryption(images).axes
+    titles = [ax.get_title("center") for ax in axes[:7]]
+    assert titles == [
+        "plain", "scramble", "shuffle", "negative", "all three", "decrypted", "wrong key",
+    ]  # fmt: skip
+    shown = [ax.images[0].get_array() for ax in axes[:7]]
+    assert np.array_equal(shown[0], images[0].permute(1, 2, 0).numpy())
+    assert np.array_equal(shown[5], shown[0])
+    assert all((shown[i] != shown[0]).mean() > 0.4 for i in (1, 2, 3, 4, 6))
+
+
+def test_embedding_figure_knows_the_right_key():
+    before, key = torch.randn(16, 3, 8, 8), make_key(32, 8, seed=1)
+    learned = adapt_patch_embedding(before, key) + 0.1 * torch.randn(16, 3, 8, 8)
+    assert filter_match(before, learned, key).min() > 0.9
+    assert filter_match(before, learned, make_key(32, 8, seed=2)).abs().mean() < 0.2
+    figure = plot_patch_embeddings(before, learned, key, filters=4)
+    pictures = [ax for sub in figure.subfigs for ax in sub.axes if ax.images]
+    assert len(pictures) == 4 * 4
+    # a perfect match, read back, is the pre-trained filter again
+    perfect = plot_patch_embeddings(before, adapt_patch_embedding(before, key), key, filters=4)
+    images = [ax.images[0].get_array() for sub in perfect.subfigs for ax in sub.axes if ax.images]
+    assert np.allclose(images[0], images[12])

@@ -1,0 +1,101 @@
+"""Every notebook runs at ``smoke`` with no network, and is what its source says."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
+NAMES = [p.stem for p in SOURCES]
+
+
+def cells(notebook):
+    return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in notebook.cells]
+
+
+def test_there_are_notebooks_and_none_without_a_source():
+    built = sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))
+    assert built == NAMES and NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_and_source_have_not_drifted(name):
+    source = jupytext.read(ROOT / "notebooks" / "source" / f"{name}.py")
+    built = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    assert cells(built) == cells(source), "run: python notebooks/build.py"
+    code = [c for c in built.cells if c.cell_type == "code"]
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+    outputs = [o for c in code for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_machine_path_in_a_notebook(name):
+    text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+    assert not re.search(r"(/home/|/root/|/tmp/|/Users/)\w", text) and str(ROOT) not in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_at_smoke(name, tmp_path):
+    start = time.monotonic()
+    done = papermill.execute_notebook(
+        ROOT / "notebooks" / f"{name}.ipynb",
+        tmp_path / "out.ipynb",
+        parameters={"preset": "smoke", "out_dir": str(tmp_path / "figures")},
+        kernel_name="python3",
+        progress_bar=False,
+        cwd=tmp_path,
+    )
+    assert time.monotonic() - start < 60
+    assert all(not c.get("outputs") or c.outputs[0].output_type != "error" for c in done.cells)
+
+
+def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing(tmp_path):
+    out = tmp_path / "figures"
+
+    def execute():
+        papermill.execute_notebook(
+            ROOT / "notebooks" / "10_paper_figures.ipynb",
+            tmp_path / "out.ipynb",
+            parameters={"preset": "smoke", "datasets": "digits", "out_dir": str(out)},
+            progress_bar=False,
+            cwd=ROOT,
+        )
+        return (out / "results" / "results.csv").stat().st_mtime_ns
+
+    assert execute() == execute()
+    for figure in ("method", "encryption", "accuracy", "rank", "parameters", "embedding"):
+        assert (out / f"{figure}.png").stat().st_size > 5000
+        assert (out / f"{figure}.pdf").stat().st_size > 5000
+    names = {p.name for p in (out / "results").iterdir() if not p.name.startswith(".")}
+    assert names == {"results.csv", "table.csv", "table.md", "table.tex"}
+
+
+def test_readme_commands_are_the_ones_that_ci_runs():
+    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    commands = re.findall(r"```bash\n(python3 -m venv.*?)\n```", readme, re.S)
+    assert len(commands) == 2
+    assert all(command in ci for command in commands)
+
+
+def test_committed_figures_come_from_the_full_preset():
+    from lorakit import grid, read_table
+
+    rows = read_table(ROOT / "figures" / "results" / "results.csv")
+    assert {e.id for e in grid("full")} <= set(rows["id"])
+    assert rows["id"].is_unique and rows["accuracy"].between(0, 1).all()
+
+
+def test_importing_lorakit_is_light():
+    """Widgets, Opacus and scikit-learn are loaded where they are used, not at import."""
+    code = "import sys, lorakit; print(*{m.split('.')[0] for m in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    modules = set(loaded.stdout.split())
+    assert "timm" in modules and not modules & {"opacus", "ipywidgets", "sklearn", "matplotlib"}

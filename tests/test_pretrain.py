@@ -1,0 +1,47 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lorakit.experiment import LEARNING_RATES
+from lorakit.micro import WEIGHTS
+from lorakit.pretrain import pretrain
+from lorakit.tune import TABLE, best_rates, candidates, tune
+
+
+def test_pretraining_writes_weights_and_log_and_starts_from_nothing(tmp_path):
+    log = pretrain(tmp_path / "w.safetensors", images=256, epochs=1, progress=False)
+    weights = load_file(tmp_path / "w.safetensors")
+    shipped = load_file(WEIGHTS)
+    assert {n: t.shape for n, t in weights.items()} == {n: t.shape for n, t in shipped.items()}
+    assert all(t.dtype == torch.float16 for t in shipped.values())
+    assert log["test_accuracy"] < 0.2  # one epoch of 256 images teaches nothing
+    assert json.loads((tmp_path / "w.json").read_text())["history"] == log["history"]
+
+
+def test_the_log_of_the_shipped_weights_meets_the_promise():
+    with open(WEIGHTS.replace(".safetensors", ".json")) as file:
+        log = json.load(file)
+    assert log["command"] == "python -m lorakit.pretrain"
+    assert log["test_accuracy"] >= 0.96 and len(log["history"]) == log["epochs"]
+
+
+def test_tuning_picks_the_best_mean_on_validation_only(tmp_path):
+    experiments = candidates(train=64, val=16, epochs=1)
+    assert {e.measure for e in experiments} == {"val"} and {e.test for e in experiments} == {1}
+    assert {e.method for e in experiments} == set(LEARNING_RATES)
+    probes = [e for e in experiments if e.method == "probe"]
+    best = tune(probes, tmp_path / "tuning.csv")
+    rows = pd.read_csv(tmp_path / "tuning.csv", keep_default_na=False, na_values=[""])
+    means = rows.groupby("lr_head")["accuracy"].mean()
+    assert best["lr_head"].tolist() == [means.idxmax()]
+
+
+@pytest.mark.parametrize("method", LEARNING_RATES)
+def test_the_learning_rates_in_use_are_the_tuned_ones(method):
+    rows = pd.read_csv(TABLE, keep_default_na=False, na_values=[""])
+    best = best_rates(rows).set_index("method").loc[method]
+    for part, rate in LEARNING_RATES[method].items():
+        assert best[f"lr_{part}"] == rate

@@ -1,0 +1,170 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from lorakit import Experiment, grid, read_table, run, sweep
+from lorakit.sweep import append_row
+
+TINY = {"dataset": "digits", "train": 64, "val": 16, "test": 32, "epochs": 1, "batch_size": 32}
+MEASURED = ["seconds", "peak_memory_mb"]
+
+
+def tiny(n=4):
+    return [Experiment(seed=s, cipher="shuffle+negative", rank=2, **TINY) for s in range(n)]
+
+
+def test_a_row_says_everything():
+    experiment = tiny(1)[0]
+    row = run(experiment, device="cpu")
+    assert row["id"] == experiment.id and row["cipher"] == "shuffle+negative"
+    assert row["trainable"] == 1290 + 24_704 + 6 * 2 * 2 * 256
+    assert row["total"] == 1_218_186 + 6 * 2 * 2 * 256
+    assert 0 <= row["accuracy"] <= 1 and row["loss"] > 0 and row["train_loss"] > 0
+    assert row["seconds"] > 0 and 50 < row["peak_memory_mb"] < 4000
+    assert "cpu" in row["device"] and "torch" in row["versions"] and row["seed"] == 0
+    assert {"epochs", "lr_head", "lr_lora", "lr_patch_embed", "batch_size"} <= set(row)
+
+
+def test_same_seed_same_row_other_seed_other_row():
+    first, again, other = (run(e, device="cpu") for e in (*tiny(1) * 2, tiny(2)[1]))
+    for name in MEASURED:
+        first.pop(name), again.pop(name)
+    assert first == again
+    assert other["loss"] != first["loss"]
+
+
+def test_table_resumes_skips_what_is_there_and_keeps_the_order(tmp_path, monkeypatch):
+    table = tmp_path / "rows.csv"
+    experiments = tiny(3)
+    first = sweep(experiments[1:2], table, progress=False)
+    rows = sweep(experiments, table, progress=False, n_jobs=2)
+    assert list(rows["id"]) == [e.id for e in experiments]
+    assert rows.iloc[1]["seconds"] == first.iloc[0]["seconds"]  # not run again
+    monkeypatch.setattr("lorakit.sweep.run", lambda e: pytest.fail("ran again"))
+    again = sweep(experiments * 2, table, progress=False, n_jobs=1)
+    pd.testing.assert_frame_equal(again, rows)
+    assert len(read_table(table)) == 3
+
+
+def test_parallel_and_serial_give_the_same_rows(tmp_path):
+    serial = sweep(tiny(2), tmp_path / "a.csv", n_jobs=1, progress=False)
+    parallel = sweep(tiny(2), tmp_path / "b.csv", n_jobs=2, progress=False)
+    pd.testing.assert_frame_equal(serial.drop(columns=MEASURED), parallel.drop(columns=MEASURED))
+
+
+SCRIPT = """
+import sys
+from tests.test_sweep import tiny
+from lorakit import sweep
+sweep(tiny(4), sys.argv[1], n_jobs=int(sys.argv[2]), progress=False)
+"""
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_killed_at_any_moment_it_resumes_to_the_unbroken_table(tmp_path, n_jobs):
+    table = tmp_path / "killed.csv"
+    command = [sys.executable, "-c", SCRIPT, str(table), str(n_jobs)]
+    process = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not table.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 1 <= len(read_table(table)) <= 4  # whole rows only
+    resumed = sweep(tiny(4), table, n_jobs=1, progress=False)
+    unbroken = sweep(tiny(4), tmp_path / "unbroken.csv", n_jobs=1, progress=False)
+    pd.testing.assert_frame_equal(resumed.drop(columns=MEASURED), unbroken.drop(columns=MEASURED))
+
+
+def test_a_write_that_fails_leaves_the_old_table(tmp_path, monkeypatch):
+    table = tmp_path / "rows.csv"
+    row = run(tiny(1)[0], device="cpu")
+    append_row(row, table)
+    before = table.read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
+    with pytest.raises(OSError, match="disk is full"):
+        append_row({**row, "id": "other"}, table)
+    assert table.read_bytes() == before
+    assert not [p for p in tmp_path.iterdir() if p.name not in ("rows.csv", ".rows.csv.lock")]
+
+
+def test_a_failed_run_is_named_and_the_others_are_kept(tmp_path):
+    bad = tiny(1)[0].but(method="lora", rank=500)
+    with pytest.raises(RuntimeError, match=r"1 of 2 runs failed(.|\n)*rank=500"):
+        sweep([bad, tiny(1)[0]], tmp_path / "rows.csv", n_jobs=1, progress=False)
+    assert len(read_table(tmp_path / "rows.csv")) == 1
+
+
+def test_unreadable_tables_and_empty_grids_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="grid is empty"):
+        sweep([], tmp_path / "rows.csv")
+    with pytest.raises(FileNotFoundError, match="no such table"):
+        read_table(tmp_path / "none.csv")
+    bad = tmp_path / "bad.csv"
+    for content, words in (
+        (b"", "not a CSV table"),
+        (b"\xff\xfe\x00\x01", "not a CSV table"),
+        (b"a,b\n1,2\n", "not a results table.*accuracy"),
+    ):
+        bad.write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            sweep(tiny(1), bad)
+        assert bad.read_bytes() == content
+
+
+def test_ids_follow_the_settings_that_matter():
+    base = Experiment()
+    assert base.id == Experiment(alpha=8.0, lr_head=base.lr_head).id
+    assert base.id != base.but(rank=8).id != base.but(seed=1).id
+    probe = Experiment(method="probe", rank=4)
+    assert probe == Experiment(method="probe", rank=8, targets="k")
+    assert base.but(rank=8).alpha == 16.0
+    assert Experiment(cipher="negative+shuffle").cipher == "shuffle+negative"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"dataset": "cifar"}, ["cifar", "street"]),
+        ({"method": "dora"}, ["dora", "lora+patch"]),
+        ({"cipher": "shuffle+rot13"}, ["rot13", "scramble"]),
+        ({"rank": 0}, ["rank=0"]),
+        ({"targets": "q+w"}, ["'w'", "fc1"]),
+        ({"epochs": 0}, ["epochs=0"]),
+        ({"measure": "train"}, ["train", "val"]),
+        ({"schedule": "step"}, ["step", "cosine"]),
+    ],
+)
+def test_bad_experiments_are_named(settings, words):
+    with pytest.raises(ValueError) as error:
+        Experiment(**settings)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_grids():
+    full = grid("full")
+    street = [e for e in full if e.dataset == "street"]
+    assert len({e.id for e in full}) == len(full)
+    assert {e.cipher for e in street} == {
+        "none", "shuffle", "shuffle+negative", "scramble+shuffle+negative",
+    }  # fmt: skip
+    assert {e.rank for e in street if e.method == "lora+patch"} == {1, 2, 4, 8, 16}
+    assert {e.method for e in full} == {"probe", "lora", "lora+patch", "full"}
+    assert {e.seed for e in full} == {0, 1, 2}
+    assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
+    assert {e.dataset for e in grid("quick", datasets="digits", seeds=2)} == {"digits"}
+    for arguments, words in (
+        (("tiny",), "tiny.*smoke"),
+        (("paper",), "paper.*real data sets"),
+        (("quick", ["cifar"]), "cifar.*street"),
+        (("quick", []), "datasets"),
+        (("quick", None, 0), "seeds=0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            grid(*arguments)

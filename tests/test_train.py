@@ -1,0 +1,165 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lorakit.data import Split
+from lorakit.train import DivergenceError, evaluate, fit
+from lorakit.vit import METHODS, apply_method, create_backbone, parts
+
+QUICK = {"epochs": 1, "batch_size": 50, "progress": False, "device": "cpu"}
+
+
+def fresh(method="lora+patch"):
+    torch.manual_seed(0)
+    return apply_method(create_backbone(classes=10), method, rank=2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_frozen_stays_bitwise_and_all_that_trains_moves(digits, method):
+    model = fresh(method)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    fit(model, digits.train, lr=1e-2, **QUICK)  # 4 steps
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+
+
+def test_learns_and_evaluate_agrees_with_a_plain_count(digits):
+    model = fresh()
+    history = fit(model, digits.train, val=digits.val, lr=5e-3, **{**QUICK, "epochs": 6})
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    measured = evaluate(model, digits.test, batch_size=7, device="cpu")
+    logits = model(digits.test.images.float() / 127.5 - 1)
+    assert measured["accuracy"] == (logits.argmax(1) == digits.test.labels).float().mean().item()
+    loss = torch.nn.functional.cross_entropy(logits, digits.test.labels).item()
+    assert measured["loss"] == pytest.approx(loss, rel=1e-5)
+    assert measured["accuracy"] > 0.7 and history[-1]["val_accuracy"] > 0.6
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_same_seed_repeats_exactly_and_another_does_not(digits, schedule):
+    def weights(seed):
+        model = fresh()
+        fit(model, digits.train, seed=seed, schedule=schedule, **QUICK)
+        return model.head.weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_each_part_has_its_own_learning_rate(digits):
+    model = fresh()
+    start = {part: [p.clone() for p in ps] for part, ps in parts(model).items()}
+    fit(model, digits.train, lr={"head": 1e-2, "lora": 1e-4, "patch_embed": 1e-12}, **QUICK)
+    moved = {
+        part: max((p - s).abs().max().item() for p, s in zip(ps, start[part]))
+        for part, ps in parts(model).items()
+    }
+    assert moved["head"] > 10 * moved["lora"] > 0
+    assert moved["patch_embed"] < 1e-7
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_stopped_and_resumed_equals_unbroken(digits, tmp_path, schedule):
+    settings = {**QUICK, "epochs": 3, "schedule": schedule}
+    whole = fresh()
+    expected = fit(whole, digits.train, **settings)
+
+    path = tmp_path / "run.safetensors"
+    broken = fresh()
+    fit(broken, digits.train, checkpoint=path, callback=lambda s: s.step == 6, **settings)
+    resumed = fresh()
+    history = fit(resumed, digits.train, checkpoint=path, **settings)
+    assert [row["loss"] for row in history] == [row["loss"] for row in expected]
+    for name, parameter in whole.named_parameters():
+        assert torch.equal(parameter, resumed.get_parameter(name)), name
+
+
+def test_checkpoints_that_do_not_fit_are_refused(digits, tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(fresh(), digits.train, checkpoint=path, **QUICK)
+    with pytest.raises(ValueError, match="made with other batch_size, seed"):
+        fit(fresh(), digits.train, checkpoint=path, **{**QUICK, "batch_size": 40, "seed": 3})
+    with pytest.raises(ValueError, match="another model"):
+        fit(fresh("probe"), digits.train, checkpoint=path, **QUICK)
+    for content in (b"", b"\x80\x04nonsense" * 9, path.read_bytes()[:500]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a lorakit checkpoint"):
+            fit(fresh(), digits.train, checkpoint=path, **QUICK)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="not a lorakit checkpoint"):
+        fit(fresh(), digits.train, checkpoint=path, **QUICK)
+
+
+def test_callback_sees_every_step_and_stops_at_once(digits):
+    seen = []
+    history = fit(fresh("probe"), digits.train, callback=seen.append, **QUICK)
+    assert [s.step for s in seen] == [1, 2, 3, 4] and {s.steps for s in seen} == {4}
+    assert len(history) == 1
+    seen.clear()
+
+    def stop(step):
+        seen.append(step)
+        return step.step == 2
+
+    assert fit(fresh("probe"), digits.train, callback=stop, **QUICK) == []
+    assert len(seen) == 2
+
+
+def test_progress_shows_in_a_terminal(digits, capsys):
+    fit(fresh("probe"), digits.train, **{**QUICK, "progress": True})
+    assert "4/4" in capsys.readouterr().err
+
+
+def test_divergence_names_the_step(digits):
+    model, calls = fresh(), []
+
+    def poison(module, arguments, out):
+        calls.append(1)
+        return out * float("nan") if len(calls) == 3 else out
+
+    model.patch_embed.register_forward_hook(poison)
+    with pytest.raises(DivergenceError, match=r"nan at step 3 of 4 \(epoch 1\)"):
+        fit(model, digits.train, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"epochs": 0}, ["epochs=0", "1 or more"]),
+        ({"batch_size": 0}, ["batch_size=0"]),
+        ({"lr": -1.0}, ["-1.0", "above 0"]),
+        ({"lr": {"head": 1e-3}}, ["'lora'", "no learning rate"]),
+        ({"lr": {"heads": 1e-3}}, ["heads", "patch_embed"]),
+        ({"schedule": "linear"}, ["linear", "one-cycle"]),
+        ({"warmup": 1.0}, ["warmup=1.0", "below 1"]),
+        ({"label_smoothing": -0.1}, ["label_smoothing=-0.1"]),
+        ({"weight_decay": float("nan")}, ["weight_decay=nan"]),
+        ({"train": Split(torch.zeros(0, 3, 32, 32), torch.zeros(0))}, ["train"]),
+    ],
+)
+def test_bad_settings_are_named(digits, settings, words):
+    arguments = {"train": digits.train, **QUICK, **settings}
+    with pytest.raises(ValueError) as error:
+        fit(fresh(), **arguments)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_nothing_to_train_is_an_error(digits):
+    with pytest.raises(ValueError, match="nothing to train"):
+        fit(fresh("probe").requires_grad_(False), digits.train, **QUICK)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_on_a_gpu_it_trains_in_bfloat16_and_finds_the_device(digits):
+    model = fresh()
+    history = fit(model, digits.train, epochs=6, batch_size=50, lr=5e-3, progress=False)
+    assert next(model.parameters()).is_cuda
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+
+
+def test_asking_for_a_gpu_where_there_is_none(digits):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ValueError, match="device='cuda'"):
+        fit(fresh(), digits.train, **{**QUICK, "device": "cuda"})

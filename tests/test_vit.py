@@ -1,0 +1,84 @@
+import pytest
+import torch
+
+from lorakit.lora import lora_layers
+from lorakit.vit import METHODS, apply_method, count_parameters, create_backbone, part_of
+
+ALL = ("q", "k", "v", "proj", "fc1", "fc2")
+EXACT = [  # ViT-B/16 with 10 classes: method, targets, rank, trainable parameters
+    ("full", ("q", "v"), 4, 85_806_346),
+    ("lora", ("q", "v"), 4, 155_146),
+    ("lora+patch", ("q", "v"), 2, 672_010),
+    ("lora+patch", ("q", "v"), 4, 745_738),
+    ("lora+patch", ("q", "v"), 8, 893_194),
+    ("lora+patch", ALL, 4, 1_261_834),
+]
+
+
+@pytest.mark.parametrize(("method", "targets", "rank", "expected"), EXACT)
+def test_exact_counts_for_vit_b_16(method, targets, rank, expected):
+    with torch.device("meta"):
+        model = create_backbone("vit_base_patch16_224", 10, pretrained=False)
+        counts = count_parameters(apply_method(model, method, targets=targets, rank=rank))
+    assert counts["trainable"] == expected
+    assert counts["patch_embed"] in (0, 590_592)
+    assert sum(counts[part] for part in ("head", "lora", "patch_embed", "backbone")) == expected
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_trains_its_parts_and_nothing_else(make_vit, method):
+    model = apply_method(make_vit(), method, rank=2)
+    trains = {n for n, p in model.named_parameters() if p.requires_grad}
+    everything = {n for n, _ in model.named_parameters()}
+    expected = {
+        "probe": {n for n in everything if part_of(n) == "head"},
+        "bitfit": {n for n in everything if part_of(n) == "head" or n.endswith(".bias")},
+        "lora": {n for n in everything if part_of(n) in ("head", "lora")},
+        "lora+patch": {n for n in everything if part_of(n) in ("head", "lora", "patch_embed")},
+        "full": everything,
+    }[method]
+    assert trains == expected
+    assert bool(list(lora_layers(model))) == method.startswith("lora")
+
+
+def test_vit_micro_has_its_own_head_and_the_shipped_weights_know_letters():
+    from lorakit import data
+    from lorakit.train import evaluate
+
+    shipped = create_backbone("vit_micro", 96)
+    letters = data.load("letters", train=1, val=1, test=1000, seed=12345)
+    assert evaluate(shipped, letters.test, device="cpu")["accuracy"] > 0.96
+    other = create_backbone("vit_micro", 7)
+    assert other.head.weight.shape == (7, 128)
+    assert torch.equal(other.patch_embed.proj.weight, shipped.patch_embed.proj.weight)
+
+
+def test_registered_with_timm_by_its_own_name():
+    import timm
+
+    assert timm.is_model("vit_micro")
+    model = timm.create_model("vit_micro", num_classes=3)
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+
+
+def test_without_a_network_the_error_says_what_to_do_instead():
+    with pytest.raises(RuntimeError) as error:
+        create_backbone("vit_tiny_patch16_224", 10)
+    assert all(w in str(error.value) for w in ("vit_tiny", "vit_micro", "pretrained=False"))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: create_backbone("vit_nano"), ValueError, ["vit_nano", "vit_micro"]),
+        (lambda: create_backbone(classes=1), ValueError, ["classes=1", "2 or more"]),
+        (lambda: create_backbone("resnet18", pretrained=False), TypeError, ["ResNet", "Vision"]),
+        (lambda: apply_method(create_backbone(), "adapter"), ValueError, ["adapter", "probe"]),
+        (lambda: apply_method(create_backbone(), "lora", rank=129), ValueError, ["129", "128"]),
+        (lambda: apply_method(torch.nn.Linear(2, 2), "probe"), TypeError, ["Linear"]),
+    ],
+)
+def test_bad_input_is_named(call, error, words):
+    with pytest.raises(error) as caught:
+        call()
+    assert all(word in str(caught.value) for word in words)
