@@ -127,11 +127,7 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
 
 
 def filter_match(before: Tensor, learned: Tensor, key: Key) -> Tensor:
-    """Cosine similarity of each learned filter with its key-adapted one: (dim,) in [-1, 1].
-
-    Only what training changed is compared with what the key would have changed: both minus the
-    pre-trained filter would be at odds with a frozen start, so the whole filters are compared.
-    """
+    """Cosine similarity of each learned filter with its key-adapted one: (dim,) in [-1, 1]."""
     adapted = adapt_patch_embedding(before, key)
     return torch.cosine_similarity(learned.flatten(1), adapted.flatten(1), dim=1)
 

@@ -1,6 +1,6 @@
-"""Rebuild the notebooks, with outputs, from their text in ``source/``.
+"""Rebuild the notebooks, with outputs, from their text: ``python notebooks/build.py``.
 
-``python notebooks/build.py`` rebuilds all. Each notebook runs from top to bottom with its own default parameters. Names on the command line
+Each notebook runs from top to bottom with its own default parameters. Names on the command line
 choose some of them, for example ``python notebooks/build.py 10_paper_figures``.
 """
 
