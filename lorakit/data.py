@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorakit.glyphs import DIGITS, LETTERS, draw
+from lorakit.glyphs import CLEAN, DIGITS, LETTERS, ROUGH, draw
 
 MEAN = STD = 0.5  # equal in all channels, so that the cipher commutes with normalisation
 
@@ -99,13 +99,12 @@ def _generator(*words: int) -> torch.Generator:
 
 @lru_cache(maxsize=4)
 def _drawn(name: str, sizes: tuple[int, int, int], seed: int, image_size: int) -> Dataset:
-    # neighbours crowd the street digits; the letters of the public set stand apart
-    characters, gap = (DIGITS, (0.85, 1.15)) if name == "street" else (LETTERS, (1.1, 1.4))
+    characters, look = (DIGITS, ROUGH) if name == "street" else (LETTERS, CLEAN)
     splits = []
     for index, n in enumerate(sizes):
         generator = _generator(sum(map(ord, name)), seed, index)
         labels = torch.randint(len(characters), (n,), generator=generator)
-        splits.append(Split(draw(characters, labels, generator, image_size, gap), labels))
+        splits.append(Split(draw(characters, labels, generator, look, image_size), labels))
     return Dataset(name, tuple(characters), *splits)
 
 

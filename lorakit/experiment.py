@@ -56,7 +56,7 @@ class Experiment:
     targets: str | None = "q+v"
     backbone: str = "vit_micro"
     epochs: int = 6
-    batch_size: int = 64
+    batch_size: int = 32
     lr_head: float | None = None
     lr_lora: float | None = None
     lr_patch_embed: float | None = None

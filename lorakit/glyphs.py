@@ -6,6 +6,7 @@ font into an atlas; a batch of images is then one affine resampling of that atla
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,6 +30,23 @@ _CELL = 48  # pixels per side of an atlas cell
 _CHUNK = 4096  # images drawn at a time, so that memory stays small
 
 
+@dataclass(frozen=True)
+class Look:
+    """How rough the pictures are; lengths in half-widths of an atlas cell, colours in [0, 1]."""
+
+    angle: float = 0.22  # at most, radians
+    shear: float = 0.25  # at most
+    zoom: tuple[float, float] = (0.75, 1.15)  # above 1 is smaller
+    shift: float = 0.14  # at most
+    gap: tuple[float, float] = (1.1, 1.4)  # distance to the neighbours
+    ink: tuple[float, float] = (0.6, 1.0)  # brightness of the ink; the ground is 0 to 0.55
+    noise: float = 0.12  # largest standard deviation
+
+
+CLEAN = Look()
+ROUGH = Look(0.3, 0.35, (0.7, 1.3), 0.2, (0.8, 1.1), (0.5, 1.0), 0.16)
+
+
 @lru_cache(maxsize=4)
 def atlas(characters: str) -> Tensor:
     """Every character in every font: float (characters, fonts, 48, 48), ink is 1."""
@@ -47,29 +65,20 @@ def atlas(characters: str) -> Tensor:
 
 
 def draw(
-    characters: str,
-    labels: Tensor,
-    generator: torch.Generator,
-    size: int = 32,
-    gap: tuple[float, float] = (0.85, 1.15),
+    characters: str, labels: Tensor, generator: torch.Generator, look: Look, size: int = 32
 ) -> Tensor:
     """Draw one image per label: uint8 (N, 3, size, size).
 
     Each image shows ``characters[label]`` in a random font, slanted and shifted, between two
     random neighbours that reach into the picture, over a coloured gradient, with noise: the
-    look of a cropped house number (compare SVHN, Netzer et al. 2011). ``gap`` bounds the
-    distance to the neighbours, in half-widths of an atlas cell.
+    look of a cropped house number (compare SVHN, Netzer et al. 2011).
     """
-    chunks = [_draw_chunk(characters, c, generator, size, gap) for c in labels.split(_CHUNK)]
+    chunks = [_draw_chunk(characters, c, generator, look, size) for c in labels.split(_CHUNK)]
     return torch.cat(chunks)
 
 
 def _draw_chunk(
-    characters: str,
-    labels: Tensor,
-    generator: torch.Generator,
-    size: int,
-    gap: tuple[float, float],
+    characters: str, labels: Tensor, generator: torch.Generator, look: Look, size: int
 ) -> Tensor:
     n = len(labels)
     cells = atlas(characters)
@@ -79,10 +88,10 @@ def _draw_chunk(
 
     font = torch.randint(len(_FONTS), (n,), generator=generator)
     others = torch.randint(len(characters), (2, n), generator=generator)
-    angle, shear = uniform(-0.22, 0.22), uniform(-0.25, 0.25)
-    zoom_x, zoom_y = uniform(0.75, 1.15), uniform(0.75, 1.1)
-    shift_x, shift_y = uniform(-0.14, 0.14), uniform(-0.14, 0.14)
-    distance = uniform(*gap)
+    angle, shear = uniform(-look.angle, look.angle), uniform(-look.shear, look.shear)
+    zoom_x, zoom_y = uniform(*look.zoom), uniform(look.zoom[0], look.zoom[1] - 0.05)
+    shift_x, shift_y = uniform(-look.shift, look.shift), uniform(-look.shift, look.shift)
+    distance = uniform(*look.gap)
 
     # theta maps output coordinates to atlas coordinates, both in [-1, 1]
     cos, sin = angle.cos(), angle.sin()
@@ -99,7 +108,7 @@ def _draw_chunk(
     # two colours for the ground, one for the ink, lighter or darker than both
     dark = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
     ground = uniform(0.0, 0.55, 2, 3, 1, 1)
-    colour = uniform(0.6, 1.0, 3, 1, 1)
+    colour = uniform(*look.ink, 3, 1, 1)
     direction = uniform(0.0, 6.2832)
     ramp = torch.linspace(-0.5, 0.5, size)
     slope = direction.cos()[:, None, None] * ramp + direction.sin()[:, None, None] * ramp[:, None]
@@ -108,5 +117,5 @@ def _draw_chunk(
     image = image * (1 - ink) + colour * ink
     image = torch.where(dark, 1 - image, image)
     noise = torch.randn(image.shape, generator=generator)
-    image = image + uniform(0.0, 0.12, 1, 1, 1) * noise
+    image = image + uniform(0.0, look.noise, 1, 1, 1) * noise
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)

@@ -186,9 +186,9 @@ table.style.hide(axis="index")
 # `figures/`. Every row of `results/results.csv` says its settings, seed, device and versions, so a figure
 # can be traced to the runs behind it.
 #
-# How the learning rates were chosen: `python -m lorakit.tune` tries a grid for each method on a
-# **validation** split, plain and encrypted, and takes the best mean. Test images were never used for it
-# (`figures/results/tuning.csv`).
+# How the learning rates were chosen: `python -m lorakit.tune` tries a grid for each method on encrypted
+# `street` images and keeps what does best on a **validation** split; those rates serve every cipher, rank
+# and data set here. Test images were never used for it (`figures/results/tuning.csv`).
 #
 # ## What this does not protect
 #
