@@ -75,7 +75,7 @@ def load(
         image_size: height and width in pixels.
 
     Raises:
-        ValueError: unknown name, a size that is not positive, or more images than there are.
+        ValueError: unknown name, a size or seed out of range, or more images than there are.
     """
     if name not in DATASETS:
         raise ValueError(f"name={name!r}: unknown data set; allowed: {sorted(DATASETS)}")
@@ -84,6 +84,8 @@ def load(
     for argument, n in zip(("train", "val", "test"), sizes):
         if n < 1:
             raise ValueError(f"{argument}={n}: a split needs at least 1 image")
+    if seed < 0:
+        raise ValueError(f"seed={seed}: allowed: 0 or more")
     if image_size < 8:
         raise ValueError(f"image_size={image_size}: allowed: 8 pixels or more")
     return loader(name, sizes, seed, image_size)

@@ -12,14 +12,14 @@ from lorakit.lora import TARGETS
 from lorakit.optim import SCHEDULES
 from lorakit.vit import METHODS, PARTS
 
-# Peak learning rate of each part, by method: chosen on validation splits by `python -m
-# lorakit.tune`, never on test (figures/results/tuning.csv).
+# Peak learning rate of each part, by method: chosen on a validation split by
+# `python -m lorakit.tune`, never on test; every candidate is in figures/results/tuning.csv.
 LEARNING_RATES: dict[str, dict[str, float]] = {
-    "probe": {"head": 1e-2},
-    "bitfit": {"head": 5e-3, "backbone": 5e-3, "patch_embed": 5e-3},
+    "probe": {"head": 3e-2},
+    "bitfit": {"head": 2e-2, "backbone": 2e-2, "patch_embed": 2e-2},
     "lora": {"head": 5e-3, "lora": 5e-3},
-    "lora+patch": {"head": 5e-3, "lora": 5e-3, "patch_embed": 5e-3},
-    "full": {"head": 1e-3, "patch_embed": 1e-3, "backbone": 1e-3},
+    "lora+patch": {"head": 2e-3, "lora": 2e-3, "patch_embed": 4e-3},
+    "full": {"head": 5e-4, "backbone": 5e-4, "patch_embed": 4e-3},
 }
 
 

@@ -29,7 +29,7 @@ PRESETS: dict[str, dict] = {
         "datasets": ("street", "digits"),
     },
     "full": {
-        "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 6},
+        "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 5},
         "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 8},
         "ciphers": CIPHERS,
         "ranks": {"lora": (1, 4, 16), "lora+patch": (1, 2, 4, 8, 16)},

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from lorakit.checkpoint import load_checkpoint, save_checkpoint
 from lorakit.data import Split, normalise
+from lorakit.lora import lora_layers
 from lorakit.optim import SCHEDULES, make_optimizer, make_scheduler
 from lorakit.runtime import pick_device, seed_everything
 
@@ -79,9 +80,11 @@ def fit(
         first part, at the end), seconds, and val_loss and val_accuracy if ``val`` is given.
 
     Raises:
-        ValueError: an argument out of range, or nothing to train.
+        ValueError: an argument out of range, nothing to train, or merged LoRA.
         DivergenceError: the loss is not finite; the message names the step.
     """
+    if any(layer.merged for _, layer in lora_layers(model)):
+        raise ValueError("model: its LoRA is merged and would not train; call unmerge_lora first")
     _check(train, epochs, batch_size, weight_decay, schedule, warmup, label_smoothing)
     seed_everything(seed)
     device = pick_device(device)

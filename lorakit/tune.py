@@ -22,18 +22,21 @@ _RATES = ["lr_head", "lr_lora", "lr_patch_embed", "lr_backbone"]
 
 
 def candidates(**settings) -> list[Experiment]:
-    """The grid: one rate for all parts; for lora+patch also a faster or slower patch embedding."""
+    """The grid; where the patch embedding trains beside others, it has a rate of its own."""
     base = Experiment(dataset="street", cipher=SHOWN, test=1, measure="val", **settings)
-    found = [base.but(method="probe", lr_head=rate) for rate in (3e-3, 1e-2, 3e-2)]
-    for rate in (1e-3, 2e-3, 5e-3):
+    found = [base.but(method="probe", lr_head=rate) for rate in (3e-3, 1e-2, 3e-2, 1e-1)]
+    for rate in (1e-3, 2e-3, 5e-3, 1e-2):
         found.append(base.but(method="lora", lr_head=rate, lr_lora=rate))
-    for rate, patch in product((1e-3, 2e-3), (1e-3, 2e-3, 4e-3)):
+    for rate, patch in [*product((1e-3, 2e-3), (1e-3, 2e-3, 4e-3)), (2e-3, 8e-3), (4e-3, 4e-3)]:
         rates = {"lr_head": rate, "lr_lora": rate, "lr_patch_embed": patch}
         found.append(base.but(method="lora+patch", **rates))
-    for method, grid in (("full", (5e-4, 1e-3, 2e-3)), ("bitfit", (2e-3, 5e-3, 1e-2))):
-        for rate in grid:
-            rates = {"lr_head": rate, "lr_patch_embed": rate, "lr_backbone": rate}
-            found.append(base.but(method=method, **rates))
+    together = ((5e-4, 5e-4), (1e-3, 1e-3), (2e-3, 2e-3), (4e-3, 4e-3))
+    for rate, patch in (*together, (5e-4, 4e-3), (1e-3, 4e-3), (2e-3, 4e-3)):
+        rates = {"lr_head": rate, "lr_backbone": rate, "lr_patch_embed": patch}
+        found.append(base.but(method="full", **rates))
+    for rate in (2e-3, 5e-3, 1e-2, 2e-2):
+        rates = {"lr_head": rate, "lr_backbone": rate, "lr_patch_embed": rate}
+        found.append(base.but(method="bitfit", **rates))
     return found
 
 

@@ -78,6 +78,7 @@ def test_normalise_is_mean_half_std_half():
         ({"name": "street", "train": 0}, ["train=0"]),
         ({"name": "digits", "train": 5000}, ["1797", "digits"]),
         ({"name": "street", "image_size": 4}, ["image_size=4"]),
+        ({"name": "street", "seed": -1}, ["seed=-1"]),
     ],
 )
 def test_bad_input_is_named(arguments, words):

@@ -3,6 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from lorakit.data import Split
+from lorakit.lora import merge_lora
 from lorakit.train import DivergenceError, evaluate, fit
 from lorakit.vit import METHODS, apply_method, create_backbone, parts
 
@@ -156,6 +157,11 @@ def test_on_a_gpu_it_trains_in_bfloat16_and_finds_the_device(digits):
     history = fit(model, digits.train, epochs=6, batch_size=50, lr=5e-3, progress=False)
     assert next(model.parameters()).is_cuda
     assert history[-1]["loss"] < history[0]["loss"] / 2
+
+
+def test_merged_lora_would_not_train_and_is_refused(digits):
+    with pytest.raises(ValueError, match="unmerge_lora"):
+        fit(merge_lora(fresh()), digits.train, **QUICK)
 
 
 def test_asking_for_a_gpu_where_there_is_none(digits):
