@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import subprocess
@@ -45,7 +46,8 @@ def test_table_resumes_skips_what_is_there_and_keeps_the_order(tmp_path, monkeyp
     rows = sweep(experiments, table, progress=False, n_jobs=2)
     assert list(rows["id"]) == [e.id for e in experiments]
     assert rows.iloc[1]["seconds"] == first.iloc[0]["seconds"]  # not run again
-    monkeypatch.setattr("lorakit.sweep.run", lambda e: pytest.fail("ran again"))
+    module = importlib.import_module("lorakit.sweep")
+    monkeypatch.setattr(module, "run", lambda e: pytest.fail("ran again"))
     again = sweep(experiments * 2, table, progress=False, n_jobs=1)
     pd.testing.assert_frame_equal(again, rows)
     assert len(read_table(table)) == 3
