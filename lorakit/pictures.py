@@ -25,14 +25,15 @@ def plot_methods(
 ) -> Figure:
     """The parts of the ViT, one column for each method: what trains is coloured.
 
-    The counts under each column are counted on the model itself (with random weights).
+    The counts under each column are counted on the model itself.
     """
     with style():
         figure, axes = plt.subplots(1, len(methods), figsize=(2.75 * len(methods), 5.4))
         for ax, method in zip(axes, methods):
-            model = create_backbone(backbone, classes, pretrained=False)
-            whole = count_parameters(model)["total"]
-            counts = count_parameters(apply_method(model, method, rank=rank))
+            with torch.device("meta"):  # shapes are enough to count
+                model = create_backbone(backbone, classes, pretrained=False)
+                whole = count_parameters(model)["total"]
+                counts = count_parameters(apply_method(model, method, rank=rank))
             everything = method == "full"
             _box(ax, 0, "encrypted image", None, width=0.7)
             _box(ax, 1, "patch embedding", everything or counts["patch_embed"] > 0)

@@ -44,11 +44,13 @@ def plot_accuracy_by_method(rows: pd.DataFrame, rank: int = 4) -> Figure:
                     _mean_and_seeds(ax, j + shift, mine, method, label=j == 0)
             labels = [CIPHER_NAMES[c].replace(" + ", "\n+ ") for c in ciphers]
             ax.set_xticks(range(len(ciphers)), labels)
+            ax.set_xlim(-0.5, len(ciphers) - 0.5)
             ax.set_xlabel("encryption of all images, training and test")
             ax.grid(False, axis="x")
             _accuracy_axis(ax, name, part)
         axes[0].set_ylabel("test accuracy")
-        _legend(figure, axes[0])
+        encrypted = rows[rows["cipher"] == "shuffle+negative"]
+        _finish(figure, axes[0], rows if encrypted.empty else encrypted)
         return figure
 
 
@@ -82,7 +84,7 @@ def plot_accuracy_by_rank(rows: pd.DataFrame, cipher: str = "shuffle+negative") 
             ax.set_xlabel("rank r of LoRA")
             _accuracy_axis(ax, name, part)
         axes[0].set_ylabel("test accuracy")
-        _legend(figure, axes[0])
+        _finish(figure, axes[0], rows)
         return figure
 
 
@@ -115,7 +117,7 @@ def plot_accuracy_by_parameters(rows: pd.DataFrame, cipher: str = "shuffle+negat
             ax.set_xlabel("trainable parameters, head included")
             _accuracy_axis(ax, name, part)
         axes[0].set_ylabel("test accuracy")
-        _legend(figure, axes[0])
+        _finish(figure, axes[0], rows)
         return figure
 
 
@@ -165,13 +167,19 @@ def _by_dataset(rows: pd.DataFrame):
 def _accuracy_axis(ax: Axes, name: str, rows: pd.DataFrame) -> None:
     ax.set_ylim(0, 1.03)
     ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
-    ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+    ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="top",
                 fontsize=9, color="#777777")  # fmt: skip
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_title(DATASET_NAMES.get(name, name))
 
 
-def _legend(figure: Figure, ax: Axes) -> None:
+def _finish(figure: Figure, ax: Axes, rows: pd.DataFrame) -> None:
+    """The legend, and a title that states the best mean of each method, first data set."""
+    name, rows = _by_dataset(rows)[0]
+    best = summarise(rows).groupby("method")["mean"].max()
+    found = [f"{m} {best[m]:.0%}" for m in ("full", "lora+patch", "lora", "probe") if m in best]
+    where = f"{name}, {CIPHER_NAMES.get(rows['cipher'].iloc[0], rows['cipher'].iloc[0])}"
+    figure.suptitle(f"{where}: {', '.join(found)}", fontweight="bold", x=0.01, ha="left")
     handles, labels = ax.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=min(5, len(labels)))
 

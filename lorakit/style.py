@@ -56,8 +56,14 @@ def style() -> Iterator[None]:
     """Draw inside this context to get the project's look, and nothing changed outside it."""
     import seaborn as sns
 
-    with sns.axes_style("whitegrid"), plt.rc_context(_RC):
-        yield
+    # not rc_context, which would restore "interactive" too and so hide figures in notebooks
+    before = {name: plt.rcParams[name] for name in _RC}
+    with sns.axes_style("whitegrid"):
+        plt.rcParams.update(_RC)
+        try:
+            yield
+        finally:
+            plt.rcParams.update(before)
 
 
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:

@@ -54,7 +54,11 @@ def test_runs_at_smoke(name, tmp_path):
         cwd=tmp_path,
     )
     assert time.monotonic() - start < 60
-    assert all(not c.get("outputs") or c.outputs[0].output_type != "error" for c in done.cells)
+    outputs = [o for c in done.cells for o in c.get("outputs", [])]
+    assert not [o for o in outputs if o.output_type == "error"]
+    shown = sum("image/png" in o.get("data", {}) for o in outputs)
+    drawn = sum(c.cell_type == "code" and "figure = plot" in c.source for c in done.cells)
+    assert shown == drawn > 0
 
 
 def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing(tmp_path):

@@ -81,8 +81,7 @@ print(f"{len(experiments)} experiments in the {preset} preset")
 
 # %%
 figure = plot_methods()
-save_figure(figure, out / "method")
-
+saved = save_figure(figure, out / "method")
 # %% [markdown]
 # ## What encryption does
 #
@@ -93,8 +92,7 @@ save_figure(figure, out / "method")
 # %%
 pictures = load(experiments[0].dataset, train=3, val=1, test=1).train.images
 figure = plot_encryption(pictures)
-save_figure(figure, out / "encryption")
-
+saved = save_figure(figure, out / "encryption")
 # %% [markdown]
 # **Predict** before you go on. The patch embedding is a linear map from the values of a block to a token.
 # If the values arrive in another order, which of the four methods can still read them as before?
@@ -120,8 +118,7 @@ print("device:", *rows["device"].unique())
 
 # %%
 figure = plot_accuracy_by_method(rows)
-save_figure(figure, out / "accuracy")
-
+saved = save_figure(figure, out / "accuracy")
 # %%
 shown = "shuffle+negative"
 for dataset in rows["dataset"].unique():
@@ -136,8 +133,7 @@ for dataset in rows["dataset"].unique():
 
 # %%
 figure = plot_accuracy_by_rank(rows, shown)
-save_figure(figure, out / "rank")
-
+saved = save_figure(figure, out / "rank")
 # %% [markdown]
 # Rank is not what `lora` lacks: at any rank it works behind a patch embedding that does not fit.
 #
@@ -145,8 +141,7 @@ save_figure(figure, out / "rank")
 
 # %%
 figure = plot_accuracy_by_parameters(rows, shown)
-save_figure(figure, out / "parameters")
-
+saved = save_figure(figure, out / "parameters")
 # %% [markdown]
 # ## Did the patch embedding find the key?
 #
@@ -165,8 +160,7 @@ model, key, history = train_model(best)
 before = create_backbone(best.backbone, 10).patch_embed.proj.weight.detach()
 learned = model.patch_embed.proj.weight.detach().cpu()
 figure = plot_patch_embeddings(before, learned, key)
-save_figure(figure, out / "embedding")
-
+saved = save_figure(figure, out / "embedding")
 # %% [markdown]
 # A wrong key gives a similarity near zero, so even a modest bar to its right says that training moved the
 # patch embedding **towards the key**. This is the reason why it works, and a warning: whoever gets the
@@ -176,7 +170,7 @@ save_figure(figure, out / "embedding")
 
 # %%
 table = method_table(rows)
-save_table(table, out / "results" / "table")
+saved = save_table(table, out / "results" / "table")
 table.style.hide(axis="index")
 
 # %% [markdown]
