@@ -23,6 +23,13 @@ LEARNING_RATES: dict[str, dict[str, float]] = {
 }
 
 
+# More rank, or targets that reach further, want smaller steps: (method, targets, rank).
+_TUNED_APART: dict[tuple[str, str | None, int | None], dict[str, float]] = {
+    ("lora", "q+v", 16): {"head": 2e-3, "lora": 2e-3},
+    ("lora", "proj+fc1+fc2", 4): {"head": 2e-3, "lora": 2e-3},
+}
+
+
 @dataclass(frozen=True)
 class Experiment:
     """Data, cipher, method, optimiser and seed of one run; equal values mean equal results.
@@ -90,10 +97,12 @@ class Experiment:
         else:  # settings that do nothing do not make two experiments differ
             for name in ("rank", "alpha", "targets"):
                 object.__setattr__(self, name, None)
+        apart = _TUNED_APART.get((self.method, self.targets, self.rank))
+        tuned = apart or LEARNING_RATES[self.method]
         for part in PARTS:
-            tuned = LEARNING_RATES[self.method].get(part)
             asked = getattr(self, f"lr_{part}")
-            object.__setattr__(self, f"lr_{part}", asked if tuned and asked else tuned)
+            if part not in tuned or asked is None:
+                object.__setattr__(self, f"lr_{part}", tuned.get(part))
 
     @property
     def id(self) -> str:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 
 from lorakit.experiment import Experiment
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
 SHOWN = "shuffle+negative"  # the cipher of the rank figure
+MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 _BASE = ("probe", "lora", "lora+patch", "full")
 
-# settings of each data set, then ciphers (all methods at rank 4), ranks (at SHOWN), seeds
+# settings of each data set; ciphers (every method, q+v at rank 4); targets: ranks (at SHOWN); seeds
 PRESETS: dict[str, dict] = {
     "smoke": {
         "street": {"train": 128, "val": 32, "test": 100, "epochs": 1},
         "digits": {"train": 128, "val": 32, "test": 100, "epochs": 1},
         "ciphers": ("none", SHOWN),
-        "ranks": {"lora": (1, 4), "lora+patch": (1, 4)},
+        "adapters": {"q+v": (1, 4)},
         "seeds": 1,
         "datasets": ("street",),
     },
     "quick": {
-        "street": {"train": 4000, "val": 500, "test": 1000, "epochs": 5},
+        "street": {"train": 4000, "val": 500, "test": 1000, "epochs": 4},
         "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 8},
         "ciphers": ("none", SHOWN),
-        "ranks": {"lora": (1, 4, 16), "lora+patch": (1, 4, 16)},
+        "adapters": {"q+v": (1, 4, 16), MLP: (4,)},
         "seeds": 1,
         "datasets": ("street", "digits"),
     },
@@ -32,7 +34,7 @@ PRESETS: dict[str, dict] = {
         "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 5},
         "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 8},
         "ciphers": CIPHERS,
-        "ranks": {"lora": (1, 4, 16), "lora+patch": (1, 2, 4, 8, 16)},
+        "adapters": {"q+v": (1, 4, 16), MLP: (4,)},
         "seeds": 3,
         "datasets": ("street", "digits"),
     },
@@ -44,8 +46,8 @@ def grid(
 ) -> list[Experiment]:
     """The experiments of a preset.
 
-    Every method runs under every cipher of the preset at rank 4; ``lora`` and ``lora+patch`` run
-    at the other ranks too, under pixel shuffling with negative-positive.
+    Every method runs under every cipher of the preset, with LoRA of rank 4 on q and v. Under pixel
+    shuffling with negative-positive, ``lora`` and ``lora+patch`` run at other ranks and targets.
 
     Args:
         preset: one of ``PRESETS``.
@@ -79,7 +81,8 @@ def grid(
             for cipher in settings["ciphers"]:
                 for method in _BASE:
                     experiments.append(base.but(cipher=cipher, method=method))
-            for method, ranks in settings["ranks"].items():
-                for rank in ranks:
-                    experiments.append(base.but(cipher=SHOWN, method=method, rank=rank))
+            for targets, ranks in settings["adapters"].items():
+                for method, rank in product(("lora", "lora+patch"), ranks):
+                    adapter = {"method": method, "targets": targets, "rank": rank}
+                    experiments.append(base.but(cipher=SHOWN, **adapter))
     return list(dict.fromkeys(experiments))

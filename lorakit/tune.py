@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from lorakit.experiment import Experiment
-from lorakit.presets import SHOWN
+from lorakit.presets import MLP, SHOWN
 from lorakit.sweep import sweep
 
 TABLE = Path("figures/results/tuning.csv")
@@ -30,8 +30,12 @@ def candidates(**settings) -> list[Experiment]:
     for rate, patch in [*product((1e-3, 2e-3), (1e-3, 2e-3, 4e-3)), (2e-3, 8e-3), (4e-3, 4e-3)]:
         rates = {"lr_head": rate, "lr_lora": rate, "lr_patch_embed": patch}
         found.append(base.but(method="lora+patch", **rates))
+    for rate in (1e-3, 2e-3):  # more rank, or wider layers, want slower steps
+        rates = {"method": "lora", "lr_head": rate, "lr_lora": rate}
+        found += [base.but(rank=16, **rates), base.but(targets=MLP, **rates)]
+    apart = ((5e-4, 4e-3), (1e-3, 4e-3), (2e-3, 4e-3), (2e-4, 4e-3), (5e-4, 8e-3))
     together = ((5e-4, 5e-4), (1e-3, 1e-3), (2e-3, 2e-3), (4e-3, 4e-3))
-    for rate, patch in (*together, (5e-4, 4e-3), (1e-3, 4e-3), (2e-3, 4e-3)):
+    for rate, patch in (*together, *apart):
         rates = {"lr_head": rate, "lr_backbone": rate, "lr_patch_embed": patch}
         found.append(base.but(method="full", **rates))
     for rate in (2e-3, 5e-3, 1e-2, 2e-2):
@@ -41,9 +45,9 @@ def candidates(**settings) -> list[Experiment]:
 
 
 def best_rates(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rates with the highest validation accuracy, one line for each method."""
-    best = rows.loc[rows.groupby("method")["accuracy"].idxmax()]
-    return best[["method", *_RATES, "accuracy"]].reset_index(drop=True)
+    """The rates with the highest validation accuracy, a line for each method, targets and rank."""
+    best = rows.loc[rows.groupby(["method", "targets", "rank"], dropna=False)["accuracy"].idxmax()]
+    return best[["method", "targets", "rank", *_RATES, "accuracy"]].reset_index(drop=True)
 
 
 def tune(experiments: Iterable[Experiment] | None = None, table: Path = TABLE) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def test_accuracy_figure_shows_every_mean_seed_and_interval(rows):
     assert sum(len(k.get_xdata()) for k in seeds) == 24
     assert [t.get_text() for t in street.get_xticklabels()] == ["plain", "shuffle\n+ negative"]
     title = figure.get_suptitle()
-    assert "street, shuffle + negative: full 91%, lora+patch 81%, lora 41%, probe 21%" == title
+    assert title == "street, shuffle + negative: full 91%, lora+patch 81%, lora 41%, probe 21%"
     names = [t.get_text() for t in figure.legends[0].get_texts()]
     assert names == [n for m, n in METHOD_NAMES.items() if m != "bitfit"]
 
