@@ -39,12 +39,13 @@ def adapt_patch_embedding(weight: Tensor, key: Key) -> Tensor:
     return (columns * sign).view_as(weight)
 
 
-def adapt_position_embedding(embedding: Tensor, key: Key) -> Tensor:
-    """e'_i = e_{s(i)}: (1, prefix + N, dim), prefix tokens (class, registers) stay in front."""
+def adapt_position_embedding(embedding: Tensor, key: Key, prefix: int = 1) -> Tensor:
+    """e'_i = e_{s(i)}: (1, prefix + N, dim); the class token and registers stay in front."""
     n = len(key.blocks)
-    prefix = embedding.shape[1] - n
-    if prefix < 0:
-        raise ValueError(f"embedding has {embedding.shape[1]} places, the key {n} blocks")
+    if embedding.shape[1] != prefix + n:
+        raise ValueError(
+            f"embedding of shape {tuple(embedding.shape)}: this key takes (1, {prefix} + {n}, dim)"
+        )
     places = torch.cat([torch.arange(prefix), prefix + key.blocks]).to(embedding.device)
     return embedding[:, places]
 
@@ -66,5 +67,6 @@ def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
     model = copy.deepcopy(model)
     model.patch_embed.proj.weight.copy_(adapt_patch_embedding(model.patch_embed.proj.weight, key))
     if model.pos_embed is not None:
-        model.pos_embed.copy_(adapt_position_embedding(model.pos_embed, key))
+        prefix = model.pos_embed.shape[1] - model.patch_embed.num_patches
+        model.pos_embed.copy_(adapt_position_embedding(model.pos_embed, key, prefix))
     return model

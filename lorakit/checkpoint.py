@@ -76,8 +76,8 @@ def load_checkpoint(
         if name.startswith("optimizer."):
             _, index, key = name.split(".")
             states.setdefault(int(index), {})[key] = tensor
-    model.load_state_dict(weights)
     optimizer.load_state_dict({"state": states, "param_groups": groups})
+    model.load_state_dict(weights)
     scheduler.load_state_dict(header["scheduler"])
     torch.set_rng_state(tensors["random"])
     return header["history"]

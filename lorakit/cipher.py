@@ -9,7 +9,7 @@ arXiv 2507.11943):
 
 Together they only move values about and flip signs, so one gather encrypts a batch. This hides
 what a picture looks like from whoever lacks the key. It is not cryptographically secure: one
-known picture gives the key away.
+known picture of enough variety gives the key away.
 """
 
 from __future__ import annotations
@@ -82,6 +82,14 @@ def make_key(
         raise ValueError(f"steps={steps!r}: allowed: any of {STEPS}")
     if image_size < 1 or block_size < 1 or image_size % block_size:
         raise ValueError(f"block_size={block_size}: allowed: a divisor of image_size={image_size}")
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed={seed}: allowed: None, or a whole number from 0")
+    for name, fixed, step in (
+        ("fixed_blocks", fixed_blocks, "scramble"),
+        ("fixed_pixels", fixed_pixels, "shuffle"),
+    ):
+        if fixed is not None and step not in steps:
+            raise ValueError(f"{name}={fixed}: allowed only with {step!r} among the steps")
     rng = secrets.SystemRandom() if seed is None else random.Random(seed)
     n_blocks = (image_size // block_size) ** 2
     n_values = CHANNELS * block_size**2

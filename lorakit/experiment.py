@@ -81,28 +81,36 @@ class Experiment:
         _allowed("schedule", self.schedule, SCHEDULES)
         _allowed("measure", self.measure, ("test", "val"))
         if self.cipher != "none":
-            for step in self.cipher.split("+"):
-                _allowed("cipher", step, ("none", *STEPS))
-            ordered = "+".join(step for step in STEPS if step in self.cipher.split("+"))
-            object.__setattr__(self, "cipher", ordered)
+            self._set("cipher", _joined("cipher", self.cipher, STEPS))
+        sizes = data.DATASETS[self.dataset][1]
+        for name, size in zip(("train", "val", "test"), sizes):
+            if getattr(self, name) is None:
+                self._set(name, size)
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(f"epochs={self.epochs}, batch_size={self.batch_size}: allowed: 1 up")
         if self.method.startswith("lora"):
             if not isinstance(self.rank, int) or self.rank < 1:
                 raise ValueError(f"rank={self.rank!r}: allowed: a whole number, 1 or more")
-            for target in (self.targets or "").split("+"):
-                _allowed("targets", target, TARGETS)
-            if self.alpha is None:
-                object.__setattr__(self, "alpha", 2.0 * self.rank)
+            self._set("targets", _joined("targets", self.targets or "", TARGETS))
+            self._set("alpha", 2.0 * self.rank if self.alpha is None else float(self.alpha))
         else:  # settings that do nothing do not make two experiments differ
             for name in ("rank", "alpha", "targets"):
-                object.__setattr__(self, name, None)
+                self._set(name, None)
         apart = _TUNED_APART.get((self.method, self.targets, self.rank))
         tuned = apart or LEARNING_RATES[self.method]
         for part in PARTS:
             asked = getattr(self, f"lr_{part}")
             if part not in tuned or asked is None:
-                object.__setattr__(self, f"lr_{part}", tuned.get(part))
+                asked = tuned.get(part)
+            if asked is not None and not asked > 0:
+                raise ValueError(f"lr_{part}={asked}: allowed: a number above 0")
+            self._set(f"lr_{part}", asked if asked is None else float(asked))
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed}: allowed: 0 or more")
+
+    def _set(self, name: str, value: object) -> None:
+        """Put a setting into its one normal form, so that equal experiments have equal ids."""
+        object.__setattr__(self, name, value)
 
     @property
     def id(self) -> str:
@@ -114,24 +122,32 @@ class Experiment:
     def learning_rates(self) -> dict[str, float]:
         """Peak learning rate of each part that trains."""
         rates = {part: getattr(self, f"lr_{part}") for part in PARTS}
-        return {part: rate for part, rate in rates.items() if rate}
+        return {part: rate for part, rate in rates.items() if rate is not None}
 
     def but(self, **changes) -> Experiment:
-        """The same experiment with some settings changed; method defaults are filled in anew.
+        """The same experiment with some settings changed.
+
+        With another method, targets or rank, learning rates and alpha are filled in anew.
 
         >>> Experiment(method="probe").but(method="lora", rank=2).alpha
         4.0
         """
-        if "method" in changes:
-            fresh = {f"lr_{part}": None for part in PARTS}
+        if {"method", "targets", "rank"} & set(changes):
+            fresh = {f"lr_{part}": None for part in PARTS} | {"alpha": None}
             if self.rank is None:
                 fresh |= {"rank": 4, "targets": "q+v"}
             changes = fresh | changes
-        if "rank" in changes:
-            changes.setdefault("alpha", None)
         return replace(self, **changes)
 
 
 def _allowed(argument: str, value: str, allowed) -> None:
     if value not in allowed:
         raise ValueError(f"{argument}={value!r}: allowed: {', '.join(map(repr, allowed))}")
+
+
+def _joined(argument: str, text: str, allowed: tuple[str, ...]) -> str:
+    """Names joined by +, each one allowed, in the order of ``allowed``."""
+    names = text.split("+")
+    for name in names:
+        _allowed(argument, name, allowed)
+    return "+".join(name for name in allowed if name in names)

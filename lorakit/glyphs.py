@@ -105,7 +105,7 @@ def _draw_chunk(
         cell = cells[glyph, font][:, None]  # (n, 1, 48, 48)
         ink = torch.maximum(ink, F.grid_sample(cell, grid, align_corners=False))
 
-    # two colours for the ground, one for the ink, lighter or darker than both
+    # two colours for the ground and one for the ink; half of the pictures are then inverted
     dark = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
     ground = uniform(0.0, 0.55, 2, 3, 1, 1)
     colour = uniform(*look.ink, 3, 1, 1)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 import torch
+from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -169,11 +170,12 @@ def remove_lora(model: nn.Module) -> nn.Module:
 
 
 def check_vit(model: nn.Module) -> None:
-    """Raise TypeError unless the model is a timm ``VisionTransformer``."""
-    if not isinstance(model, VisionTransformer):
+    """Raise TypeError unless it is a timm ViT with a linear patch embedding and one head."""
+    linear = isinstance(getattr(model, "patch_embed", None), PatchEmbed)
+    if not isinstance(model, VisionTransformer) or not linear or hasattr(model, "head_dist"):
         raise TypeError(
-            f"model={type(model).__name__}: allowed: a timm VisionTransformer, "
-            "for example timm.create_model('vit_base_patch16_224')"
+            f"model={type(model).__name__}: allowed: a timm VisionTransformer with a linear patch "
+            "embedding and one head, for example timm.create_model('vit_base_patch16_224')"
         )
 
 

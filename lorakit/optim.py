@@ -17,7 +17,7 @@ SCHEDULES = ("one-cycle", "cosine")
 def make_optimizer(
     model: nn.Module, lr: float | Mapping[str, float], decay: float
 ) -> torch.optim.AdamW:
-    """AdamW with a group for each part that trains; matrices decay, vectors do not.
+    """AdamW with a group for each part that trains; tensors decay, vectors do not.
 
     Raises:
         ValueError: an unknown part, a part that trains without a rate, or nothing to train.
@@ -47,10 +47,8 @@ def make_scheduler(
     """A schedule over ``steps`` steps; the rate rises during the share ``warmup`` of them."""
     if schedule == "one-cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
-        # the scheduler wants room for a rise and a fall, even in a run of one step
-        return OneCycleLR(
-            optimizer, peaks, total_steps=max(steps + 1, 3), pct_start=max(warmup, 1e-3)
-        )
+        total = max(steps + 1, 3)  # room for a rise and a fall, even in a run of one step
+        return OneCycleLR(optimizer, peaks, total_steps=total, pct_start=max(warmup, 1.5 / total))
     rise = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:

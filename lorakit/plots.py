@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,50 +13,55 @@ from matplotlib.ticker import PercentFormatter
 
 from lorakit.style import (
     CIPHER_NAMES,
+    CIPHER_SHOWN,
     DATASET_NAMES,
     METHOD_COLOURS,
     METHOD_MARKERS,
     METHOD_NAMES,
+    TARGETS_SHOWN,
     style,
 )
 from lorakit.tables import summarise
 
 
-def plot_accuracy_by_method(rows: pd.DataFrame, rank: int = 4) -> Figure:
+def plot_accuracy_by_method(
+    rows: pd.DataFrame, rank: int = 4, targets: str = TARGETS_SHOWN
+) -> Figure:
     """Accuracy of each method under each cipher; a dot for each seed, a bar for the interval.
 
     Args:
-        rows: a results table; LoRA rows of other ranks are left out.
-        rank: of the LoRA methods.
+        rows: a results table.
+        rank, targets: of the LoRA methods; other LoRA rows are left out.
 
     Raises:
         ValueError: the table has no row to draw.
     """
-    rows = rows[rows["rank"].isna() | (rows["rank"] == rank)]
-    _need(rows, f"rank={rank}")
+    mine = (rows["rank"] == rank) & (rows["targets"] == targets)
+    rows = rows[rows["rank"].isna() | mine]
+    _need(rows, f"rank={rank}, targets={targets!r}")
     with style():
         figure, axes = _panels(rows, width=6.6)
         for ax, (name, part) in zip(axes, _by_dataset(rows)):
             ciphers = [c for c in CIPHER_NAMES if c in set(part["cipher"])]
-            methods = [m for m in METHOD_NAMES if m in set(part["method"])]
-            for i, method in enumerate(methods):
-                shift = (i - (len(methods) - 1) / 2) * 0.16
+            ciphers += sorted(set(part["cipher"]) - set(ciphers))
+            series = list(_series(part))
+            for i, (method, targets, mine) in enumerate(series):
+                shift = (i - (len(series) - 1) / 2) * 0.16
                 for j, cipher in enumerate(ciphers):
-                    mine = part[(part["method"] == method) & (part["cipher"] == cipher)]
-                    _mean_and_seeds(ax, j + shift, mine, method, label=j == 0)
-            labels = [CIPHER_NAMES[c].replace(" + ", "\n+ ") for c in ciphers]
+                    seeds = mine[mine["cipher"] == cipher]
+                    _mean_and_seeds(ax, j + shift, seeds, _name(method, targets))
+            labels = [CIPHER_NAMES.get(c, c).replace(" + ", "\n+ ") for c in ciphers]
             ax.set_xticks(range(len(ciphers)), labels)
             ax.set_xlim(-0.5, len(ciphers) - 0.5)
             ax.set_xlabel("encryption of all images, training and test")
             ax.grid(False, axis="x")
-            _accuracy_axis(ax, name, part)
-        axes[0].set_ylabel("test accuracy")
-        encrypted = rows[rows["cipher"] == "shuffle+negative"]
-        _finish(figure, axes[0], rows if encrypted.empty else encrypted)
+            _accuracy_axis(ax, name)
+        encrypted = rows[rows["cipher"] == CIPHER_SHOWN]
+        _finish(figure, axes, rows if encrypted.empty else encrypted)
         return figure
 
 
-def plot_accuracy_by_rank(rows: pd.DataFrame, cipher: str = "shuffle+negative") -> Figure:
+def plot_accuracy_by_rank(rows: pd.DataFrame, cipher: str = CIPHER_SHOWN) -> Figure:
     """Accuracy against LoRA's rank, with the methods that have no rank as level lines.
 
     Raises:
@@ -63,32 +70,26 @@ def plot_accuracy_by_rank(rows: pd.DataFrame, cipher: str = "shuffle+negative") 
     rows = rows[rows["cipher"] == cipher]
     _need(rows, f"cipher={cipher!r}")
     with style():
-        figure, axes = _panels(rows, width=5.2)
+        figure, axes = _panels(rows, width=5.6)
         for ax, (name, part) in zip(axes, _by_dataset(rows)):
-            ranks = sorted(part["rank"].dropna().unique())
-            for method in [m for m in METHOD_NAMES if m in set(part["method"])]:
-                mine = part[part["method"] == method]
-                if mine["rank"].isna().all():
+            for method, targets, mine in _series(part):
+                if targets is None:
                     dashes = {"full": "--", "probe": ":"}.get(method, "-.")
-                    level = {"color": METHOD_COLOURS[method], "linestyle": dashes}
-                    ax.axhline(mine["accuracy"].mean(), label=METHOD_NAMES[method], **level)
-                    continue
-                line = summarise(mine).sort_values("rank")
-                ax.plot(line["rank"], line["mean"], color=METHOD_COLOURS[method])
-                for rank in line["rank"]:
-                    seeds = mine[mine["rank"] == rank]
-                    _mean_and_seeds(ax, rank, seeds, method, label=rank == line["rank"].iloc[0])
+                    look = {"color": METHOD_COLOURS[method], "linestyle": dashes}
+                    ax.axhline(mine["accuracy"].mean(), label=_name(method, targets), **look)
+                else:
+                    _line(ax, mine, "rank", method, targets)
+            ranks = sorted(part["rank"].dropna().unique())
             ax.set_xscale("log", base=2)
             ax.set_xticks(ranks, [str(int(r)) for r in ranks])
             ax.minorticks_off()
             ax.set_xlabel("rank r of LoRA")
-            _accuracy_axis(ax, name, part)
-        axes[0].set_ylabel("test accuracy")
-        _finish(figure, axes[0], rows)
+            _accuracy_axis(ax, name)
+        _finish(figure, axes, rows)
         return figure
 
 
-def plot_accuracy_by_parameters(rows: pd.DataFrame, cipher: str = "shuffle+negative") -> Figure:
+def plot_accuracy_by_parameters(rows: pd.DataFrame, cipher: str = CIPHER_SHOWN) -> Figure:
     """Accuracy against the number of trainable parameters, on a logarithmic axis.
 
     Raises:
@@ -97,74 +98,97 @@ def plot_accuracy_by_parameters(rows: pd.DataFrame, cipher: str = "shuffle+negat
     rows = rows[rows["cipher"] == cipher]
     _need(rows, f"cipher={cipher!r}")
     with style():
-        figure, axes = _panels(rows, width=5.2)
+        figure, axes = _panels(rows, width=5.6)
         for ax, (name, part) in zip(axes, _by_dataset(rows)):
-            for method in [m for m in METHOD_NAMES if m in set(part["method"])]:
-                mine = part[part["method"] == method]
-                line = summarise(mine).sort_values("trainable")
-                ax.plot(line["trainable"], line["mean"], color=METHOD_COLOURS[method])
-                for i, (_, seeds) in enumerate(mine.groupby("trainable")):
-                    x = seeds["trainable"].iloc[0]
-                    _mean_and_seeds(ax, x, seeds, method, label=i == 0)
-                if len(line) > 1:  # name the ranks at the two ends
-                    for end in (0, -1):
-                        spot = (line["trainable"].iloc[end], line["mean"].iloc[end])
-                        ax.annotate(
-                            f"r={int(line['rank'].iloc[end])}", spot, (7, -13),
-                            textcoords="offset points", fontsize=9, color=METHOD_COLOURS[method],
-                        )  # fmt: skip
+            for method, targets, mine in _series(part):
+                _line(ax, mine, "trainable", method, targets)
             ax.set_xscale("log")
             ax.set_xlabel("trainable parameters, head included")
-            _accuracy_axis(ax, name, part)
-        axes[0].set_ylabel("test accuracy")
-        _finish(figure, axes[0], rows)
+            _accuracy_axis(ax, name)
+        _finish(figure, axes, rows)
         return figure
 
 
-def finding(rows: pd.DataFrame, dataset: str, cipher: str = "shuffle+negative") -> str:
-    """What a table says of the paper's claim on one data set, in a sentence with its numbers."""
+def finding(rows: pd.DataFrame, dataset: str, cipher: str = CIPHER_SHOWN) -> str:
+    """What a table says of the paper's claim on one data set, in a sentence with its numbers.
+
+    Every pair of ``lora+patch`` and ``lora`` with the same targets and rank is compared.
+
+    Raises:
+        ValueError: the table lacks this data set, this cipher, or one of the methods.
+    """
     rows = rows[(rows["dataset"] == dataset) & (rows["cipher"] == cipher)]
-    _need(rows, f"dataset={dataset!r}, cipher={cipher!r}")
-    means = summarise(rows)
-
-    def best(method: str) -> pd.Series:
-        return means[means["method"] == method].sort_values("mean").iloc[-1]
-
-    patch, lora, full = best("lora+patch"), best("lora"), best("full")
-    return (
-        f"{DATASET_NAMES.get(dataset, dataset)}, {CIPHER_NAMES[cipher]}: lora+patch reaches "
-        f"{patch['mean']:.1%} at rank {int(patch['rank'])} with {patch['share']:.1%} of the "
-        f"parameters; lora {lora['mean']:.1%} at rank {int(lora['rank'])}; full fine-tuning "
-        f"{full['mean']:.1%}."
+    means = summarise(rows).set_index("method")
+    if missing := {"lora", "lora+patch", "full"} - set(means.index):
+        raise ValueError(f"rows: no {sorted(missing)} with dataset={dataset!r}, cipher={cipher!r}")
+    pairs = means.loc[["lora+patch"]].merge(
+        means.loc[["lora"]], on=["targets", "rank"], suffixes=("", "_lora")
     )
+    full = means.loc[["full"]].iloc[0]["mean"]
+    text = f"{DATASET_NAMES.get(dataset, dataset)}, {CIPHER_NAMES.get(cipher, cipher)}: "
+    for pair in pairs.itertuples():
+        text += (
+            f"LoRA on {pair.targets} at rank {int(pair.rank)}: lora+patch {pair.mean:.1%} with "
+            f"{pair.share:.1%} of the parameters, {100 * (pair.mean - pair.mean_lora):+.1f} points "
+            f"against lora and {100 * (pair.mean - full):+.1f} against full; "
+        )
+    return text + f"full fine-tuning {full:.1%}."
 
 
-def _mean_and_seeds(ax: Axes, x: float, rows: pd.DataFrame, method: str, label: bool) -> None:
+def _series(rows: pd.DataFrame) -> Iterator[tuple[str, str | None, pd.DataFrame]]:
+    """Method, targets (None without LoRA) and rows of each line, in the legend's order."""
+    for method in METHOD_NAMES:
+        mine = rows[rows["method"] == method]
+        if mine["targets"].isna().any():
+            yield method, None, mine[mine["targets"].isna()]
+        for targets in sorted(mine["targets"].dropna().unique(), reverse=True):
+            yield method, targets, mine[mine["targets"] == targets]
+
+
+def _name(method: str, targets: str | None) -> str:
+    where = "" if targets in (None, TARGETS_SHOWN) else f" on {targets}"
+    return METHOD_NAMES[method] + where
+
+
+def _line(ax: Axes, rows: pd.DataFrame, x: str, method: str, targets: str | None) -> None:
+    line = summarise(rows).sort_values(x)
+    ax.plot(line[x], line["mean"], color=METHOD_COLOURS[method])
+    for _, mean in line.iterrows():
+        seeds = rows[rows[x] == mean[x]]
+        _mean_and_seeds(ax, mean[x], seeds, _name(method, targets))
+
+
+def _mean_and_seeds(ax: Axes, x: float, rows: pd.DataFrame, name: str) -> None:
+    """A marker for the mean (hollow for other targets), a bar for the interval, dots for seeds."""
     if rows.empty:
         return
+    method = rows["method"].iloc[0]
     colour, marker = METHOD_COLOURS[method], METHOD_MARKERS[method]
+    hollow = name != METHOD_NAMES[method]
     line = summarise(rows).iloc[0]
     if not np.isnan(line["interval"]):
         ax.errorbar(x, line["mean"], line["interval"], color=colour, capsize=3, linewidth=1.2)
         at = np.full(len(rows), float(x))
         ax.plot(at, rows["accuracy"], ".", color=colour, markersize=4, alpha=0.6)
-    name = METHOD_NAMES[method] if label else None
-    ax.plot(x, line["mean"], marker, color=colour, markersize=8, label=name,
-            markeredgecolor="white", linestyle="none")  # fmt: skip
+    fill, edge, width = ("white", colour, 1.5) if hollow else (colour, "white", 1)
+    look = {"markerfacecolor": fill, "markeredgecolor": edge, "markeredgewidth": width}
+    first = name not in ax.get_legend_handles_labels()[1]
+    ax.plot(x, line["mean"], marker, color=colour, markersize=8, linestyle="none",
+            label=name if first else None, **look)  # fmt: skip
 
 
 def _panels(rows: pd.DataFrame, width: float) -> tuple[Figure, list[Axes]]:
     n = rows["dataset"].nunique()
-    figure, axes = plt.subplots(1, n, figsize=(width * n if n > 1 else width + 1, 4.4), sharey=True)
+    figure, axes = plt.subplots(1, n, figsize=(width * n if n > 1 else width + 1, 4.6), sharey=True)
     return figure, [axes] if n == 1 else list(axes)
 
 
-def _by_dataset(rows: pd.DataFrame):
+def _by_dataset(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     names = [*DATASET_NAMES, *sorted(set(rows["dataset"]) - set(DATASET_NAMES))]
     return [(n, rows[rows["dataset"] == n]) for n in names if n in set(rows["dataset"])]
 
 
-def _accuracy_axis(ax: Axes, name: str, rows: pd.DataFrame) -> None:
+def _accuracy_axis(ax: Axes, name: str) -> None:
     ax.set_ylim(0, 1.03)
     ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
     ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="top",
@@ -173,15 +197,19 @@ def _accuracy_axis(ax: Axes, name: str, rows: pd.DataFrame) -> None:
     ax.set_title(DATASET_NAMES.get(name, name))
 
 
-def _finish(figure: Figure, ax: Axes, rows: pd.DataFrame) -> None:
-    """The legend, and a title that states the best mean of each method, first data set."""
+def _finish(figure: Figure, axes: list[Axes], rows: pd.DataFrame) -> None:
+    """The legend, and a title: means on the first data set, LoRA on q+v at rank 4."""
+    axes[0].set_ylabel("test accuracy")
     name, rows = _by_dataset(rows)[0]
-    best = summarise(rows).groupby("method")["mean"].max()
-    found = [f"{m} {best[m]:.0%}" for m in ("full", "lora+patch", "lora", "probe") if m in best]
-    where = f"{name}, {CIPHER_NAMES.get(rows['cipher'].iloc[0], rows['cipher'].iloc[0])}"
+    means = summarise(rows)
+    at = (means["targets"] == TARGETS_SHOWN) & (means["rank"] == 4)
+    shown = means[means["rank"].isna() | at].set_index("method")["mean"]
+    found = [f"{m} {shown[m]:.0%}" for m in ("full", "lora+patch", "lora", "probe") if m in shown]
+    cipher = rows["cipher"].iloc[0]
+    where = f"{name}, {CIPHER_NAMES.get(cipher, cipher)}, r = 4"
     figure.suptitle(f"{where}: {', '.join(found)}", fontweight="bold", x=0.01, ha="left")
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=min(5, len(labels)))
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=min(4, len(labels)))
 
 
 def _need(rows: pd.DataFrame, what: str) -> None:

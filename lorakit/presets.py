@@ -8,7 +8,7 @@ from itertools import product
 from lorakit.experiment import Experiment
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
-SHOWN = "shuffle+negative"  # the cipher of the rank figure
+SHOWN = "shuffle+negative"  # where ranks and targets are compared
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 _BASE = ("probe", "lora", "lora+patch", "full")
 

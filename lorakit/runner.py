@@ -25,9 +25,11 @@ from lorakit.vit import apply_method, count_parameters, create_backbone
 
 
 def load_data(experiment: Experiment) -> Dataset:
-    """The experiment's data set, plain."""
+    """The experiment's data set, plain, in the image size of its backbone."""
     e = experiment
-    return data.load(e.dataset, train=e.train, val=e.val, test=e.test)
+    with torch.device("meta"):
+        image_size = create_backbone(e.backbone, pretrained=False).patch_embed.img_size[0]
+    return data.load(e.dataset, train=e.train, val=e.val, test=e.test, image_size=image_size)
 
 
 def teaching_key(experiment: Experiment, image_size: int, patch_size: int) -> Key | None:
@@ -86,6 +88,9 @@ def run(
 ) -> dict[str, object]:
     """Train, measure, and report one row of the results table.
 
+    Raises:
+        RuntimeError: the callback stopped the run, so there is no result of this experiment.
+
     Returns:
         The experiment's id and settings, then: accuracy and loss on the measured split,
         train_loss, trainable and total parameters, seconds (wall time), peak_memory_mb, device,
@@ -96,13 +101,17 @@ def run(
     reset_peak_memory(device)
     start = time.perf_counter()
     model, key, history = train_model(e, device=device, callback=callback, progress=progress)
+    if len(history) < e.epochs:
+        raise RuntimeError(
+            f"stopped after {len(history)} of {e.epochs} epochs: no result to report"
+        )
     measured = evaluate(model, encrypt_split(getattr(load_data(e), e.measure), key), device=device)
     counts = count_parameters(model)
     return {
         "id": e.id,
         **asdict(e),
         **measured,
-        "train_loss": history[-1]["loss"] if history else float("nan"),
+        "train_loss": history[-1]["loss"],
         "trainable": counts["trainable"],
         "total": counts["total"],
         "seconds": round(time.perf_counter() - start, 2),

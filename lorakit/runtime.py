@@ -45,8 +45,10 @@ def device_name(device: torch.device) -> str:
 
 def versions() -> str:
     """The versions that decide a result, as one line for a result row."""
-    python = f"python {platform.python_version()}"
-    return ", ".join([python] + [f"{name} {version(name)}" for name in _PACKAGES])
+    import lorakit
+
+    own = f"lorakit {lorakit.__version__}, python {platform.python_version()}"
+    return ", ".join([own] + [f"{name} {version(name)}" for name in _PACKAGES])
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+
+from lorakit.files import write_atomic
 
 # Okabe and Ito's palette, a marker each for print in grey
 METHOD_COLOURS = {
@@ -31,6 +34,8 @@ CIPHER_NAMES = {
     "shuffle+negative": "shuffle + negative",
     "scramble+shuffle+negative": "scramble + shuffle + negative",
 }
+TARGETS_SHOWN = "q+v"  # LoRA's targets where a figure shows one choice
+CIPHER_SHOWN = "shuffle+negative"  # likewise
 DATASET_NAMES = {"street": "street digits (synthetic)", "digits": "handwritten digits (real)"}
 TRAINABLE, FROZEN = "#0072B2", "#DADADA"
 
@@ -68,9 +73,9 @@ def style() -> Iterator[None]:
 
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     """Write a figure as ``stem`` + .png and .pdf, and return the paths."""
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
-    figure.savefig(paths[0], dpi=150)
-    figure.savefig(paths[1], metadata={"CreationDate": None})
+    for path, options in zip(paths, ({"dpi": 150}, {"metadata": {"CreationDate": None}})):
+        buffer = BytesIO()
+        figure.savefig(buffer, format=path.suffix[1:], **options)
+        write_atomic(buffer.getvalue(), path)
     return paths

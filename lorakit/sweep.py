@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
@@ -34,7 +35,8 @@ def sweep(
         experiments: what to run; doubles run once.
         table: a CSV file, made if missing. Every change replaces the whole file in one step, so
             that it is complete at any moment, whenever the process is killed.
-        n_jobs: runs at a time; None means one for each CPU core, or 1 with a GPU.
+        n_jobs: runs at a time; None means one for each CPU core as far as memory reaches (a run
+            of ``vit_micro`` takes about 1.3 GB, most of it PyTorch itself), or 1 with a GPU.
         progress: show a bar with an estimate of the time left.
 
     Returns:
@@ -55,12 +57,12 @@ def sweep(
     done = set(read_table(table)["id"]) if table.exists() else set()
     open_ = [e for key, e in wanted.items() if key not in done]
     if n_jobs is None:
-        n_jobs = 1 if torch.cuda.is_available() else max(1, min(_cores(), len(open_)))
+        n_jobs = 1 if torch.cuda.is_available() else max(1, min(_workers(), len(open_)))
     failed: list[str] = []
     with tqdm(
         total=len(wanted), initial=len(wanted) - len(open_), unit="run", disable=not progress
     ) as bar:
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch=n_jobs)
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
         for row, error in parallel(delayed(_work)(e) for e in open_):
             if error:
                 failed.append(error)
@@ -89,6 +91,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise ValueError(f"path={str(path)!r}: not a CSV table ({error})") from error
     if missing := [name for name in REQUIRED if name not in rows]:
         raise ValueError(f"path={str(path)!r}: not a results table, columns {missing} are missing")
+    if broken := [name for name in REQUIRED if name != "rank" and rows[name].isna().any()]:
+        raise ValueError(f"path={str(path)!r}: values are missing in columns {broken}")
     return rows
 
 
@@ -114,5 +118,7 @@ def _work(experiment: Experiment) -> tuple[dict[str, object] | None, str | None]
         torch.set_num_threads(threads)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _workers() -> int:
+    """One for each core this process may use, if there are 1.5 GB of free memory for each."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, int(psutil.virtual_memory().available / 1.5e9))

@@ -9,29 +9,36 @@ import pandas as pd
 
 from lorakit.files import write_atomic
 
-KEYS = ["dataset", "cipher", "method", "rank"]
+KEYS = ["dataset", "cipher", "method", "targets", "rank"]
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line for each data set, cipher, method and rank.
+    """One line for each data set, cipher, method, targets and rank.
 
     Returns:
-        Columns: the four keys, ``mean`` accuracy (0 to 1), ``interval`` (half-width of the
+        Columns: the five keys, ``mean`` accuracy (0 to 1), ``interval`` (half-width of the
         Student-t 95 % confidence interval of the mean over seeds; NaN for one seed), ``seeds``,
-        ``trainable`` parameters, ``share`` of the model's parameters without LoRA (0 to 1).
+        ``trainable`` parameters, ``share`` of the backbone's parameters (0 to 1; the smallest
+        total in the rows of a backbone, since LoRA adds to it).
+
+    Raises:
+        ValueError: two rows differ in none of the keys nor the seed, so they are not repetitions.
     """
     from scipy.stats import t
 
-    groups = rows.groupby(KEYS, dropna=False, sort=False)
+    if rows.duplicated([*KEYS, "seed"]).any():
+        raise ValueError(f"rows: some agree in {KEYS} and seed; choose one setting of the others")
+    share = rows["trainable"] / rows.groupby("backbone")["total"].transform("min")
+    groups = rows.assign(share=share).groupby(KEYS, dropna=False, sort=False)
     summary = groups.agg(
         mean=("accuracy", "mean"),
         interval=("accuracy", "sem"),
         seeds=("accuracy", "size"),
         trainable=("trainable", "first"),
+        share=("share", "first"),
     ).reset_index()
     summary["interval"] *= t.ppf(0.975, np.maximum(summary["seeds"] - 1, 1))
-    full = rows["total"].min()  # adding LoRA adds to the total, nothing takes away
-    return summary.assign(share=summary["trainable"] / full)
+    return summary
 
 
 def method_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -40,22 +47,23 @@ def method_table(rows: pd.DataFrame) -> pd.DataFrame:
 
     summary = summarise(rows)
     summary["cell"] = [_cell(m, i) for m, i in zip(summary["mean"], summary["interval"])]
-    summary["rank"] = ["" if np.isnan(r) else str(int(r)) for r in summary["rank"]]
-    lines = summary.pivot_table(
-        index=["dataset", "method", "rank", "trainable", "share"],
-        columns="cipher", values="cell", aggfunc="first", fill_value="",
-    ).reset_index()  # fmt: skip
-    order = {name: place for place, name in enumerate(METHOD_NAMES)}
-    place = lines["rank"].replace("", "0").astype(int)
-    lines = lines.assign(_m=lines["method"].map(order), _r=place)
-    lines = lines.sort_values(["dataset", "_m", "_r"], ascending=[False, True, True])
-    shown = [cipher for cipher in CIPHER_NAMES if cipher in lines]
-    table = lines[["dataset", "method", "rank", "trainable", "share", *shown]]
+    place = summary["method"].map({name: place for place, name in enumerate(METHOD_NAMES)})
+    summary = summary.assign(place=place, targets=summary["targets"].fillna(""))
+    summary["rank"] = summary["rank"].fillna(0).astype(int)
+    index = ["dataset", "place", "method", "targets", "rank", "trainable", "share"]
+    lines = summary.pivot(index=index, columns="cipher", values="cell").fillna("").reset_index()
+    lines = lines.sort_values(
+        ["dataset", "place", "targets", "rank"], ascending=[False, *[True] * 3]
+    )
+    known = [cipher for cipher in CIPHER_NAMES if cipher in lines]
+    shown = [*known, *sorted(set(summary["cipher"]) - set(known))]
+    table = lines[["dataset", "method", "targets", "rank", "trainable", "share", *shown]]
     table = table.assign(
+        rank=[str(r) if r else "" for r in lines["rank"]],
         trainable=[f"{n:,}" for n in lines["trainable"]],
         share=[f"{s:.2%}" for s in lines["share"]],
     )
-    return table.rename(columns=CIPHER_NAMES).reset_index(drop=True)
+    return table.rename(columns=CIPHER_NAMES).reset_index(drop=True).rename_axis(columns=None)
 
 
 def save_table(table: pd.DataFrame, stem: str | Path) -> list[Path]:

@@ -63,7 +63,7 @@ def fit(
         epochs: passes over ``train``.
         batch_size: images a step; a smaller last batch is kept.
         lr: peak learning rate, one for all or one for each of ``vit.PARTS``.
-        weight_decay: decoupled weight decay, on matrices only (not on biases and norms).
+        weight_decay: decoupled weight decay, not applied to biases and norms.
         schedule: ``one-cycle`` (cosine up and down, and momentum against it) or ``cosine``
             (linear warm-up, cosine to zero).
         warmup: share of all steps in which the rate rises, 0 to below 1.
@@ -94,7 +94,9 @@ def fit(
     scheduler = make_scheduler(optimizer, schedule, steps, warmup)
     images, labels = train.images.to(device), train.labels.to(device)
     history: list[dict[str, float]] = []
-    settings = {"images": len(train), "epochs": epochs, "batch_size": batch_size,
+    settings = {"images": [len(train), train.images.sum().item()],
+                "trains": [n for n, p in model.named_parameters() if p.requires_grad],
+                "epochs": epochs, "batch_size": batch_size,
                 "lr": dict(lr) if isinstance(lr, Mapping) else lr, "weight_decay": weight_decay,
                 "schedule": schedule, "warmup": warmup, "label_smoothing": label_smoothing,
                 "seed": seed}  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import timm
+import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import lorakit.micro  # noqa: F401  (registers vit_micro with timm)
-from lorakit.lora import add_lora, check_vit
+from lorakit.lora import add_lora, check_vit, lora_layers
 
 METHODS = ("probe", "bitfit", "lora", "lora+patch", "full")
 PARTS = ("head", "lora", "patch_embed", "backbone")
@@ -45,6 +46,8 @@ def create_backbone(
             f"name={name!r}: allowed: 'vit_micro' or a ViT that timm knows, such as "
             f"'vit_base_patch16_224'; timm.list_models('vit_*') lists them"
         )
+    with torch.device("meta"):  # is it a ViT, and do the arguments fit? No weights needed to tell
+        check_vit(timm.create_model(name, num_classes=classes, **kwargs))
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=classes, **kwargs)
     except Exception as error:
@@ -55,7 +58,6 @@ def create_backbone(
             "network use name='vit_micro', whose weights ship with lorakit. With one, run once "
             "to fill timm's cache. pretrained=False gives random weights."
         ) from error
-    check_vit(model)
     return model
 
 
@@ -75,12 +77,14 @@ def apply_method(
     ``lora+patch`` the patch embedding too (Lin et al. 2025, arXiv 2507.11943); ``full`` all.
 
     Raises:
-        ValueError: unknown method, or what ``add_lora`` refuses.
+        ValueError: unknown method, LoRA already there, or what ``add_lora`` refuses.
     """
     check_vit(model)
     if method not in METHODS:
         raise ValueError(f"method={method!r}: allowed: one of {METHODS}")
-    if "lora" in _TRAINS[method] and method != "full":
+    if next(lora_layers(model), None):
+        raise ValueError("model: it has LoRA already; call remove_lora(model) first")
+    if method.startswith("lora"):
         add_lora(model, targets, rank, alpha, blocks)
     for name, parameter in model.named_parameters():
         trains = part_of(name) in _TRAINS[method]

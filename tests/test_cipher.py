@@ -144,6 +144,8 @@ def test_normalisation_trap_per_channel_statistics_break_the_equality(make_vit):
     [
         (lambda: make_key(32, 5), ["block_size=5", "image_size=32"]),
         (lambda: make_key(32, 0), ["block_size=0"]),
+        (lambda: make_key(32, 8, seed=-1), ["seed=-1"]),
+        (lambda: make_key(32, 8, ["shuffle"], fixed_blocks=3), ["fixed_blocks=3", "scramble"]),
         (lambda: make_key(32, 8, ["rotate"]), ["rotate", "scramble"]),
         (lambda: make_key(32, 8, fixed_blocks=15), ["fixed_blocks=15", "not 15"]),
         (lambda: make_key(32, 8, fixed_pixels=193), ["fixed_pixels=193", "192"]),
@@ -151,6 +153,7 @@ def test_normalisation_trap_per_channel_statistics_break_the_equality(make_vit):
         (lambda: encrypt(torch.zeros(1, 3, 16, 16), make_key(32, 8)), ["16", "(3, 32, 32)"]),
         (lambda: adapt_patch_embedding(torch.zeros(8, 3, 4, 4), make_key(32, 8)), ["(8, 3, 4, 4)"]),
         (lambda: adapt_position_embedding(torch.zeros(1, 4, 8), make_key(32, 8)), ["4", "16"]),
+        (lambda: adapt_position_embedding(torch.zeros(1, 197, 8), make_key(32, 8)), ["197"]),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -33,6 +33,7 @@ def rows():
     levels = {"probe": 0.2, "lora": 0.4, "lora+patch": 0.8, "full": 0.9}
     lines = [
         {"id": f"{d}{c}{m}{r}{s}", "dataset": d, "cipher": c, "method": m, "rank": r, "seed": s,
+         "targets": "q+v" if r else None, "backbone": "vit_micro",
          "accuracy": levels[m] + 0.01 * s + 0.001 * (r or 0), "trainable": n,
          "total": 1_218_186 + (n if r else 0)}
         for d in ("street", "digits") for c in ("none", "shuffle+negative")
@@ -51,8 +52,8 @@ def points(ax, method):
 
 
 def test_summary_is_mean_t_interval_and_share(rows):
-    line = summarise(rows).set_index(["dataset", "cipher", "method", "rank"])
-    lora = line.loc[("street", "none", "lora", 4.0)]
+    line = summarise(rows).set_index(["dataset", "cipher", "method", "targets", "rank"])
+    lora = line.loc[("street", "none", "lora", "q+v", 4.0)]
     assert lora["mean"] == pytest.approx(0.414) and lora["seeds"] == 3
     assert lora["interval"] == pytest.approx(4.303 * 0.01 / np.sqrt(3), rel=1e-3)
     assert lora["share"] == pytest.approx(13_578 / 1_218_186)
@@ -69,7 +70,9 @@ def test_accuracy_figure_shows_every_mean_seed_and_interval(rows):
     assert sum(len(k.get_xdata()) for k in seeds) == 24
     assert [t.get_text() for t in street.get_xticklabels()] == ["plain", "shuffle\n+ negative"]
     title = figure.get_suptitle()
-    assert title == "street, shuffle + negative: full 91%, lora+patch 81%, lora 41%, probe 21%"
+    assert (
+        title == "street, shuffle + negative, r = 4: full 91%, lora+patch 81%, lora 41%, probe 21%"
+    )
     names = [t.get_text() for t in figure.legends[0].get_texts()]
     assert names == [n for m, n in METHOD_NAMES.items() if m != "bitfit"]
 
@@ -102,9 +105,33 @@ def test_one_seed_one_dataset_draws_too_and_an_empty_table_does_not(rows, draw, 
         draw(rows[:0])
 
 
-def test_finding_reports_the_best_of_each(rows):
+def test_finding_compares_like_with_like(rows):
     text = finding(rows, "street")
-    assert "81.4% at rank 4" in text and "lora 41.4% at rank 4" in text and "91.0%" in text
+    assert "rank 4: lora+patch 81.4% with 3.1%" in text and "full fine-tuning 91.0%" in text
+    assert "+40.0 points against lora and -9.6 against full" in text
+    with pytest.raises(ValueError, match=r"no \['full'\] with dataset='digits'"):
+        finding(rows[rows["method"] != "full"], "digits")
+
+
+def test_other_targets_are_a_series_of_their_own(rows):
+    other = rows[(rows["method"] == "lora") & (rows["rank"] == 4)].assign(targets="fc1")
+    figure = plot_accuracy_by_rank(pd.concat([rows, other]))
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert "lora" in names and "lora on fc1" in names
+    big = [k for k in figure.axes[0].lines if k.get_markersize() == 8]
+    assert sum(k.get_markerfacecolor() == "white" for k in big) == 1
+
+
+def test_rows_that_are_no_repetitions_are_not_averaged(rows):
+    with pytest.raises(ValueError, match="agree"):
+        summarise(pd.concat([rows, rows[:1].assign(accuracy=0.0)]))
+
+
+def test_a_cipher_without_a_name_is_shown_all_the_same(rows):
+    other = rows[rows["cipher"] == "none"].assign(cipher="negative")
+    assert "negative" in method_table(pd.concat([rows, other]))
+    figure = plot_accuracy_by_method(pd.concat([rows, other]))
+    assert "negative" in [t.get_text() for t in figure.axes[0].get_xticklabels()]
 
 
 def test_method_table_in_three_formats(rows, tmp_path):
@@ -141,13 +168,15 @@ def test_encryption_figure_shows_plain_secret_and_back():
 
 
 def test_embedding_figure_knows_the_right_key():
-    before, key = torch.randn(16, 3, 8, 8), make_key(32, 8, seed=1)
+    before, key = torch.randn(16, 3, 8, 8), make_key(32, 8, seed=0)
     learned = adapt_patch_embedding(before, key) + 0.1 * torch.randn(16, 3, 8, 8)
     assert filter_match(before, learned, key).min() > 0.9
     assert filter_match(before, learned, make_key(32, 8, seed=2)).abs().mean() < 0.2
     figure = plot_patch_embeddings(before, learned, key, filters=4)
     pictures = [ax for sub in figure.subfigs for ax in sub.axes if ax.images]
     assert len(pictures) == 4 * 4
+    bars = figure.subfigs[1].axes[0]
+    assert max(bar.get_x() for bar in bars.patches) < 0.3 < bars.lines[0].get_xdata()[0]
     # a perfect match, read back, is the pre-trained filter again
     perfect = plot_patch_embeddings(before, adapt_patch_embedding(before, key), key, filters=4)
     images = [ax.images[0].get_array() for sub in perfect.subfigs for ax in sub.axes if ax.images]

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import pandas as pd
 import papermill
 import pytest
+
+from lorakit import grid, read_table
+from lorakit.style import CIPHER_SHOWN
+from lorakit.tables import method_table, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
@@ -82,19 +87,42 @@ def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing
     assert names == {"results.csv", "table.csv", "table.md", "table.tex"}
 
 
-def test_readme_commands_are_the_ones_that_ci_runs():
+def test_readme_commands_work_here():
+    """CI runs the second of them word for word, and the first names a notebook that exists."""
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
-    commands = re.findall(r"```bash\n(python3 -m venv.*?)\n```", readme, re.S)
-    assert len(commands) == 2
-    assert all(command in ci for command in commands)
+    figures, tests = re.findall(r"```bash\n(python3 -m venv.*?)\n```", readme, re.S)
+    assert tests in ci
+    assert (ROOT / re.search(r"papermill.* (\S+\.ipynb) \S+\.ipynb", figures)[1]).exists()
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", readme):
+        assert (ROOT / path).exists(), path
 
 
-def test_committed_figures_come_from_the_full_preset():
-    from lorakit import grid, read_table
-
+@pytest.fixture(scope="module")
+def full_rows():
+    """The rows of the committed table, which must be those of the ``full`` preset."""
     rows = read_table(ROOT / "figures" / "results" / "results.csv")
-    assert {e.id for e in grid("full")} <= set(rows["id"])
-    assert rows["id"].is_unique and rows["accuracy"].between(0, 1).all()
+    assert set(rows["id"]) == {e.id for e in grid("full")} and rows["id"].is_unique
+    return rows
+
+
+def test_committed_figures_are_there(full_rows):
+    for figure in ("method", "encryption", "accuracy", "rank", "parameters", "embedding"):
+        for ending in ("png", "pdf"):
+            assert (ROOT / "figures" / f"{figure}.{ending}").stat().st_size > 5000
+    committed = pd.read_csv(ROOT / "figures" / "results" / "table.csv", keep_default_na=False)
+    assert committed.astype(str).equals(method_table(full_rows).astype(str))
+
+
+def test_the_papers_claim_holds_in_the_committed_results(full_rows):
+    """Encrypted street digits, means over seeds: far above lora, close to full, few parameters."""
+    rows = full_rows[(full_rows["dataset"] == "street") & (full_rows["cipher"] == CIPHER_SHOWN)]
+    means = summarise(rows).set_index("method")
+    assert means["seeds"].min() >= 3
+    patch, full = means.loc["lora+patch"], means.loc["full"]
+    pairs = patch.merge(means.loc["lora"], on=["targets", "rank"], suffixes=("", "_lora"))
+    assert (pairs["mean"] - pairs["mean_lora"]).min() >= 0.15
+    near = patch[(patch["mean"] >= full["mean"] - 0.03) & (patch["share"] < 0.07)]
+    assert len(near)
 
 
 def test_importing_lorakit_is_light():

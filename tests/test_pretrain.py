@@ -1,14 +1,17 @@
 import json
+from pathlib import Path
 
-import pandas as pd
-import pytest
 import torch
 from safetensors.torch import load_file
 
+from lorakit import Experiment, read_table
 from lorakit.experiment import LEARNING_RATES
 from lorakit.micro import WEIGHTS
 from lorakit.pretrain import pretrain
 from lorakit.tune import TABLE, best_rates, candidates, tune
+from lorakit.vit import PARTS
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_pretraining_writes_weights_and_log_and_starts_from_nothing(tmp_path):
@@ -34,13 +37,15 @@ def test_tuning_picks_the_best_on_validation_only(tmp_path):
     assert {e.method for e in experiments} == set(LEARNING_RATES)
     probes = [e for e in experiments if e.method == "probe"]
     best = tune(probes, tmp_path / "tuning.csv")
-    rows = pd.read_csv(tmp_path / "tuning.csv", keep_default_na=False, na_values=[""])
+    rows = read_table(tmp_path / "tuning.csv")
     assert best["lr_head"].tolist() == [rows.loc[rows["accuracy"].idxmax(), "lr_head"]]
 
 
-@pytest.mark.parametrize("method", LEARNING_RATES)
-def test_the_learning_rates_in_use_are_the_tuned_ones(method):
-    rows = pd.read_csv(TABLE, keep_default_na=False, na_values=[""])
-    best = best_rates(rows).set_index("method").loc[method]
-    for part, rate in LEARNING_RATES[method].items():
-        assert best[f"lr_{part}"] == rate
+def test_the_learning_rates_in_use_are_the_tuned_ones():
+    best = best_rates(read_table(ROOT / TABLE))
+    assert set(best["method"]) == set(LEARNING_RATES)
+    for row in best.to_dict("records"):
+        lora = {"targets": row["targets"], "rank": int(row["rank"])} if row["rank"] > 0 else {}
+        experiment = Experiment(method=row["method"], **lora)
+        tuned = {part: row[f"lr_{part}"] for part in PARTS if row[f"lr_{part}"] > 0}
+        assert experiment.learning_rates == tuned

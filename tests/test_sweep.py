@@ -1,5 +1,6 @@
 import importlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -29,6 +30,11 @@ def test_a_row_says_everything():
     assert row["seconds"] > 0 and 50 < row["peak_memory_mb"] < 4000
     assert "cpu" in row["device"] and "torch" in row["versions"] and row["seed"] == 0
     assert {"epochs", "lr_head", "lr_lora", "lr_patch_embed", "batch_size"} <= set(row)
+
+
+def test_a_stopped_run_reports_no_result():
+    with pytest.raises(RuntimeError, match="stopped after 0 of 1 epochs"):
+        run(tiny(1)[0], device="cpu", callback=lambda step: True)
 
 
 def test_same_seed_same_row_other_seed_other_row():
@@ -76,6 +82,7 @@ def test_killed_at_any_moment_it_resumes_to_the_unbroken_table(tmp_path, n_jobs)
     while not table.exists():
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
+    time.sleep(random.uniform(0, 1))
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert 1 <= len(read_table(table)) <= 4  # whole rows only
@@ -113,6 +120,7 @@ def test_unreadable_tables_and_empty_grids_are_refused(tmp_path):
         (b"", "not a CSV table"),
         (b"\xff\xfe\x00\x01", "not a CSV table"),
         (b"a,b\n1,2\n", "not a results table.*accuracy"),
+        (b"id,dataset,cipher,method,rank,seed,accuracy,trainable,total\nx,street,none", "missing"),
     ):
         bad.write_bytes(content)
         with pytest.raises(ValueError, match=words):
@@ -128,6 +136,10 @@ def test_ids_follow_the_settings_that_matter():
     assert probe == Experiment(method="probe", rank=8, targets="k")
     assert base.but(rank=8).alpha == 16.0
     assert Experiment(cipher="negative+shuffle").cipher == "shuffle+negative"
+    assert Experiment(alpha=8, train=4000, targets="v+q", rank=4).id == Experiment().id
+    explicit = base.but(lr_lora=0.5)
+    assert explicit.lr_lora == 0.5 and explicit.but(seed=1).lr_lora == 0.5
+    assert explicit.but(rank=8).lr_lora == base.lr_lora
 
 
 @pytest.mark.parametrize(
@@ -140,6 +152,9 @@ def test_ids_follow_the_settings_that_matter():
         ({"targets": "q+w"}, ["'w'", "fc1"]),
         ({"epochs": 0}, ["epochs=0"]),
         ({"measure": "train"}, ["train", "val"]),
+        ({"cipher": "none+shuffle"}, ["none", "scramble"]),
+        ({"lr_lora": 0.0}, ["lr_lora=0.0", "above 0"]),
+        ({"seed": -1}, ["seed=-1"]),
         ({"schedule": "step"}, ["step", "cosine"]),
     ],
 )
@@ -156,7 +171,9 @@ def test_grids():
     assert {e.cipher for e in street} == {
         "none", "shuffle", "shuffle+negative", "scramble+shuffle+negative",
     }  # fmt: skip
-    assert {e.rank for e in street if e.method == "lora+patch"} == {1, 2, 4, 8, 16}
+    assert {e.rank for e in street if e.method == "lora+patch"} == {1, 4, 16}
+    assert {e.rank for e in street if e.method == "lora"} == {1, 4, 16}
+    assert {e.targets for e in street if e.rank == 4} == {"q+v", "proj+fc1+fc2"}
     assert {e.method for e in full} == {"probe", "lora", "lora+patch", "full"}
     assert {e.seed for e in full} == {0, 1, 2}
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}

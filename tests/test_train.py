@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 
 from lorakit.data import Split
 from lorakit.lora import merge_lora
+from lorakit.optim import make_optimizer, make_scheduler
 from lorakit.train import DivergenceError, evaluate, fit
 from lorakit.vit import METHODS, apply_method, create_backbone, parts
 
@@ -81,8 +82,13 @@ def test_checkpoints_that_do_not_fit_are_refused(digits, tmp_path):
     fit(fresh(), digits.train, checkpoint=path, **QUICK)
     with pytest.raises(ValueError, match="made with other batch_size, seed"):
         fit(fresh(), digits.train, checkpoint=path, **{**QUICK, "batch_size": 40, "seed": 3})
+    with pytest.raises(ValueError, match="made with other trains"):
+        fit(fresh("lora"), digits.train, checkpoint=path, **QUICK)
+    with pytest.raises(ValueError, match="made with other images"):
+        fit(fresh(), digits.test, checkpoint=path, **QUICK)
+    wide = apply_method(create_backbone(classes=11), "lora+patch", rank=2)
     with pytest.raises(ValueError, match="another model"):
-        fit(fresh("probe"), digits.train, checkpoint=path, **QUICK)
+        fit(wide, digits.train, checkpoint=path, **QUICK)
     for content in (b"", b"\x80\x04nonsense" * 9, path.read_bytes()[:500]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="not a lorakit checkpoint"):
@@ -136,7 +142,6 @@ def test_divergence_names_the_step(digits):
         ({"warmup": 1.0}, ["warmup=1.0", "below 1"]),
         ({"label_smoothing": -0.1}, ["label_smoothing=-0.1"]),
         ({"weight_decay": float("nan")}, ["weight_decay=nan"]),
-        ({"train": Split(torch.zeros(0, 3, 32, 32), torch.zeros(0))}, ["train"]),
     ],
 )
 def test_bad_settings_are_named(digits, settings, words):
@@ -144,6 +149,34 @@ def test_bad_settings_are_named(digits, settings, words):
     with pytest.raises(ValueError) as error:
         fit(fresh(), **arguments)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+@pytest.mark.parametrize(("steps", "warmup"), [(9, 0.1), (4, 0.2), (3, 0.25), (1, 0.1), (7, 0.0)])
+def test_schedules_work_for_any_number_of_steps(schedule, steps, warmup):
+    model = fresh("probe")
+    optimizer = make_optimizer(model, 0.1, 0.0)
+    scheduler = make_scheduler(optimizer, schedule, steps, warmup)
+    rates = []
+    for _ in range(steps):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert all(0 < rate <= 0.1 + 1e-9 for rate in rates)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64), "float32.*uint8"),
+        (torch.zeros(2, 4, 8, 8, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), "2, 4, 8"),
+        (torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), "N > 0"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64), "labels"),
+    ],
+)
+def test_a_split_refuses_what_would_train_on_nonsense(images, labels, words):
+    with pytest.raises(ValueError, match=words):
+        Split(images, labels)
 
 
 def test_nothing_to_train_is_an_error(digits):

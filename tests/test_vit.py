@@ -61,7 +61,8 @@ def test_registered_with_timm_by_its_own_name():
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
 
 
-def test_without_a_network_the_error_says_what_to_do_instead():
+def test_without_a_network_the_error_says_what_to_do_instead(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(RuntimeError) as error:
         create_backbone("vit_tiny_patch16_224", 10)
     assert all(w in str(error.value) for w in ("vit_tiny", "vit_micro", "pretrained=False"))
@@ -73,6 +74,14 @@ def test_without_a_network_the_error_says_what_to_do_instead():
         (lambda: create_backbone("vit_nano"), ValueError, ["vit_nano", "vit_micro"]),
         (lambda: create_backbone(classes=1), ValueError, ["classes=1", "2 or more"]),
         (lambda: create_backbone("resnet18", pretrained=False), TypeError, ["ResNet", "Vision"]),
+        (lambda: create_backbone("deit_tiny_distilled_patch16_224"), TypeError, ["one head"]),
+        (lambda: create_backbone("vit_base_r50_s16_224"), TypeError, ["linear patch embedding"]),
+        (lambda: create_backbone("vit_micro", colour=1), TypeError, ["colour"]),
+        (
+            lambda: apply_method(apply_method(create_backbone(), "lora"), "full"),
+            ValueError,
+            ["remove_lora"],
+        ),
         (lambda: apply_method(create_backbone(), "adapter"), ValueError, ["adapter", "probe"]),
         (lambda: apply_method(create_backbone(), "lora", rank=129), ValueError, ["129", "128"]),
         (lambda: apply_method(torch.nn.Linear(2, 2), "probe"), TypeError, ["Linear"]),
