@@ -161,7 +161,11 @@ saved = save_figure(figure, out / "parameters")
 # permuted by the key, $E' = E P^{-1} D$ ($E$ the pre-trained weight, $P$ the permutation of the values in
 # a block, $D$ the signs). With it, and the rows of the position embedding permuted where blocks are
 # scrambled, the logits are those of plain images (`lorakit.adapt_to_key`, tested to 1e-4). Training does
-# not know the key. How near did it come by itself?
+# not know the key. Does it find that solution, or another?
+#
+# We read the learned filters back through the key: what would they look for in a plain picture? Filters for
+# pictures are smooth, values next to each other agree. So we measure that agreement, and repeat it with 200
+# wrong keys.
 
 # %%
 tried = rows[(rows["dataset"] == experiments[0].dataset) & (rows["cipher"] == shown)]
@@ -174,9 +178,11 @@ learned = model.patch_embed.proj.weight.detach().cpu()
 figure = plot_patch_embeddings(before, learned, key)
 saved = save_figure(figure, out / "embedding")
 # %% [markdown]
-# Wrong keys give similarities around zero. Where the blue line stands to the right of all of them, training
-# has moved the patch embedding **towards the key** without ever seeing it. That is why the method works, and
-# why a trained patch embedding should be treated as a secret too: it carries information about the key.
+# If the blue line stands to the right of the grey bars, the learned filters are smooth only in the order that
+# the right key restores: the patch embedding has learned how the key arranges the values of a block, without
+# ever seeing the key. Compare the first and the last row: it is not the old set of filters that comes back,
+# but a new one. And take it as a warning: a trained patch embedding carries information about the key, enough
+# to tell the right one from wrong ones, so do not publish one and trust in the other.
 #
 # ## The table
 
