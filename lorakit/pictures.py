@@ -125,8 +125,7 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
         ax.axvline(right, color=TRAINABLE, linewidth=3, label="the right key")
         ax.set(xlabel="correlation of neighbouring values\nin a filter read back", ylabel="keys")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncol=2)
-        found = "the right key stands out" if right > max(wrong) else "no key stands out"
-        ax.set_title(f"Smooth when read back? {found.capitalize()}", fontsize=11)
+        ax.set_title("Only the right key fits" if right > max(wrong) else "No key stands out")
         return figure
 
 

@@ -48,7 +48,8 @@ def test_no_machine_path_in_a_notebook(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_runs_at_smoke(name, tmp_path):
+def test_runs_at_smoke(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND")  # so that the kernel shows figures as JupyterLab does
     start = time.monotonic()
     done = papermill.execute_notebook(
         ROOT / "notebooks" / f"{name}.ipynb",
