@@ -16,7 +16,11 @@ from lorakit.experiment import Experiment
 from lorakit.files import write_atomic
 from lorakit.runner import run
 
-REQUIRED = ("id", "dataset", "cipher", "method", "rank", "seed", "accuracy", "trainable", "total")
+_MAY_BE_EMPTY = ("targets", "rank")  # methods without LoRA have neither
+REQUIRED = (
+    *("id", "dataset", "cipher", "method", "backbone", "seed"),
+    *("accuracy", "trainable", "total", *_MAY_BE_EMPTY),
+)
 
 
 def sweep(
@@ -91,7 +95,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise ValueError(f"path={str(path)!r}: not a CSV table ({error})") from error
     if missing := [name for name in REQUIRED if name not in rows]:
         raise ValueError(f"path={str(path)!r}: not a results table, columns {missing} are missing")
-    if broken := [name for name in REQUIRED if name != "rank" and rows[name].isna().any()]:
+    if broken := [n for n in REQUIRED if n not in _MAY_BE_EMPTY and rows[n].isna().any()]:
         raise ValueError(f"path={str(path)!r}: values are missing in columns {broken}")
     return rows
 
