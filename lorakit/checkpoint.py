@@ -11,6 +11,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lorakit.files import write_atomic
+from lorakit.private import PrivateSteps
+from lorakit.steps import PlainSteps
 
 
 def save_checkpoint(
@@ -18,10 +20,14 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: Optimizer,
     scheduler: LRScheduler,
+    steps: PlainSteps | PrivateSteps,
     settings: dict,
     history: list[dict[str, float]],
 ) -> None:
-    """Write weights, optimiser, schedule, random state and history, in one atomic step."""
+    """Write weights, optimiser, schedule, privacy spent, random state and history, atomically.
+
+    The file of a private run is as secret as its data: it knows the noise to come.
+    """
     from safetensors.torch import save
 
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -29,11 +35,14 @@ def save_checkpoint(
     for index, values in state["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
     tensors["random"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random_cuda"] = torch.cuda.get_rng_state()
     header = {
         "settings": settings,
         "history": history,
         "groups": state["param_groups"],
         "scheduler": scheduler.state_dict(),
+        "spent": steps.state(),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(save(tensors, {"lorakit": json.dumps(header)}), path)
@@ -44,6 +53,7 @@ def load_checkpoint(
     model: nn.Module,
     optimizer: Optimizer,
     scheduler: LRScheduler,
+    steps: PlainSteps | PrivateSteps,
     settings: dict,
 ) -> list[dict[str, float]]:
     """Put a saved state back into its objects and return the history so far.
@@ -58,7 +68,7 @@ def load_checkpoint(
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})["lorakit"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        made_with, groups = header["settings"], header["groups"]
+        made_with, groups, spent = header["settings"], header["groups"], header["spent"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"checkpoint={str(path)!r}: not a lorakit checkpoint ({error})") from error
     if made_with != settings:
@@ -76,8 +86,11 @@ def load_checkpoint(
         if name.startswith("optimizer."):
             _, index, key = name.split(".")
             states.setdefault(int(index), {})[key] = tensor
+    steps.load_state(spent)
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     model.load_state_dict(weights)
     scheduler.load_state_dict(header["scheduler"])
     torch.set_rng_state(tensors["random"])
+    if "random_cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random_cuda"])
     return header["history"]

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 
 from lorakit import data
 from lorakit.cipher import STEPS
 from lorakit.lora import TARGETS
-from lorakit.optim import SCHEDULES
+from lorakit.optim import OPTIMIZERS, SCHEDULES
+from lorakit.privacy import Privacy, check_delta, default_delta
+from lorakit.rates import tuned_rates
 from lorakit.vit import METHODS, PARTS
-
-# Peak learning rate of each part, by method: chosen on a validation split by
-# `python -m lorakit.tune`, never on test; every candidate is in figures/results/tuning.csv.
-LEARNING_RATES: dict[str, dict[str, float]] = {
-    "probe": {"head": 3e-2},
-    "bitfit": {"head": 2e-2, "backbone": 2e-2, "patch_embed": 2e-2},
-    "lora": {"head": 5e-3, "lora": 5e-3},
-    "lora+patch": {"head": 2e-3, "lora": 2e-3, "patch_embed": 4e-3},
-    "full": {"head": 5e-4, "backbone": 5e-4, "patch_embed": 4e-3},
-}
-
-
-# More rank, or targets that reach further, want smaller steps: (method, targets, rank).
-_TUNED_APART: dict[tuple[str, str | None, int | None], dict[str, float]] = {
-    ("lora", "q+v", 16): {"head": 2e-3, "lora": 2e-3},
-    ("lora", "proj+fc1+fc2", 4): {"head": 2e-3, "lora": 2e-3},
-}
 
 
 @dataclass(frozen=True)
@@ -42,9 +28,13 @@ class Experiment:
         rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; None without LoRA. ``alpha``
             defaults to 2 x rank.
         backbone: a name for ``vit.create_backbone``.
-        epochs, batch_size, weight_decay, schedule, warmup, label_smoothing: see ``train.fit``.
-        lr_head, lr_lora, lr_patch_embed, lr_backbone: peak learning rates; None means
-            ``LEARNING_RATES`` of the method, or none where the part does not train.
+        epochs, batch_size, optimizer, weight_decay, schedule, warmup, label_smoothing: see
+            ``train.fit``.
+        lr_head, lr_lora, lr_patch_embed, lr_position, lr_backbone: peak learning rates; None means
+            the tuned ones in ``rates``, or none where the part does not train.
+        epsilon, noise_multiplier, delta, max_grad_norm, accountant: see ``privacy.Privacy``; the
+            run is private if epsilon or a noise multiplier is given. Defaults: delta
+            ``privacy.default_delta(train)``, max_grad_norm 1, accountant prv.
         measure: the split that gives the accuracy: ``test``, or ``val`` to tune.
         seed: of the start, the order of images and the (teaching) key.
 
@@ -67,11 +57,18 @@ class Experiment:
     lr_head: float | None = None
     lr_lora: float | None = None
     lr_patch_embed: float | None = None
+    lr_position: float | None = None
     lr_backbone: float | None = None
+    optimizer: str = "adamw"
     weight_decay: float = 0.01
     schedule: str = "one-cycle"
     warmup: float = 0.1
     label_smoothing: float = 0.0
+    epsilon: float = math.inf
+    noise_multiplier: float | None = None
+    delta: float | None = None
+    max_grad_norm: float | None = None
+    accountant: str | None = None
     measure: str = "test"
     seed: int = 0
 
@@ -79,6 +76,7 @@ class Experiment:
         _allowed("dataset", self.dataset, sorted(data.DATASETS))
         _allowed("method", self.method, METHODS)
         _allowed("schedule", self.schedule, SCHEDULES)
+        _allowed("optimizer", self.optimizer, OPTIMIZERS)
         _allowed("measure", self.measure, ("test", "val"))
         if self.cipher != "none":
             self._set("cipher", _joined("cipher", self.cipher, STEPS))
@@ -96,8 +94,8 @@ class Experiment:
         else:  # settings that do nothing do not make two experiments differ
             for name in ("rank", "alpha", "targets"):
                 self._set(name, None)
-        apart = _TUNED_APART.get((self.method, self.targets, self.rank))
-        tuned = apart or LEARNING_RATES[self.method]
+        self._set_privacy()
+        tuned = tuned_rates(self.method, self.targets, self.rank, private=self.private)
         for part in PARTS:
             asked = getattr(self, f"lr_{part}")
             if part not in tuned or asked is None:
@@ -108,14 +106,43 @@ class Experiment:
         if self.seed < 0:
             raise ValueError(f"seed={self.seed}: allowed: 0 or more")
 
+    def _set_privacy(self) -> None:
+        """Fill in the privacy settings of a private run, and clear those of another."""
+        self._set("epsilon", float(self.epsilon))
+        given = {"delta": default_delta(self.train), "max_grad_norm": 1.0, "accountant": "prv"}
+        for name, default in given.items():
+            value = getattr(self, name)
+            self._set(name, (default if value is None else value) if self.private else None)
+        if self.private:
+            check_delta(self.delta, self.train)
+            if self.batch_size > self.train:
+                allowed = f"under privacy 1 to {self.train}, the examples in train"
+                raise ValueError(f"batch_size={self.batch_size}: allowed: {allowed}")
+            self.privacy  # noqa: B018  (checks its values)
+
     def _set(self, name: str, value: object) -> None:
         """Put a setting into its one normal form, so that equal experiments have equal ids."""
         object.__setattr__(self, name, value)
 
     @property
+    def private(self) -> bool:
+        """Whether it trains with differential privacy."""
+        return self.epsilon != math.inf or self.noise_multiplier is not None
+
+    @property
+    def privacy(self) -> Privacy | None:
+        """The privacy settings for ``train.fit``; None without."""
+        if not self.private:
+            return None
+        return Privacy(
+            self.epsilon, self.delta, self.noise_multiplier, self.max_grad_norm, self.accountant
+        )
+
+    @property
     def id(self) -> str:
-        """A hash of every setting: the key of the results table."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        """A hash of every setting there is: the key of the results table."""
+        there = {name: value for name, value in asdict(self).items() if value is not None}
+        text = json.dumps(there, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -127,12 +154,12 @@ class Experiment:
     def but(self, **changes) -> Experiment:
         """The same experiment with some settings changed.
 
-        With another method, targets or rank, learning rates and alpha are filled in anew.
+        With another method, targets, rank or privacy, learning rates and alpha are filled in anew.
 
         >>> Experiment(method="probe").but(method="lora", rank=2).alpha
         4.0
         """
-        if {"method", "targets", "rank"} & set(changes):
+        if {"method", "targets", "rank", "epsilon", "noise_multiplier"} & set(changes):
             fresh = {f"lr_{part}": None for part in PARTS} | {"alpha": None}
             if self.rank is None:
                 fresh |= {"rank": 4, "targets": "q+v"}

@@ -1,4 +1,4 @@
-"""AdamW with a learning rate for each part of the model, and its schedule."""
+"""The optimiser, with a learning rate for each part of the model, and its schedule."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from lorakit.vit import PARTS, parts
 
 SCHEDULES = ("one-cycle", "cosine")
+OPTIMIZERS = ("adamw", "sgd")
 
 
 def make_optimizer(
-    model: nn.Module, lr: float | Mapping[str, float], decay: float
-) -> torch.optim.AdamW:
-    """AdamW with a group for each part that trains; tensors decay, vectors do not.
+    model: nn.Module, lr: float | Mapping[str, float], decay: float, name: str = "adamw"
+) -> torch.optim.Optimizer:
+    """An optimiser with a group for each part that trains; tensors decay, vectors do not.
 
     Raises:
-        ValueError: an unknown part, a part that trains without a rate, or nothing to train.
+        ValueError: an unknown optimiser or part, a part that trains without a rate, or nothing to
+            train.
     """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer={name!r}: allowed: one of {OPTIMIZERS}")
     rates = dict.fromkeys(PARTS, lr) if not isinstance(lr, Mapping) else dict(lr)
     if unknown := set(rates) - set(PARTS):
         raise ValueError(f"lr has parts {sorted(unknown)}: allowed: {PARTS}")
@@ -38,7 +42,7 @@ def make_optimizer(
                 groups.append({"params": chosen, "lr": rates[part], "weight_decay": weight_decay})
     if not groups:
         raise ValueError("model: no parameter has requires_grad, so there is nothing to train")
-    return torch.optim.AdamW(groups)
+    return torch.optim.SGD(groups, momentum=0.9) if name == "sgd" else torch.optim.AdamW(groups)
 
 
 def make_scheduler(

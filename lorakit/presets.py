@@ -1,24 +1,39 @@
-"""The grids behind the figures: which experiments each preset runs."""
+"""The grids behind the figures: which experiments each preset runs, study by study."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from itertools import product
 
 from lorakit.experiment import Experiment
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
 SHOWN = "shuffle+negative"  # where ranks and targets are compared
+SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
+STUDIES = ("encryption", "length", "privacy")
 _BASE = ("probe", "lora", "lora+patch", "full")
+_EPSILONS = (0.5, 1.0, 2.0, 4.0, 8.0, math.inf)
 
-# settings of each data set; ciphers (every method, q+v at rank 4); targets: ranks (at SHOWN); seeds
+# settings of each data set; ciphers (every method, q+v at rank 4); adapters: targets and ranks (at
+# SHOWN); length: epochs of the longer runs; privacy: settings, epsilons, ciphers, ranks; seeds
 PRESETS: dict[str, dict] = {
     "smoke": {
         "street": {"train": 128, "val": 32, "test": 100, "epochs": 1},
         "digits": {"train": 128, "val": 32, "test": 100, "epochs": 1},
         "ciphers": ("none", SHOWN),
         "adapters": {"q+v": (1, 4)},
+        "length": {},
+        "private": {
+            "street": {"epochs": 1, "batch_size": 64},
+            "digits": {"epochs": 1, "batch_size": 64},
+        },
+        "epsilons": (8.0, math.inf),
+        "private_methods": ("probe", "lora+patch"),
+        "private_ciphers": ("none",),
+        "private_ranks": (1, 4),
+        "private_datasets": ("digits",),
         "seeds": 1,
         "datasets": ("street",),
     },
@@ -27,6 +42,16 @@ PRESETS: dict[str, dict] = {
         "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 8},
         "ciphers": ("none", SHOWN),
         "adapters": {"q+v": (1, 4, 16), MLP: (4,)},
+        "length": {},
+        "private": {
+            "street": {"epochs": 2, "batch_size": 256},
+            "digits": {"epochs": 12, "batch_size": 256},
+        },
+        "epsilons": (0.5, 2.0, 8.0, math.inf),
+        "private_methods": ("probe", "lora+patch"),
+        "private_ciphers": ("none",),
+        "private_ranks": (4,),
+        "private_datasets": ("digits",),
         "seeds": 1,
         "datasets": ("street", "digits"),
     },
@@ -34,39 +59,47 @@ PRESETS: dict[str, dict] = {
         "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 5},
         "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 8},
         "ciphers": CIPHERS,
-        "adapters": {"q+v": (1, 4, 16), MLP: (4,)},
+        "adapters": {"q+v": (1, 2, 4, 8, 16), MLP: (4,)},
+        "length": {"street": 10},
+        "private": {
+            "street": {"epochs": 2, "batch_size": 256},
+            "digits": {"epochs": 12, "batch_size": 256},
+        },
+        "epsilons": _EPSILONS,
+        "private_methods": _BASE,
+        "private_ciphers": ("none", SHOWN),
+        "private_ranks": (1, 2, 4, 8, 16),
+        "private_datasets": ("street", "digits"),
         "seeds": 3,
         "datasets": ("street", "digits"),
-    },
-    "long": {  # twice the training of full, for the two methods whose gap is in question
-        "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 10},
-        "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 16},
-        "methods": ("full",),
-        "ciphers": (SHOWN,),
-        "adapted": ("lora+patch",),
-        "adapters": {MLP: (4,)},
-        "seeds": 3,
-        "datasets": ("street",),
     },
 }
 
 
 def grid(
-    preset: str, datasets: str | Iterable[str] | None = None, seeds: int | None = None
+    preset: str,
+    datasets: str | Iterable[str] | None = None,
+    seeds: int | None = None,
+    study: str = "encryption",
 ) -> list[Experiment]:
-    """The experiments of a preset.
+    """The experiments of one study in a preset.
 
-    Every method runs under every cipher of the preset, with LoRA of rank 4 on q and v. Under pixel
-    shuffling with negative-positive, ``lora`` and ``lora+patch`` run at other ranks and targets.
+    - ``encryption``: every method under every cipher of the preset, with LoRA of rank 4 on q and
+      v. Under pixel shuffling with negative-positive, ``lora`` and ``lora+patch`` at other ranks
+      and targets; with scrambled blocks, ``lora+patch+pos`` too.
+    - ``length``: LoRA on the MLP and ``full``, encrypted, trained for longer; may be empty.
+    - ``privacy``: methods and ciphers against epsilon, ranks at epsilon 2, all with one budget of
+      epochs. Not private (epsilon infinity) is one of the points.
 
     Args:
         preset: one of ``PRESETS``.
         datasets: ``street``, ``digits`` or both (a list, or joined by a comma); None means the
             preset's own.
         seeds: how many, from 0; None means the preset's own.
+        study: one of ``STUDIES``.
 
     Raises:
-        ValueError: an unknown preset or data set, no data set, or fewer than 1 seed.
+        ValueError: an unknown preset, study or data set, no data set, or fewer than 1 seed.
     """
     if preset == "paper":
         raise ValueError(
@@ -75,24 +108,49 @@ def grid(
         )
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: allowed: one of {tuple(PRESETS)}")
+    if study not in STUDIES:
+        raise ValueError(f"study={study!r}: allowed: one of {STUDIES}")
     settings = PRESETS[preset]
     if isinstance(datasets, str):
         datasets = datasets.split(",")
-    datasets = settings["datasets"] if datasets is None else tuple(datasets)
-    seeds = settings["seeds"] if seeds is None else seeds
+    if datasets is None:
+        datasets = settings["private_datasets" if study == "privacy" else "datasets"]
+    datasets, seeds = tuple(datasets), settings["seeds"] if seeds is None else seeds
     if not datasets or not set(datasets) <= {"street", "digits"}:
         raise ValueError(f"datasets={datasets!r}: allowed: one or both of ('street', 'digits')")
     if seeds < 1:
         raise ValueError(f"seeds={seeds}: allowed: 1 or more")
+    make = {"encryption": _encryption, "length": _length, "privacy": _privacy}[study]
     experiments = []
-    for seed in range(seeds):
-        for dataset in datasets:
-            base = Experiment(dataset=dataset, seed=seed, **settings[dataset])
-            for cipher in settings["ciphers"]:
-                for method in settings.get("methods", _BASE):
-                    experiments.append(base.but(cipher=cipher, method=method))
-            for targets, ranks in settings["adapters"].items():
-                for method, rank in product(settings.get("adapted", ("lora", "lora+patch")), ranks):
-                    adapter = {"method": method, "targets": targets, "rank": rank}
-                    experiments.append(base.but(cipher=SHOWN, **adapter))
+    for seed, dataset in product(range(seeds), datasets):
+        base = Experiment(dataset=dataset, seed=seed, **settings[dataset])
+        experiments += make(base, settings)
     return list(dict.fromkeys(experiments))
+
+
+def _encryption(base: Experiment, settings: dict) -> Iterator[Experiment]:
+    for cipher, method in product(settings["ciphers"], _BASE):
+        yield base.but(cipher=cipher, method=method)
+    if SCRAMBLED in settings["ciphers"]:
+        yield base.but(cipher=SCRAMBLED, method="lora+patch+pos")
+    for targets, ranks in settings["adapters"].items():
+        for method, rank in product(("lora", "lora+patch"), ranks):
+            yield base.but(cipher=SHOWN, method=method, targets=targets, rank=rank)
+
+
+def _length(base: Experiment, settings: dict) -> Iterator[Experiment]:
+    if base.dataset in settings["length"]:
+        longer = base.but(cipher=SHOWN, epochs=settings["length"][base.dataset], targets=MLP)
+        for method in ("lora", "lora+patch", "full"):
+            yield longer.but(method=method)
+
+
+def _privacy(base: Experiment, settings: dict) -> Iterator[Experiment]:
+    base = base.but(**settings["private"][base.dataset])
+    for cipher, method, epsilon in product(
+        settings["private_ciphers"], settings["private_methods"], settings["epsilons"]
+    ):
+        yield base.but(cipher=cipher, method=method, epsilon=epsilon)
+    if base.dataset == "digits":
+        for method, rank in product(("lora", "lora+patch"), settings["private_ranks"]):
+            yield base.but(method=method, rank=rank, epsilon=2.0)

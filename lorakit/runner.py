@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -47,11 +48,15 @@ def encrypt_split(split: Split, key: Key | None) -> Split:
 def train_model(
     experiment: Experiment,
     *,
+    train: Split | None = None,
     device: str | torch.device | None = None,
     callback: Callable[[Step], bool | None] | None = None,
     progress: bool = False,
 ) -> tuple[torch.nn.Module, Key | None, list[dict[str, float]]]:
-    """Build and train the model of an experiment: the model, its key, the history."""
+    """Build and train the model of an experiment: the model, its key, the history.
+
+    ``train`` replaces the experiment's plain training split, if given.
+    """
     e = experiment
     dataset = load_data(e)
     seed_everything(e.seed)
@@ -59,18 +64,20 @@ def train_model(
     lora = {}
     if e.rank is not None:
         lora = {"rank": e.rank, "alpha": e.alpha, "targets": e.targets.split("+")}
-    apply_method(model, e.method, **lora)
+    apply_method(model, e.method, private=e.private, **lora)
     key = teaching_key(e, dataset.image_size, model.patch_embed.patch_size[0])
     history = fit(
         model,
-        encrypt_split(dataset.train, key),
+        encrypt_split(train or dataset.train, key),
         epochs=e.epochs,
         batch_size=e.batch_size,
         lr=e.learning_rates,
+        optimizer=e.optimizer,
         weight_decay=e.weight_decay,
         schedule=e.schedule,
         warmup=e.warmup,
         label_smoothing=e.label_smoothing,
+        privacy=e.privacy,
         seed=e.seed,
         device=device,
         callback=callback,
@@ -93,8 +100,8 @@ def run(
 
     Returns:
         The experiment's id and settings, then: accuracy and loss on the measured split,
-        train_loss, trainable and total parameters, seconds (wall time), peak_memory_mb, device,
-        versions.
+        train_loss, epsilon_spent (infinite without privacy), trainable and total parameters,
+        seconds (wall time), peak_memory_mb, device, versions.
     """
     e = experiment
     device = pick_device(device)
@@ -112,6 +119,7 @@ def run(
         **asdict(e),
         **measured,
         "train_loss": history[-1]["loss"],
+        "epsilon_spent": history[-1].get("epsilon", math.inf),
         "trainable": counts["trainable"],
         "total": counts["total"],
         "seconds": round(time.perf_counter() - start, 2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import random
+import secrets
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-_PACKAGES = ("torch", "timm", "numpy")
+_PACKAGES = ("torch", "timm", "opacus", "numpy")
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch. The one place where randomness is set."""
+def seed_everything(seed: int | None) -> None:
+    """Seed Python, NumPy and PyTorch. The one place where randomness is set.
+
+    None takes a secret seed from the system's cryptographic generator.
+    """
+    seed = secrets.randbits(63) if seed is None else seed
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def sweep(
     if n_jobs is None:
         n_jobs = 1 if torch.cuda.is_available() else max(1, min(_workers(), len(open_)))
     failed: list[str] = []
+    # joblib replaces a worker that has grown, and warns; nothing is lost by it
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     with tqdm(
         total=len(wanted), initial=len(wanted) - len(open_), unit="run", disable=not progress
     ) as bar:

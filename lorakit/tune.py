@@ -44,6 +44,21 @@ def candidates(**settings) -> list[Experiment]:
     return found
 
 
+def private_candidates(**settings) -> list[Experiment]:
+    """The same under differential privacy, on ``digits`` at epsilon 2; other epsilons follow."""
+    base = Experiment(dataset="digits", test=1, measure="val", epsilon=2.0, **settings)
+    found = [base.but(method="probe", lr_head=rate) for rate in (3e-3, 1e-2, 3e-2, 1e-1)]
+    for rate in (3e-3, 1e-2, 2e-2, 4e-2):
+        found.append(base.but(method="lora", lr_head=rate, lr_lora=rate))
+    for rate, patch in product((3e-3, 1e-2, 2e-2, 4e-2), (1e-3, 3e-3, 1e-2)):
+        rates = {"lr_head": rate, "lr_lora": rate, "lr_patch_embed": patch}
+        found.append(base.but(method="lora+patch", **rates))
+    for rate in (3e-4, 1e-3, 3e-3, 1e-2):
+        rates = {"lr_head": rate, "lr_patch_embed": rate, "lr_position": rate, "lr_backbone": rate}
+        found.append(base.but(method="full", **rates))
+    return found
+
+
 def best_rates(rows: pd.DataFrame) -> pd.DataFrame:
     """The rates with the highest validation accuracy, a line for each method, targets and rank."""
     best = rows.loc[rows.groupby(["method", "targets", "rank"], dropna=False)["accuracy"].idxmax()]

@@ -11,14 +11,16 @@ from torch import nn
 
 import lorakit.micro  # noqa: F401  (registers vit_micro with timm)
 from lorakit.lora import add_lora, check_vit, lora_layers
+from lorakit.position import RAW, add_position_update
 
-METHODS = ("probe", "bitfit", "lora", "lora+patch", "full")
-PARTS = ("head", "lora", "patch_embed", "backbone")
+METHODS = ("probe", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
+PARTS = ("head", "lora", "patch_embed", "position", "backbone")
 _TRAINS = {  # method: the parts that train
     "probe": ("head",),
     "bitfit": ("head",),  # and every bias
     "lora": ("head", "lora"),
     "lora+patch": ("head", "lora", "patch_embed"),
+    "lora+patch+pos": ("head", "lora", "patch_embed", "position"),
     "full": PARTS,
 }
 
@@ -69,12 +71,21 @@ def apply_method(
     rank: int = 4,
     alpha: float | None = None,
     blocks: Iterable[int] | None = None,
+    private: bool = False,
 ) -> VisionTransformer:
     """Add what a method adds, freeze what it freezes; in place, and return the model.
 
     ``probe`` trains the head; ``bitfit`` the head and every bias (Zaken et al. 2021, arXiv
     2106.10199); ``lora`` the head and LoRA (MeLo: Zhu et al. 2023, arXiv 2311.08236);
-    ``lora+patch`` the patch embedding too (Lin et al. 2025, arXiv 2507.11943); ``full`` all.
+    ``lora+patch`` the patch embedding too (Lin et al. 2025, arXiv 2507.11943); ``lora+patch+pos``
+    an update of the position embedding as well; ``full`` all.
+
+    Args:
+        model: a timm ViT.
+        method: one of ``METHODS``.
+        targets, rank, alpha, blocks: see ``lora.add_lora``; other methods ignore them.
+        private: make ``full`` ready for ``fit(privacy=...)``: the position embedding and the class
+            token train through a ``PositionUpdate``, to the same effect, as they are only added.
 
     Raises:
         ValueError: unknown method, LoRA already there, or what ``add_lora`` refuses.
@@ -86,9 +97,13 @@ def apply_method(
         raise ValueError("model: it has LoRA already; call remove_lora(model) first")
     if method.startswith("lora"):
         add_lora(model, targets, rank, alpha, blocks)
+    update_position = method == "lora+patch+pos" or (method == "full" and private)
+    if update_position:
+        add_position_update(model)
     for name, parameter in model.named_parameters():
         trains = part_of(name) in _TRAINS[method]
         trains |= method == "bitfit" and name.endswith(".bias")
+        trains &= not (update_position and name in RAW)
         parameter.requires_grad_(trains)
     return model
 
@@ -102,6 +117,8 @@ def part_of(name: str) -> str:
     first = name.split(".")[0]
     if first in ("head", "patch_embed"):
         return first
+    if first == "pos_drop":
+        return "position"
     return "lora" if ".updates." in name else "backbone"
 
 

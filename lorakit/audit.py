@@ -1,0 +1,197 @@
+"""Audit a privacy claim: can an attacker tell which canaries a model was trained on?
+
+Canaries are mislabelled examples; a fair coin decides for each whether it joins the training set.
+A model that remembers them gives the attacker, who guesses from their losses, more correct guesses
+than (epsilon, delta)-DP allows; how many that is, is a lower bound on the true epsilon (Steinke,
+Nasr and Jagielski 2023, arXiv 2305.08846: all canaries in one training run).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lorakit.data import Split, normalise
+from lorakit.experiment import Experiment
+from lorakit.runner import load_data, train_model
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the attack achieved.
+
+    Attributes:
+        fpr, tpr: the ROC curve, false and true positive rates from (0, 0) to (1, 1).
+        advantage: the largest tpr - fpr, 0 (blind) to 1.
+        guesses, correct: guesses ventured and how many were right.
+        epsilon_lower: with the given confidence, epsilon is at least this.
+        confidence: of the bound, 0 to 1.
+        epsilon_claimed: what training promised; infinity if nothing.
+    """
+
+    fpr: np.ndarray
+    tpr: np.ndarray
+    advantage: float
+    guesses: int
+    correct: int
+    epsilon_lower: float
+    confidence: float
+    epsilon_claimed: float
+
+    @property
+    def refutes_claim(self) -> bool:
+        """Whether the bound lies above the claimed epsilon, so that the claim is wrong."""
+        return self.epsilon_lower > self.epsilon_claimed
+
+
+def insert_canaries(train: Split, candidates: Split, classes: int, seed: int):
+    """Give each candidate a wrong label, and let a coin decide whether it joins ``train``.
+
+    Returns:
+        The training split with the canaries that joined, the mislabelled candidates, and for each
+        whether it joined, bool (M,).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shift = torch.randint(1, classes, (len(candidates),), generator=generator)
+    canaries = Split(candidates.images, (candidates.labels + shift) % classes)
+    joined = torch.rand(len(candidates), generator=generator) < 0.5
+    images = torch.cat([train.images, canaries.images[joined]])
+    return Split(images, torch.cat([train.labels, canaries.labels[joined]])), canaries, joined
+
+
+@torch.no_grad()
+def example_losses(model: nn.Module, split: Split) -> Tensor:
+    """Cross-entropy of each example, (N,), in evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    losses = [
+        F.cross_entropy(model(normalise(images.to(device))), labels.to(device), reduction="none")
+        for images, labels in zip(split.images.split(500), split.labels.split(500))
+    ]
+    return torch.cat(losses).float().cpu()
+
+
+def membership_scores(
+    model: nn.Module, canaries: Split, references: Sequence[nn.Module] = ()
+) -> Tensor:
+    """How sure the attacker is that each canary was trained on, (M,): higher is surer.
+
+    The negative loss; with reference models, which never saw the canaries, the log-likelihood ratio
+    against their mean, so that a canary that is easy for any model tells nothing.
+    """
+    score = -example_losses(model, canaries)
+    for reference in references:
+        score = score + example_losses(reference, canaries) / len(references)
+    return score
+
+
+def epsilon_lower_bound(
+    correct: int, guesses: int, canaries: int, delta: float = 0.0, confidence: float = 0.95
+) -> float:
+    """The smallest epsilon under which this many correct guesses are not a surprise.
+
+    Under (epsilon, delta)-DP the number of correct guesses is at most, in distribution, a binomial
+    with success probability e^epsilon / (1 + e^epsilon), plus a term for delta (arXiv 2305.08846,
+    theorem 5.2). With delta = 0 it is the one-sided bound of Clopper and Pearson (1934).
+
+    Raises:
+        ValueError: not 0 <= correct <= guesses <= canaries, or delta or confidence out of range.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import binom
+
+    if not 0 <= correct <= guesses <= canaries or guesses < 1:
+        raise ValueError(
+            f"correct={correct}, guesses={guesses}, canaries={canaries}: allowed: "
+            "0 <= correct <= guesses <= canaries, and 1 guess or more"
+        )
+    if not (0 <= delta < 1 and 0 < confidence < 1):
+        raise ValueError(f"delta={delta}, confidence={confidence}: allowed: 0 to below 1")
+
+    def p_value(epsilon: float) -> float:
+        q = 1 / (1 + math.exp(-epsilon))
+        tail = binom.sf(correct - 1, guesses, q)  # P[at least so many]
+        short = np.arange(1, correct + 1)
+        below = tail - binom.sf(correct - 1 - short, guesses, q)  # minus P[short by 1 .. i]
+        spread = np.max(-below / short, initial=0.0)
+        return tail + 2 * canaries * delta * spread
+
+    surprise = 1 - confidence
+    if p_value(0.0) >= surprise:
+        return 0.0
+    return float(brentq(lambda e: p_value(e) - surprise, 0.0, 50.0))
+
+
+def attack(
+    scores: Tensor,
+    joined: Tensor,
+    *,
+    claimed: float = math.inf,
+    delta: float = 0.0,
+    guesses: int | None = None,
+    confidence: float = 0.95,
+) -> Audit:
+    """Guess "trained on" for the highest scores and "not" for the lowest, and count.
+
+    Args:
+        scores: (M,), see ``membership_scores``.
+        joined: bool (M,), the truth.
+        claimed, delta: the claim to test.
+        guesses: how many to venture, an even number chosen before looking; None means half of M.
+        confidence: of the lower bound.
+    """
+    from sklearn.metrics import roc_curve
+
+    if scores.shape != joined.shape or not 0 < int(joined.sum()) < len(joined):
+        raise ValueError(
+            f"scores {tuple(scores.shape)}, joined {int(joined.sum())} of {tuple(joined.shape)}: "
+            "allowed: one score a canary, and canaries of both kinds"
+        )
+    side = (guesses or len(scores) // 2) // 2
+    order = scores.argsort(descending=True)
+    truth = joined[order]
+    correct = int(truth[:side].sum() + (~truth[len(truth) - side :]).sum())
+    fpr, tpr, _ = roc_curve(joined.numpy(), scores.numpy())
+    bound = epsilon_lower_bound(correct, 2 * side, len(scores), delta, confidence)
+    return Audit(fpr, tpr, float((tpr - fpr).max()), 2 * side, correct, bound, confidence, claimed)
+
+
+def audit(
+    experiment: Experiment,
+    *,
+    canaries: int = 200,
+    references: int = 0,
+    claimed: float | None = None,
+    progress: bool = False,
+) -> Audit:
+    """Train the experiment with canaries in its (plain) training set, and attack the model.
+
+    Args:
+        experiment: what to audit; ``canaries`` more images than ``train`` are drawn from its data.
+        canaries: M, how many candidates; about half of them join.
+        references: models trained without canaries, for the likelihood ratio.
+        claimed: the epsilon to test; None means the experiment's own.
+        progress: show progress bars.
+    """
+    e = experiment
+    if e.cipher != "none":
+        raise ValueError(f"cipher={e.cipher!r}: allowed: 'none', the audit is of plain training")
+    larger = load_data(e.but(train=e.train + canaries))
+    images, labels = larger.train.images, larger.train.labels
+    train = Split(images[: e.train], labels[: e.train])
+    candidates = Split(images[e.train :], labels[e.train :])
+    mixed, secret, joined = insert_canaries(train, candidates, len(larger.classes), e.seed)
+    model, _, _ = train_model(e, train=mixed, progress=progress)
+    others = [
+        train_model(e.but(seed=e.seed + 1 + n), train=train, progress=progress)[0]
+        for n in range(references)
+    ]
+    scores = membership_scores(model, secret, others)
+    claimed = e.epsilon if claimed is None else claimed
+    return attack(scores, joined, claimed=claimed, delta=e.delta or 0.0)

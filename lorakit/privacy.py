@@ -1,0 +1,192 @@
+"""Differential privacy in numbers: settings, epsilon, the noise multiplier.
+
+A randomised training M is (epsilon, delta)-DP if for all data sets D, D' that differ by one example
+and all sets S of models: P[M(D) in S] <= e^epsilon P[M(D') in S] + delta (Dwork and Roth 2014, def.
+2.4). DP-SGD (Abadi et al. 2016, arXiv 1607.00133) draws each example into a batch with probability
+q, clips its gradient to norm C, and adds Gaussian noise of standard deviation sigma C to the sum.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+
+ACCOUNTANTS = {
+    "prv": "PRV: numerical, tight (Gopi et al. 2021, arXiv 2106.02848)",
+    "rdp": "RDP: an upper bound, looser (Mironov 2017, arXiv 1702.07476)",
+    "gdp": "GDP: an approximation, may promise too much (Dong et al. 2019, arXiv 1905.02383)",
+}
+
+
+class PrivacyError(RuntimeError):
+    """Private training that would not keep its promise, or that would train nothing."""
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What private training promises, and how.
+
+    Attributes:
+        epsilon: the target, above 0; the noise is chosen so that all planned steps reach it. Leave
+            it at infinity to give ``noise_multiplier`` instead.
+        delta: above 0 and below 1/N, N the number of **examples** (not of batches).
+        noise_multiplier: sigma, 0 or more; 0 means clipping only, with no promise at all.
+        max_grad_norm: C, the norm every example's gradient is clipped to.
+        accountant: one of ``ACCOUNTANTS``.
+
+    Raises:
+        ValueError: a value out of range, or both or none of epsilon and noise_multiplier.
+    """
+
+    epsilon: float = math.inf
+    delta: float = 1e-5
+    noise_multiplier: float | None = None
+    max_grad_norm: float = 1.0
+    accountant: str = "prv"
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon={self.epsilon}: allowed: a number above 0")
+        if (self.noise_multiplier is None) == math.isinf(self.epsilon):
+            raise ValueError(
+                f"epsilon={self.epsilon}, noise_multiplier={self.noise_multiplier}: "
+                "allowed: a finite one of the two, and only one, since each decides the other"
+            )
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta={self.delta}: allowed: above 0 and below 1")
+        sigma = self.noise_multiplier
+        if sigma is not None and not (math.isfinite(sigma) and sigma >= 0):
+            raise ValueError(f"noise_multiplier={sigma}: allowed: a finite number, 0 or more")
+        if not (math.isfinite(self.max_grad_norm) and self.max_grad_norm > 0):
+            raise ValueError(f"max_grad_norm={self.max_grad_norm}: allowed: a number above 0")
+        _known(self.accountant)
+
+    def sigma(self, sample_rate: float, steps: int) -> float:
+        """The noise multiplier: the one given, or the one that reaches epsilon after ``steps``."""
+        if self.noise_multiplier is not None:
+            return self.noise_multiplier
+        return find_noise_multiplier(
+            self.epsilon, sample_rate, steps, self.delta, accountant=self.accountant
+        )
+
+
+def default_delta(examples: int) -> float:
+    """The largest power of ten below 1/N.
+
+    >>> default_delta(1097), default_delta(10_000)
+    (0.0001, 1e-05)
+    """
+    return float(f"1e-{math.floor(math.log10(examples)) + 1}")
+
+
+def check_delta(delta: float, examples: int) -> None:
+    """Raise ValueError unless delta < 1/N, with the reason."""
+    if not delta < 1 / examples:
+        raise ValueError(
+            f"delta={delta:g}: allowed: below 1/N = {1 / examples:.3g}, N = {examples} examples; "
+            "with delta = 1/N, publishing one whole example at random would count as private"
+        )
+
+
+@lru_cache(maxsize=4096)
+def compute_epsilon(
+    noise_multiplier: float,
+    sample_rate: float,
+    steps: int,
+    delta: float,
+    *,
+    accountant: str = "prv",
+) -> float:
+    """Epsilon spent by ``steps`` steps of DP-SGD with Poisson sampling.
+
+    Args:
+        noise_multiplier: sigma, 0 or more; 0 gives infinity.
+        sample_rate: q = batch / N, above 0 and at most 1.
+        steps: 0 or more.
+        delta: above 0 and below 1.
+        accountant: one of ``ACCOUNTANTS``; PRV is exact to 1 % and errs upwards.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+    from opacus.accountants import create_accountant
+
+    _check(sample_rate, steps, delta, accountant)
+    if not (math.isfinite(noise_multiplier) and noise_multiplier >= 0):
+        raise ValueError(f"noise_multiplier={noise_multiplier}: allowed: a number, 0 or more")
+    if steps == 0:
+        return 0.0
+    if noise_multiplier == 0:
+        return math.inf
+    with warnings.catch_warnings():  # the looseness of each accountant is told in ACCOUNTANTS
+        warnings.simplefilter("ignore")
+        ledger = create_accountant(accountant)
+        ledger.history = [(noise_multiplier, sample_rate, steps)]
+        if accountant == "gdp":
+            return _gdp_epsilon(noise_multiplier, sample_rate, steps, delta)
+        if accountant == "rdp":
+            return float(ledger.get_epsilon(delta))
+        rough = float(ledger.get_epsilon(delta, eps_error=0.01))
+        if rough >= 2:
+            return rough
+        return float(ledger.get_epsilon(delta, eps_error=max(0.005 * rough, 2e-4)))
+
+
+@lru_cache(maxsize=4096)
+def find_noise_multiplier(
+    epsilon: float, sample_rate: float, steps: int, delta: float, *, accountant: str = "prv"
+) -> float:
+    """The smallest sigma that keeps a target epsilon: at least 99.5 % of it is spent, never more.
+
+    Raises:
+        ValueError: a value out of range, or an epsilon no noise multiplier below a million reaches.
+    """
+    _check(sample_rate, steps, delta, accountant)
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise ValueError(f"epsilon={epsilon}: allowed: a finite number above 0")
+    if steps < 1:
+        raise ValueError(f"steps={steps}: allowed: 1 or more")
+
+    def spent(sigma: float) -> float:
+        return compute_epsilon(sigma, sample_rate, steps, delta, accountant=accountant)
+
+    low, high = 0.0, 1.0
+    while spent(high) > epsilon:
+        if high > 1e6:
+            raise ValueError(
+                f"epsilon={epsilon}: too small, no noise multiplier below 1e6 is enough"
+            )
+        low, high = high, 2 * high
+    while spent(high) < 0.995 * epsilon and high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if spent(middle) > epsilon else (low, middle)
+    return high
+
+
+def _gdp_epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
+    from opacus.accountants.analysis import gdp
+
+    settings = {"steps": steps, "noise_multiplier": noise_multiplier, "sample_rate": sample_rate}
+    mu = gdp.compute_mu_poisson(**settings)
+    if gdp.delta_eps_mu(eps=0, mu=mu) <= delta:
+        return 0.0
+    if gdp.delta_eps_mu(eps=400, mu=mu) > delta:
+        return math.inf
+    return float(gdp.compute_eps_poisson(**settings, delta=delta))
+
+
+def _known(accountant: str) -> None:
+    if accountant not in ACCOUNTANTS:
+        raise ValueError(f"accountant={accountant!r}: allowed: one of {tuple(ACCOUNTANTS)}")
+
+
+def _check(sample_rate: float, steps: int, delta: float, accountant: str) -> None:
+    _known(accountant)
+    if not 0 < sample_rate <= 1:
+        raise ValueError(f"sample_rate={sample_rate}: allowed: above 0, at most 1 (batch / N)")
+    if steps < 0:
+        raise ValueError(f"steps={steps}: allowed: 0 or more")
+    if not 0 < delta < 1:
+        raise ValueError(f"delta={delta}: allowed: above 0 and below 1")

@@ -1,0 +1,254 @@
+"""Figures on differential privacy; each function returns a matplotlib Figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lorakit.audit import Audit
+from lorakit.style import (
+    CIPHER_NAMES,
+    DATASET_NAMES,
+    METHOD_COLOURS,
+    METHOD_MARKERS,
+    METHOD_NAMES,
+    TARGETS_SHOWN,
+    style,
+)
+from lorakit.tables import summarise
+
+_ACCOUNTANTS = {  # colour and dashes of each
+    "prv": ("#0072B2", "-"),
+    "rdp": ("#D55E00", "--"),
+    "gdp": ("#999999", ":"),
+}
+_PARTS = {
+    "head": ("#009E73", "v"),
+    "lora": ("#D55E00", "s"),
+    "patch_embed": ("#0072B2", "o"),
+    "position": ("#CC79A7", "P"),
+    "backbone": ("#000000", "D"),
+}
+
+
+def plot_accuracy_by_epsilon(
+    rows: pd.DataFrame, rank: int = 4, targets: str = TARGETS_SHOWN
+) -> Figure:
+    """Accuracy against epsilon, a panel for each data set and cipher, a line for each method.
+
+    Args:
+        rows: a results table of private runs, with the non-private ones (epsilon infinite) on the
+            right.
+        rank, targets: of the LoRA methods; other LoRA rows are left out.
+
+    Raises:
+        ValueError: the table has no private row.
+    """
+    rows = rows[rows["rank"].isna() | ((rows["rank"] == rank) & (rows["targets"] == targets))]
+    _need(rows[np.isfinite(rows["epsilon"])], "a finite epsilon")
+    panels = list(rows.groupby(["dataset", "cipher"], sort=False))
+    order = {name: n for n, name in enumerate([*DATASET_NAMES, *CIPHER_NAMES])}
+    panels.sort(key=lambda panel: [order.get(name, 99) for name in panel[0]])
+    columns = rows["cipher"].nunique()
+    with style():
+        lines = -(-len(panels) // columns)
+        size = (4.9 * columns, 3.2 * lines + 1)
+        figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+        for ax, ((dataset, cipher), part) in zip(axes.flat, panels):
+            values = sorted(part["epsilon"].unique())
+            places = {value: place for place, value in enumerate(values)}
+            for method in METHOD_NAMES:
+                mine = part[part["method"] == method]
+                if len(mine):
+                    _line(ax, mine, mine["epsilon"].map(places), method)
+            labels = [f"{v:g}" if np.isfinite(v) else "∞\n(no noise)" for v in values]
+            ax.set_xticks(range(len(values)), labels)
+            ax.set_ylim(0, 1.03)
+            ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            where = DATASET_NAMES.get(dataset, dataset), CIPHER_NAMES.get(cipher, cipher)
+            ax.set_title(", ".join(where), fontsize=11)
+        for ax in axes[-1]:
+            ax.set_xlabel("privacy budget ε (less is more private)")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("test accuracy")
+        _suptitle(figure, _epsilon_title(panels))
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncol=min(4, len(labels)))
+        return figure
+
+
+def plot_private_parameters(rows: pd.DataFrame) -> Figure:
+    """Accuracy against trainable parameters, coloured by epsilon, a marker for each method.
+
+    Raises:
+        ValueError: the table has no private row, or more than one data set or cipher.
+    """
+    _need(rows[np.isfinite(rows["epsilon"])], "a finite epsilon")
+    if rows["dataset"].nunique() > 1 or rows["cipher"].nunique() > 1:
+        raise ValueError("rows: choose one data set and one cipher")
+    with style():
+        figure, ax = plt.subplots(figsize=(7.4, 4.6))
+        values = sorted(rows["epsilon"].unique())
+        colours = plt.get_cmap("viridis_r")(np.linspace(0.05, 0.95, len(values)))
+        for value, colour in zip(values, colours):
+            means = _means(rows[rows["epsilon"] == value]).sort_values("trainable")
+            name = f"ε = {value:g}" if np.isfinite(value) else "no privacy"
+            ax.plot(means["trainable"], means["mean"], color=colour, label=name)
+            for line in means.itertuples():
+                ax.plot(line.trainable, line.mean, METHOD_MARKERS[line.method], color=colour,
+                        markersize=8, markeredgecolor="white")  # fmt: skip
+        for method in METHOD_NAMES:
+            if (rows["method"] == method).any():
+                ax.plot([], [], METHOD_MARKERS[method], color="#555555", label=METHOD_NAMES[method])
+        ax.set_xscale("log")
+        ax.set_xlabel("trainable parameters, head included")
+        ax.set_ylabel("test accuracy")
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        dataset, cipher = rows["dataset"].iloc[0], rows["cipher"].iloc[0]
+        where = f"{DATASET_NAMES.get(dataset, dataset)}, {CIPHER_NAMES.get(cipher, cipher)}"
+        lost = _lost(rows)
+        _suptitle(figure, f"{where}: at ε = {min(values):g}, {lost}")
+        figure.legend(loc="outside right center")
+        return figure
+
+
+def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figure:
+    """Gradient over noise, part by part, against the number of trainable parameters.
+
+    Args:
+        ratios: columns ``method``, ``rank``, ``trainable``, ``part`` (of ``vit.PARTS`` or ``all``)
+            and ``ratio``, see ``dpsgd.signal_to_noise``.
+        noise_multiplier: sigma, for the title.
+    """
+    _need(ratios, "a ratio")
+    with style():
+        figure, ax = plt.subplots(figsize=(7.4, 4.6))
+        whole = ratios[ratios["part"] == "all"].sort_values("trainable")
+        ax.plot(whole["trainable"], whole["ratio"], color="#BBBBBB", linewidth=3, zorder=1,
+                label="all that trains")  # fmt: skip
+        for part, (colour, marker) in _PARTS.items():
+            mine = ratios[ratios["part"] == part]
+            if len(mine):
+                ax.plot(mine["trainable"], mine["ratio"], marker, color=colour, markersize=8,
+                        markeredgecolor="white", label=part)  # fmt: skip
+        for line in whole.groupby("method").first().reset_index().itertuples():
+            ax.annotate(line.method, (line.trainable, line.ratio), xytext=(0, 10), fontsize=9,
+                        textcoords="offset points", ha="center", color="#555555")  # fmt: skip
+        ax.axhline(1, color="#555555", linewidth=1, linestyle="--")
+        ax.annotate("signal = noise", (1, 1), xycoords=("axes fraction", "data"), ha="right",
+                    va="bottom", fontsize=9, color="#555555")  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlabel("trainable parameters")
+        ax.set_ylabel("|clipped gradient| / (σ C √d)")
+        first, last = whole.iloc[0], whole.iloc[-1]
+        more = last["trainable"] / first["trainable"]
+        fewer = first["ratio"] / last["ratio"]
+        text = (
+            f"{more:,.0f} times the parameters: the signal falls by {fewer:.0f} against the noise"
+        )
+        _suptitle(figure, f"σ = {noise_multiplier:.3g}, {text}")
+        figure.legend(loc="outside right center")
+        return figure
+
+
+def plot_audit(audits: Mapping[str, Audit]) -> Figure:
+    """ROC curves of the membership attack, one for each named model."""
+    with style():
+        figure, ax = plt.subplots(figsize=(6.6, 5.0))
+        colours = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
+        for (name, found), colour in zip(audits.items(), colours):
+            text = f"{name}\nadvantage {found.advantage:.0%}, ε ≥ {found.epsilon_lower:.2f}"
+            ax.plot(found.fpr, found.tpr, color=colour, linewidth=2, label=text)
+        ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="guessing blindly")
+        ax.set_xlabel("canaries taken for members that are not")
+        ax.set_ylabel("canaries taken for members that are")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.set_aspect("equal")
+        figure.legend(loc="outside right center")
+        worst = max(audits, key=lambda name: audits[name].advantage)
+        a = audits[worst]
+        _suptitle(figure, f"{worst}: the attack is right {a.correct} times of {a.guesses}")
+        return figure
+
+
+def plot_accountants(by_steps: pd.DataFrame, by_epsilon: pd.DataFrame) -> Figure:
+    """Epsilon against steps and sigma against epsilon, for several accountants.
+
+    Args:
+        by_steps, by_epsilon: from ``accounting.epsilon_by_steps`` and ``noise_by_epsilon``.
+    """
+    with style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
+        for name, (colour, dashes) in _ACCOUNTANTS.items():
+            label = f"{name.upper()} (may promise too much)" if name == "gdp" else name.upper()
+            look = {"color": colour, "linestyle": dashes, "linewidth": 2}
+            mine = by_steps[by_steps["accountant"] == name]
+            left.plot(mine["steps"], mine["epsilon"], label=label, **look)
+            mine = by_epsilon[by_epsilon["accountant"] == name]
+            right.plot(mine["epsilon"], mine["noise_multiplier"], **look)
+        left.set(xlabel="steps", ylabel="ε spent", ylim=(0, None))
+        right.set(xlabel="target ε", ylabel="noise multiplier σ", xscale="log", yscale="log")
+        last = by_steps[by_steps["steps"] == by_steps["steps"].max()].set_index("accountant")
+        more = last.loc["rdp", "epsilon"] / last.loc["prv", "epsilon"] - 1
+        _suptitle(
+            figure, f"The same training, three accountants: RDP charges {more:.0%} more than PRV"
+        )
+        figure.legend(loc="outside lower center", ncol=3)
+        return figure
+
+
+def _line(ax: Axes, rows: pd.DataFrame, x: pd.Series, method: str) -> None:
+    """Means with intervals, and a dot for each seed."""
+    colour, marker = METHOD_COLOURS[method], METHOD_MARKERS[method]
+    ax.plot(x, rows["accuracy"], ".", color=colour, markersize=4, alpha=0.6)
+    means = _means(rows).assign(x=lambda m: m["epsilon"].map(dict(zip(rows["epsilon"], x))))
+    means = means.sort_values("x")
+    ax.errorbar(means["x"], means["mean"], means["interval"].fillna(0), color=colour, capsize=3,
+                marker=marker, markersize=7, markeredgecolor="white",
+                label=METHOD_NAMES[method])  # fmt: skip
+
+
+def _means(rows: pd.DataFrame) -> pd.DataFrame:
+    """``tables.summarise`` for each epsilon."""
+    parts = [summarise(part).assign(epsilon=e) for e, part in rows.groupby("epsilon")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _epsilon_title(panels: list) -> str:
+    """What the strictest and the loosest promise cost ``lora+patch``, in the first panel."""
+    (dataset, cipher), part = panels[0]
+    means = _means(part)
+    method = "lora+patch" if (means["method"] == "lora+patch").any() else means["method"].iloc[0]
+    mine = means[means["method"] == method].sort_values("epsilon")
+    found = [
+        f"{line.mean:.0%} at ε = {line.epsilon:g}" if np.isfinite(line.epsilon) else
+        f"{line.mean:.0%} without" for line in mine.iloc[[0, -1]].itertuples()
+    ]  # fmt: skip
+    where = f"{dataset}, {CIPHER_NAMES.get(cipher, cipher)}"
+    return f"{where}: {method} reaches {', '.join(found)}"
+
+
+def _lost(rows: pd.DataFrame) -> str:
+    means = _means(rows)
+    strict = means[means["epsilon"] == means["epsilon"].min()]
+    best = strict.loc[strict["mean"].idxmax()]
+    largest = strict.loc[strict["trainable"].idxmax()]
+    return f"{best['method']} {best['mean']:.0%}, {largest['method']} {largest['mean']:.0%}"
+
+
+def _suptitle(figure: Figure, text: str) -> None:
+    figure.suptitle(text, fontweight="bold", x=0.01, ha="left")
+
+
+def _need(rows: pd.DataFrame, what: str) -> None:
+    if rows.empty:
+        raise ValueError(f"rows: the table has none with {what}")

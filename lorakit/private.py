@@ -1,0 +1,210 @@
+"""Private steps: Poisson batches, gradients clipped example by example and noised, by Opacus."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+
+import torch
+from timm.layers import LayerNorm
+from torch import Tensor, nn
+
+from lorakit.position import RAW, PositionUpdate, grad_sampler
+from lorakit.privacy import Privacy, PrivacyError, check_delta, compute_epsilon
+from lorakit.steps import LossOf
+
+_GRADIENT_BYTES = 2**28  # memory for per-example gradients, unless physical_batch says otherwise
+
+
+class PrivateSteps:
+    """DP-SGD (Abadi et al. 2016, algorithm 1) with any optimiser behind it.
+
+    Each example is in a batch with probability q = batch_size / N, independently (Poisson
+    sampling), so that a batch may be larger, smaller or empty: an empty one is noised and counted
+    like any other. Gradients are clipped example by example to norm C, summed, noised with
+    standard deviation sigma C and divided by the expected batch size.
+
+    Args:
+        model: on its device already, its trainable parameters chosen.
+        optimizer: over exactly those parameters.
+        privacy: what is promised.
+        examples: N.
+        batch_size: the expected one, 1 to N.
+        steps: how many are planned; the noise is chosen for these.
+        physical_batch: examples whose gradients are held at a time; a larger batch is summed up
+            from several (what Opacus' ``BatchMemoryManager`` does). None: as many as fit 256 MiB.
+
+    Raises:
+        ValueError: delta not below 1/N, or a batch size out of range.
+        PrivacyError: the optimiser's parameters are not the model's trainable ones, or some sit in
+            no layer.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        privacy: Privacy,
+        *,
+        examples: int,
+        batch_size: int,
+        steps: int,
+        physical_batch: int | None = None,
+    ) -> None:
+        from opacus import GradSampleModule
+        from opacus.grad_sample import compute_layer_norm_grad_sample, register_grad_sampler
+        from opacus.optimizers import DPOptimizer
+
+        check_delta(privacy.delta, examples)
+        if not 1 <= batch_size <= examples:
+            raise ValueError(f"batch_size={batch_size}: allowed: 1 to N = {examples} examples")
+        self.model, self.privacy = model, privacy
+        self.parameters = _matched(model, optimizer)
+        self.examples, self.planned, self.taken = examples, steps, 0
+        self.sample_rate = batch_size / examples
+        self.sigma = privacy.sigma(self.sample_rate, steps)
+        size = sum(p.numel() for p in self.parameters.values())
+        self.physical_batch = physical_batch or max(1, _GRADIENT_BYTES // (4 * size))
+        register_grad_sampler(PositionUpdate)(grad_sampler)
+        register_grad_sampler(LayerNorm)(compute_layer_norm_grad_sample)  # timm's own subclass
+        self.device = next(iter(self.parameters.values())).device
+        self._without_gradient, self._nonempty = dict(self.parameters), 0
+        self._batch_is_empty = False
+        self._module = GradSampleModule(model, loss_reduction="mean")  # puts hooks on the model
+        self.optimizer = DPOptimizer(
+            optimizer,
+            noise_multiplier=self.sigma,
+            max_grad_norm=privacy.max_grad_norm,
+            expected_batch_size=batch_size,
+        )
+        self.optimizer.attach_step_hook(self._before_update)
+
+    def batches(self) -> Iterator[Tensor]:
+        """Poisson samples, as many as there are expected batches in the data, rounded up."""
+        from opacus.utils.uniform_sampler import UniformWithReplacementSampler
+
+        count = -(-self.examples // round(self.sample_rate * self.examples))
+        sampler = UniformWithReplacementSampler(
+            num_samples=self.examples, sample_rate=self.sample_rate, steps=count
+        )
+        for indices in sampler:
+            yield torch.tensor(indices, dtype=torch.long)
+
+    def step(self, batch: Tensor, loss_of: LossOf) -> float:
+        """Clip, sum, noise, count, update; the mean loss of the batch, NaN if it is empty.
+
+        Raises:
+            PrivacyError: the step would pass the target epsilon, the model was changed or moved
+                since it was wrapped, or a parameter has had no gradient in three steps.
+        """
+        self._check_unchanged()
+        self._batch_is_empty = len(batch) == 0
+        if self._batch_is_empty:
+            for parameter in self.parameters.values():
+                parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
+            self._update(last=True)
+            return math.nan
+        chunks, total = batch.split(self.physical_batch), 0.0
+        for number, chunk in enumerate(chunks, start=1):
+            loss = loss_of(chunk)
+            with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
+                warnings.filterwarnings("ignore", "Full backward hook is firing")
+                loss.backward()
+            total += loss.item() * len(chunk) / len(batch)
+            self._update(last=number == len(chunks))
+        return total
+
+    def spent(self) -> dict[str, float]:
+        """``epsilon`` so far, at the privacy settings' delta."""
+        return {"epsilon": self._epsilon_after(self.taken)}
+
+    def close(self) -> None:
+        """Take the hooks off the model and free the per-example gradients."""
+        self._module.to_standard_module()
+
+    def state(self) -> dict[str, float]:
+        """What the accountant must remember across a stop."""
+        return {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
+
+    def load_state(self, state: dict[str, float]) -> None:
+        """Go on counting from a saved state; ValueError if it speaks of another mechanism."""
+        mine = self.state()
+        if any(state.get(name) != mine[name] for name in ("sigma", "sample_rate")):
+            raise ValueError(f"state={state}: sigma or sample rate differ from {mine}")
+        self.taken = int(state["taken"])
+
+    def _epsilon_after(self, steps: int) -> float:
+        return compute_epsilon(
+            self.sigma,
+            self.sample_rate,
+            steps,
+            self.privacy.delta,
+            accountant=self.privacy.accountant,
+        )
+
+    def _update(self, *, last: bool) -> None:
+        """Clip and sum up; after the last chunk of a batch also noise the sum and step."""
+        self.optimizer.signal_skip_step(do_skip=not last)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _before_update(self, _optimizer) -> None:
+        """Opacus calls this when the gradients are noised and the parameters not yet moved."""
+        after = self.taken + 1
+        if after > self.planned and self._epsilon_after(after) > self.privacy.epsilon:
+            raise PrivacyError(
+                f"step {after} would spend more than epsilon={self.privacy.epsilon}: "
+                f"the noise was chosen for {self.planned} steps, and they are taken"
+            )
+        if not self._batch_is_empty and self._without_gradient:
+            self._nonempty += 1
+            self._without_gradient = {
+                n: p for n, p in self._without_gradient.items() if not p.summed_grad.any()
+            }
+            if self._without_gradient and self._nonempty >= 3:
+                raise PrivacyError(
+                    "the gradients of these parameters were all zero in three steps, so only noise "
+                    f"would move them, and epsilon be spent for it: {_some(self._without_gradient)}"
+                )
+        self.taken = after
+
+    def _check_unchanged(self) -> None:
+        now = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        if {n: id(p) for n, p in now.items()} != {n: id(p) for n, p in self.parameters.items()}:
+            raise PrivacyError(
+                "the model's trainable parameters are not those it was wrapped with; choose them "
+                "(LoRA, method) before training"
+            )
+        if moved := {n: p for n, p in now.items() if p.device != self.device}:
+            raise PrivacyError(
+                f"the model was moved from {self.device} after it was wrapped: {_some(moved)}; "
+                "move it first"
+            )
+
+
+def _matched(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+    """The trainable parameters by name, once they are known to be the optimiser's."""
+    trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if missing := {n: p for n, p in trainable.items() if id(p) not in held}:
+        raise PrivacyError(
+            f"the optimiser does not hold {_some(missing)}: they would get noise and never move; "
+            "make it after LoRA was added and the model moved"
+        )
+    if not trainable or held - {id(p) for p in trainable.values()}:
+        raise PrivacyError(
+            "the optimiser holds parameters that are frozen or not in the model: it was made for "
+            "another model or before the method was chosen"
+        )
+    if raw := {n: p for n, p in trainable.items() if n in RAW}:
+        raise PrivacyError(
+            f"{_some(raw)} sit in no layer, so Opacus has no fast gradient for them; train "
+            "a PositionUpdate instead: apply_method(model, method, private=True)"
+        )
+    return trainable
+
+
+def _some(parameters: dict[str, nn.Parameter]) -> str:
+    names = list(parameters)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

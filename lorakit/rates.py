@@ -1,0 +1,38 @@
+"""Peak learning rate of each part, by method: chosen by ``python -m lorakit.tune``.
+
+Chosen on a validation split, never on test; every candidate is in figures/results/tuning.csv.
+"""
+
+LEARNING_RATES: dict[str, dict[str, float]] = {
+    "probe": {"head": 3e-2},
+    "bitfit": {"head": 2e-2, "backbone": 2e-2, "patch_embed": 2e-2},
+    "lora": {"head": 5e-3, "lora": 5e-3},
+    "lora+patch": {"head": 2e-3, "lora": 2e-3, "patch_embed": 4e-3},
+    "lora+patch+pos": {"head": 2e-3, "lora": 2e-3, "patch_embed": 4e-3, "position": 4e-3},
+    "full": {"head": 5e-4, "backbone": 5e-4, "patch_embed": 4e-3},
+}
+
+# The same under differential privacy.
+PRIVATE_LEARNING_RATES: dict[str, dict[str, float]] = {
+    "probe": {"head": 1e-2},
+    "bitfit": {"head": 5e-3, "backbone": 5e-3, "patch_embed": 5e-3},
+    "lora": {"head": 5e-3, "lora": 5e-3},
+    "lora+patch": {"head": 5e-3, "lora": 5e-3, "patch_embed": 2e-3},
+    "lora+patch+pos": {"head": 5e-3, "lora": 5e-3, "patch_embed": 2e-3, "position": 2e-3},
+    "full": {"head": 1e-3, "backbone": 1e-3, "patch_embed": 1e-3, "position": 1e-3},
+}
+
+# More rank, or targets that reach further, want smaller steps: (method, targets, rank).
+_TUNED_APART: dict[tuple[str, str | None, int | None], dict[str, float]] = {
+    ("lora", "q+v", 16): {"head": 2e-3, "lora": 2e-3},
+    ("lora", "proj+fc1+fc2", 4): {"head": 2e-3, "lora": 2e-3},
+}
+
+
+def tuned_rates(
+    method: str, targets: str | None, rank: int | None, *, private: bool
+) -> dict[str, float]:
+    """The rates of an experiment that names none of its own."""
+    if private:
+        return PRIVATE_LEARNING_RATES[method]
+    return _TUNED_APART.get((method, targets, rank), LEARNING_RATES[method])

@@ -1,0 +1,117 @@
+"""The audit: its arithmetic, its verdict on a leaky and on a private model."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta, binom
+
+from lorakit import Experiment
+from lorakit.audit import (
+    attack,
+    audit,
+    epsilon_lower_bound,
+    example_losses,
+    insert_canaries,
+    membership_scores,
+)
+from lorakit.data import Split
+from lorakit.train import evaluate
+from lorakit.vit import create_backbone
+
+
+def test_without_delta_the_bound_is_that_of_clopper_and_pearson():
+    for correct, guesses in ((90, 100), (100, 100), (60, 100), (8, 10)):
+        low = beta.ppf(0.05, correct, guesses - correct + 1)
+        exact = max(0.0, math.log(low / (1 - low)))
+        assert epsilon_lower_bound(correct, guesses, 200) == pytest.approx(exact, abs=1e-6)
+    assert epsilon_lower_bound(50, 100, 200) == 0
+
+
+def test_delta_and_confidence_only_lower_the_bound():
+    plain = epsilon_lower_bound(95, 100, 200)
+    assert epsilon_lower_bound(95, 100, 200, delta=1e-4) < plain
+    assert epsilon_lower_bound(95, 100, 200, confidence=0.99) < plain
+
+
+def test_a_mechanism_of_known_epsilon_is_wronged_no_more_often_than_promised():
+    """Randomised response with epsilon 1: the bound may exceed 1 in 5 % of audits."""
+    q = 1 / (1 + math.exp(-1.0))
+    outcomes = range(101)
+    chance = sum(binom.pmf(c, 100, q) for c in outcomes if epsilon_lower_bound(c, 100, 100) > 1.0)
+    assert 0.01 < chance <= 0.05
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_more_correct_guesses_never_lower_the_bound(correct, guesses):
+    if correct < guesses:
+        low = epsilon_lower_bound(correct, guesses, 40, delta=1e-3)
+        assert low <= epsilon_lower_bound(correct + 1, guesses, 40, delta=1e-3) + 1e-9
+
+
+def test_a_perfect_and_a_blind_attack():
+    joined = torch.arange(100) % 2 == 0
+    perfect = attack(joined.float(), joined, claimed=2.0)
+    assert perfect.advantage == 1 and perfect.correct == perfect.guesses == 50
+    assert perfect.epsilon_lower > 2 and perfect.refutes_claim
+    assert (perfect.fpr[0], perfect.tpr[0], perfect.fpr[-1], perfect.tpr[-1]) == (0, 0, 1, 1)
+    torch.manual_seed(0)
+    blind = attack(torch.rand(100), joined, claimed=2.0)
+    assert blind.advantage < 0.3 and blind.epsilon_lower < 0.7 and not blind.refutes_claim
+
+
+def test_canaries_are_mislabelled_join_by_a_coin_and_leave_the_rest_alone(digits):
+    mixed, canaries, joined = insert_canaries(digits.train, digits.test, 10, seed=3)
+    assert (canaries.labels != digits.test.labels).all() and canaries.labels.unique().numel() == 10
+    assert 30 < joined.sum() < 70
+    assert len(mixed) == 200 + joined.sum()
+    assert torch.equal(mixed.images[:200], digits.train.images)
+    assert torch.equal(mixed.labels[200:], canaries.labels[joined])
+    again = insert_canaries(digits.train, digits.test, 10, seed=3)
+    assert torch.equal(again[2], joined) and torch.equal(again[1].labels, canaries.labels)
+
+
+def test_scores_are_minus_the_loss_and_references_cancel_what_is_easy_for_all(digits):
+    model = create_backbone(classes=10)
+    losses = example_losses(model, digits.val)
+    assert losses.mean().item() == pytest.approx(evaluate(model, digits.val)["loss"], rel=1e-5)
+    one = Split(digits.val.images[:1], digits.val.labels[:1])
+    assert example_losses(model, one)[0].item() == pytest.approx(losses[0].item(), rel=1e-4)
+    assert torch.equal(membership_scores(model, digits.val), -losses)
+    assert membership_scores(model, digits.val, [model, model]).abs().max() < 1e-6
+
+
+def test_it_flags_a_model_that_remembers_and_passes_a_private_one():
+    settings = {"dataset": "digits", "train": 300, "val": 50, "test": 100, "batch_size": 32}
+    plain = Experiment(method="full", epochs=20, **settings)
+    leaky = audit(plain, canaries=200, claimed=2.0)
+    assert leaky.refutes_claim and leaky.advantage > 0.7
+    private = audit(plain.but(method="lora+patch", epsilon=2.0, epochs=6), canaries=200)
+    assert private.epsilon_claimed == 2.0 and not private.refutes_claim
+    assert private.epsilon_lower < 2.0 < leaky.epsilon_lower
+
+
+def test_reference_models_are_trained_without_canaries():
+    e = Experiment(dataset="digits", train=100, val=50, test=100, method="probe", epochs=1)
+    found = audit(e, canaries=40, references=1)
+    assert found.guesses == 20 and 0 <= found.advantage <= 1
+    assert found.epsilon_claimed == math.inf
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: epsilon_lower_bound(11, 10, 20), "correct=11, guesses=10"),
+        (lambda: epsilon_lower_bound(0, 0, 20), "guesses=0"),
+        (lambda: epsilon_lower_bound(5, 10, 20, delta=1.0), r"delta=1\.0"),
+        (lambda: epsilon_lower_bound(5, 10, 20, confidence=1.0), r"confidence=1\.0"),
+        (lambda: attack(torch.zeros(5), torch.ones(5, dtype=torch.bool)), "both kinds"),
+        (lambda: audit(Experiment(cipher="shuffle")), "'shuffle'"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -1,0 +1,109 @@
+"""Figures on privacy, from made-up tables in the form of real ones."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lorakit.accounting import epsilon_by_steps, noise_by_epsilon
+from lorakit.audit import attack
+from lorakit.privacy_plots import (
+    plot_accountants,
+    plot_accuracy_by_epsilon,
+    plot_audit,
+    plot_private_parameters,
+    plot_signal_to_noise,
+)
+from lorakit.style import METHOD_NAMES
+
+EPSILONS = [0.5, 8.0, math.inf]
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def rows():
+    settings = [("probe", None, 1290), ("lora+patch", 4, 38_282), ("lora+patch", 16, 60_000),
+                ("full", None, 1_218_186)]  # fmt: skip
+    level = {"probe": 0.5, "lora+patch": 0.4, "full": 0.2}
+    lines = [
+        {"id": f"{d}{c}{m}{r}{e}{s}", "dataset": d, "cipher": c, "method": m, "rank": r, "seed": s,
+         "targets": "q+v" if r else None, "backbone": "vit_micro", "epsilon": e, "trainable": n,
+         "accuracy": level[m] + 0.1 * i + 0.01 * s, "total": 1_218_186}
+        for d in ("digits", "street") for c in ("none", "shuffle+negative")
+        for m, r, n in settings for i, e in enumerate(EPSILONS) for s in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(lines).astype({"rank": float})
+
+
+def test_epsilon_figure_has_a_panel_a_line_and_infinity(rows):
+    figure = plot_accuracy_by_epsilon(rows)
+    assert [ax.get_title("left").split(",")[0][:6] for ax in figure.axes] == [
+        "street", "street", "handwr", "handwr",
+    ]  # fmt: skip
+    ax = figure.axes[0]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0.5", "8", "∞\n(no noise)"]
+    means = [c.lines[0].get_ydata() for c in ax.containers]
+    assert np.allclose(means[1], [0.41, 0.51, 0.61])  # lora+patch at rank 4 alone
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert names == [METHOD_NAMES[m] for m in ("probe", "lora+patch", "full")]
+    title = figure.get_suptitle()
+    assert title == "street, plain: lora+patch reaches 41% at ε = 0.5, 61% without"
+    dots = [k for k in ax.lines if k.get_markersize() == 4]
+    assert sum(len(k.get_xdata()) for k in dots) == 3 * 3 * 3
+
+
+def test_parameter_figure_colours_by_epsilon(rows):
+    one = rows[(rows["dataset"] == "digits") & (rows["cipher"] == "none")]
+    figure = plot_private_parameters(one)
+    lines = {k.get_label(): k for k in figure.axes[0].lines if not k.get_label().startswith("_")}
+    assert {"ε = 0.5", "ε = 8", "no privacy"} < set(lines)
+    assert list(lines["ε = 0.5"].get_xdata()) == [1290, 38_282, 60_000, 1_218_186]
+    assert len({str(lines[n].get_color()) for n in ("ε = 0.5", "ε = 8", "no privacy")}) == 3
+    assert "at ε = 0.5, probe 51%, full 21%" in figure.get_suptitle()
+    with pytest.raises(ValueError, match="one data set"):
+        plot_private_parameters(rows)
+
+
+def test_signal_to_noise_figure(rows):
+    ratios = pd.DataFrame(
+        [("probe", 1290, "head", 5.0), ("probe", 1290, "all", 5.0), ("full", 129_000, "head", 1.0),
+         ("full", 129_000, "backbone", 0.2), ("full", 129_000, "all", 0.5)],
+        columns=["method", "trainable", "part", "ratio"],
+    )  # fmt: skip
+    figure = plot_signal_to_noise(ratios, 2.0)
+    assert "100 times the parameters: the signal falls by 10" in figure.get_suptitle()
+    assert {t.get_text() for t in figure.axes[0].texts} == {"signal = noise", "probe", "full"}
+
+
+def test_audit_figure_says_advantage_and_bound():
+    joined = torch.arange(100) % 2 == 0
+    audits = {"no privacy": attack(joined.float(), joined)}
+    torch.manual_seed(0)
+    audits["ε = 2"] = attack(torch.rand(100), joined, claimed=2.0)
+    figure = plot_audit(audits)
+    texts = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert texts[0].startswith("no privacy\nadvantage 100%, ε ≥ 2.7")
+    assert figure.get_suptitle() == "no privacy: the attack is right 50 times of 50"
+    assert len(figure.axes[0].lines) == 3
+
+
+def test_accountant_figure():
+    steps = epsilon_by_steps(1.0, 0.05, [10, 100], 1e-4)
+    figure = plot_accountants(steps, noise_by_epsilon([1.0, 8.0], 0.05, 100, 1e-4))
+    left, right = figure.axes
+    assert len(left.lines) == len(right.lines) == 3
+    assert "RDP charges" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("draw", [plot_accuracy_by_epsilon, plot_private_parameters])
+def test_a_table_without_privacy_is_refused(rows, draw):
+    with pytest.raises(ValueError, match="finite epsilon"):
+        draw(rows[np.isinf(rows["epsilon"])])

@@ -1,0 +1,291 @@
+"""Private training: the gradient, the noise, the accountant, and what is refused."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.stats import kstest
+
+from lorakit.data import Split
+from lorakit.lora import add_lora
+from lorakit.privacy import Privacy, PrivacyError, compute_epsilon
+from lorakit.private import PrivateSteps
+from lorakit.train import evaluate, fit
+from lorakit.vit import METHODS, apply_method, create_backbone, parts
+
+QUICK = {"epochs": 2, "batch_size": 40, "progress": False, "device": "cpu", "lr": 2e-3}
+PRIVACY = Privacy(epsilon=4.0, delta=1e-3)
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(12, 3, 16, 16, generator=generator)
+    return images, torch.randint(0, 10, (12,), generator=generator)
+
+
+def prepared(make_vit, method):
+    model = apply_method(make_vit(), method, rank=2, private=True).train()
+    for name, parameter in model.named_parameters():  # away from B = 0, so that all have gradients
+        if name.endswith(("B.weight", "pos_drop.0.weight")):
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def trainable(model):
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def steps_of(model, privacy, **sizes):
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0)
+    sizes = {"examples": 12, "batch_size": 12, "steps": 10} | sizes
+    return PrivateSteps(model, optimizer, privacy, **sizes)
+
+
+def gradients_of(steps, images, labels, bfloat16=False):
+    """What the optimiser would get: mean of clipped gradients plus noise, by parameter."""
+    found = {}
+    account = steps.optimizer.step_hook
+
+    def capture(optimizer):
+        account(optimizer)
+        found.update({name: p.grad.clone() for name, p in steps.parameters.items()})
+
+    def loss_of(batch):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            return F.cross_entropy(steps.model(images[batch]), labels[batch])
+
+    steps.optimizer.attach_step_hook(capture)
+    steps.step(torch.arange(len(images)), loss_of)
+    return found
+
+
+def one_at_a_time(model, images, labels, bound):
+    """The oracle: a loop over examples, each clipped over all parameters together."""
+    total = {name: torch.zeros_like(p) for name, p in trainable(model).items()}
+    clipped = 0
+    for image, label in zip(images, labels):
+        loss = F.cross_entropy(model(image[None]), label[None])
+        gradients = torch.autograd.grad(loss, list(trainable(model).values()))
+        norm = math.sqrt(sum(g.square().sum().item() for g in gradients))
+        clipped += norm > bound
+        for name, gradient in zip(total, gradients):
+            total[name] += gradient * min(1.0, bound / norm)
+    return total, clipped
+
+
+@pytest.mark.parametrize("physical_batch", [None, 5])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_clipped_sum_is_that_of_a_loop_over_examples(make_vit, batch, method, physical_batch):
+    model = prepared(make_vit, method)
+    norms = [one_at_a_time(model, i[None], y[None], 1e9)[0] for i, y in zip(*batch)]
+    norms = sorted(math.sqrt(sum(g.square().sum() for g in n.values())) for n in norms)
+    bound = norms[len(norms) // 2]  # so that half of the examples are clipped
+    expected, clipped = one_at_a_time(model, *batch, bound)
+    assert 0 < clipped < 12
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=bound)
+    steps = steps_of(model, privacy, physical_batch=physical_batch)
+    found = gradients_of(steps, *batch)
+    scale = max(g.abs().max() for g in expected.values())
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        assert (12 * gradient - expected[name]).abs().max() <= 1e-5 * scale, name
+
+
+def test_registers_average_pooling_and_qk_norm_too(make_vit, batch):
+    shape = {"reg_tokens": 2, "class_token": False, "global_pool": "avg", "qk_norm": True}
+    model = prepared(lambda: make_vit(**shape), "full")
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=0.5)
+    found = gradients_of(steps_of(model, privacy), *batch)
+    expected, _ = one_at_a_time(model, *batch, 0.5)
+    for name, gradient in found.items():
+        torch.testing.assert_close(12 * gradient, expected[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_noise_of_sigma_c_reaches_all_that_trains_and_nothing_else(make_vit, batch, empty):
+    model = prepared(make_vit, "lora+patch+pos")
+    frozen = {n: p.clone() for n, p in model.named_parameters() if not p.requires_grad}
+    images, labels = (batch[0][:0], batch[1][:0]) if empty else batch
+    privacy = Privacy(noise_multiplier=3.0, delta=1e-3, max_grad_norm=0.5)
+    torch.manual_seed(0)
+    noisy = gradients_of(steps_of(model, privacy), images, labels)
+    signal = {name: torch.zeros_like(p) for name, p in trainable(model).items()}
+    if not empty:
+        signal, _ = one_at_a_time(model, images, labels, 0.5)
+    for part, parameters in parts(model).items():
+        ids = {id(p) for p in parameters}
+        names = [n for n, p in trainable(model).items() if id(p) in ids]
+        noise = torch.cat([(12 * noisy[n] - signal[n]).flatten() for n in names]) / (3.0 * 0.5)
+        assert noise.std().item() == pytest.approx(1, rel=0.15), part
+        assert kstest(noise.numpy(), "norm").pvalue > 1e-3, part
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            assert parameter.grad is None and torch.equal(parameter, frozen[name])
+
+
+@pytest.mark.parametrize("method", ["lora+patch+pos", "full"])
+def test_private_training_leaves_the_frozen_part_bitwise_and_counts_epsilon(digits, method):
+    model = apply_method(create_backbone(classes=10), method, rank=2, private=True)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    history = fit(model, digits.train, privacy=PRIVACY, **QUICK)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+    sigma = PRIVACY.sigma(40 / 200, 10)
+    for epoch, row in enumerate(history, start=1):
+        assert row["epsilon"] == compute_epsilon(sigma, 0.2, 5 * epoch, 1e-3)
+    assert 3.9 < history[-1]["epsilon"] <= 4
+    assert not any(hasattr(p, "grad_sample") and p.grad_sample is not None for p in
+                   model.parameters())  # fmt: skip
+    evaluate(model, digits.test, device="cpu")
+    fit(model, digits.train, **QUICK)  # the hooks are gone: it trains on without privacy
+
+
+def test_it_learns_at_a_generous_epsilon_with_adam_and_with_sgd(digits):
+    for optimizer, lr in (("adamw", 5e-3), ("sgd", 0.1)):
+        model = apply_method(create_backbone(classes=10), "lora+patch", rank=2)
+        fit(model, digits.train, privacy=Privacy(50.0, 1e-3), optimizer=optimizer,
+            **{**QUICK, "lr": lr, "epochs": 6})  # fmt: skip
+        assert evaluate(model, digits.test, device="cpu")["accuracy"] > 0.6, optimizer
+
+
+def test_sampling_is_poisson_at_the_true_rate(make_vit):
+    torch.manual_seed(0)
+    steps = steps_of(prepared(make_vit, "probe"), PRIVACY, examples=90, batch_size=40)
+    assert steps.sample_rate == 40 / 90  # not one over the number of batches
+    sizes = [len(b) for _ in range(400) for b in steps.batches()]
+    assert len(sizes) == 3 * 400
+    mean, variance = 40, 90 * (4 / 9) * (5 / 9)
+    tensor = torch.tensor(sizes, dtype=torch.float)
+    assert abs(tensor.mean() - mean) < 4 * math.sqrt(variance / len(sizes))
+    assert tensor.var().item() == pytest.approx(variance, rel=0.2)
+
+
+def test_many_empty_batches_are_survived_and_counted(digits):
+    few = Split(digits.train.images[:12], digits.train.labels[:12])
+    model = apply_method(create_backbone(classes=10), "lora+patch", rank=1)
+    privacy = Privacy(noise_multiplier=1.0, delta=1e-2)
+    losses = []
+    history = fit(model, few, privacy=privacy, callback=lambda s: losses.append(s.loss),
+                  **{**QUICK, "batch_size": 1})  # fmt: skip
+    assert len(losses) == 24 and any(math.isnan(loss) for loss in losses)
+    assert history[-1]["epsilon"] == compute_epsilon(1.0, 1 / 12, 24, 1e-2)
+
+
+def test_stopped_and_resumed_is_the_unbroken_run_and_epsilon_goes_on(digits, tmp_path):
+    def train(path, callback=None):
+        torch.manual_seed(0)
+        model = apply_method(create_backbone(classes=10), "lora+patch", rank=2)
+        arguments = {**QUICK, "epochs": 3, "checkpoint": path, "callback": callback}
+        return model, fit(model, digits.train, privacy=PRIVACY, **arguments)
+
+    model, history = train(tmp_path / "a")
+    _, part = train(tmp_path / "b", callback=lambda step: step.epoch == 2 and step.step == 8)
+    resumed, whole = train(tmp_path / "b")
+    assert len(part) == 1
+    assert [row["epsilon"] for row in whole] == [row["epsilon"] for row in history]
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.parameters()))
+    with pytest.raises(ValueError, match="other privacy"):
+        fit(model, digits.train, privacy=Privacy(8.0, 1e-3), checkpoint=tmp_path / "b",
+            **{**QUICK, "epochs": 3})  # fmt: skip
+
+
+def test_no_step_past_the_target(make_vit, batch):
+    steps = steps_of(prepared(make_vit, "probe"), Privacy(1.0, 1e-2), steps=2, batch_size=4)
+    gradients_of(steps, *batch)
+    steps.step(torch.arange(0), None)
+    before = steps.model.head.weight.clone()
+    with pytest.raises(PrivacyError, match=r"step 3 would spend more than epsilon=1\.0"):
+        gradients_of(steps, *batch)
+    assert torch.equal(steps.model.head.weight, before)
+    assert steps.spent()["epsilon"] <= 1.0
+
+
+def test_parameters_missing_from_the_optimiser_are_refused(make_vit):
+    model = make_vit()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    add_lora(model.requires_grad_(False), rank=2)
+    with pytest.raises(PrivacyError, match=r"does not hold blocks\.0.*A\.weight.*after LoRA"):
+        PrivateSteps(model, optimizer, PRIVACY, examples=12, batch_size=4, steps=2)
+
+
+def test_frozen_parameters_in_the_optimiser_are_refused(make_vit):
+    model = apply_method(make_vit(), "probe")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(PrivacyError, match="frozen or not in the model"):
+        PrivateSteps(model, optimizer, PRIVACY, examples=12, batch_size=4, steps=2)
+
+
+def test_zero_gradients_are_not_silently_accounted(make_vit, batch):
+    steps = steps_of(apply_method(make_vit(), "lora", rank=2).train(), PRIVACY)
+    images, labels = batch
+    with pytest.raises(PrivacyError, match=r"all zero in three steps.*A\.weight"):
+        for _ in range(3):  # B = 0 and a learning rate of zero: A never gets a gradient
+            gradients_of(steps, images, labels)
+
+
+def test_a_model_changed_or_moved_after_wrapping_is_refused(make_vit, batch):
+    steps = steps_of(apply_method(make_vit(), "probe").train(), PRIVACY)
+    steps.model.head = torch.nn.Linear(32, 10)
+    with pytest.raises(PrivacyError, match="not those it was wrapped with"):
+        gradients_of(steps, *batch)
+    steps = steps_of(apply_method(make_vit(), "probe").train(), PRIVACY)
+    steps.model.to("meta")
+    with pytest.raises(PrivacyError, match=r"moved from cpu|not those"):
+        gradients_of(steps, *batch)
+
+
+def test_raw_parameters_are_explained_and_private_full_gets_round_them(make_vit, digits):
+    model = apply_method(make_vit(), "full")
+    with pytest.raises(PrivacyError, match=r"cls_token, pos_embed.*private=True"):
+        steps_of(model, PRIVACY)
+    model = apply_method(make_vit(), "full", private=True)
+    assert not model.cls_token.requires_grad and not model.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"privacy": Privacy(1.0, 1 / 200)}, "below 1/N.*N = 200 examples"),
+        ({"privacy": PRIVACY, "batch_size": 201}, "batch_size=201.*200"),
+        ({"privacy": PRIVACY, "optimizer": "lion"}, "'lion'.*'adamw'"),
+        ({"physical_batch": 0}, "physical_batch=0"),
+    ],
+)
+def test_bad_settings_are_named(digits, settings, words):
+    model = apply_method(create_backbone(classes=10), "probe")
+    with pytest.raises(ValueError, match=words):
+        fit(model, digits.train, **{**QUICK, **settings})
+
+
+def test_gradients_in_bfloat16_are_accepted(make_vit, batch):
+    """What CUDA's autocast does, on the CPU."""
+    steps = steps_of(prepared(make_vit, "lora+patch"), Privacy(noise_multiplier=0.0, delta=1e-3))
+    images, labels = batch
+    found = gradients_of(steps, images, labels, bfloat16=True)
+    expected, _ = one_at_a_time(steps.model, images, labels, 1.0)
+    assert all(g.dtype == torch.float32 for g in found.values())
+    torch.testing.assert_close(
+        12 * found["head.weight"], expected["head.weight"], rtol=0.1, atol=0.02
+    )
+
+
+def test_a_batch_in_chunks_gives_the_gradient_of_the_whole(digits):
+    """Without privacy too: gradient accumulation."""
+    weights = []
+    for physical_batch in (None, 7):
+        torch.manual_seed(0)
+        model = apply_method(create_backbone(classes=10), "probe")
+        fit(model, digits.train, physical_batch=physical_batch, **QUICK)
+        weights.append(model.head.weight)
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_on_a_gpu(digits):
+    model = apply_method(create_backbone(classes=10), "lora+patch+pos", rank=2)
+    history = fit(model, digits.train, privacy=Privacy(50.0, 1e-3), epochs=8, batch_size=40,
+                  lr=5e-3, progress=False)  # fmt: skip
+    assert next(model.parameters()).is_cuda and history[-1]["epsilon"] <= 50
+    assert evaluate(model, digits.test)["accuracy"] > 0.6
