@@ -109,6 +109,36 @@ def plot_accuracy_by_parameters(rows: pd.DataFrame, cipher: str = CIPHER_SHOWN) 
         return figure
 
 
+def plot_accuracy_by_epochs(rows: pd.DataFrame, cipher: str = CIPHER_SHOWN) -> Figure:
+    """Accuracy against the length of training, for what was trained for more than one length.
+
+    Raises:
+        ValueError: no series with this cipher has two lengths, or ``full`` has not.
+    """
+    rows = rows[(rows["cipher"] == cipher) & (rows["rank"].isna() | (rows["rank"] == 4))]
+    series = [s for _, part in _by_dataset(rows) for s in _series(part) if _lengths(s[2]) > 1]
+    _need(rows if series else rows[:0], f"several epochs of one run, cipher={cipher!r}")
+    rows = pd.concat([mine for _, _, mine in series])
+    with style():
+        figure, axes = _panels(rows, width=5.6)
+        for ax, (name, part) in zip(axes, _by_dataset(rows)):
+            for method, targets, mine in _series(part):
+                _line(ax, mine, "epochs", method, targets)
+            ax.set_xticks(sorted(part["epochs"].unique()))
+            ax.set_xlabel("epochs of training")
+            _accuracy_axis(ax, name)
+            ax.set_ylim(0.5, 1.0)
+        axes[0].set_ylabel("test accuracy")
+        means = rows.groupby(["method", "epochs"])["accuracy"].mean().unstack()
+        gap = 100 * (means.loc["full"] - means.loc["lora+patch"])
+        text = ", ".join(f"{gap[n]:.1f} points after {n} epochs" for n in means.columns)
+        figure.suptitle(f"lora+patch falls short of full by {text}", fontweight="bold", x=0.01,
+                        ha="left")  # fmt: skip
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncol=1)
+        return figure
+
+
 def finding(rows: pd.DataFrame, dataset: str, cipher: str = CIPHER_SHOWN) -> str:
     """What a table says of the paper's claim on one data set, in a sentence with its numbers.
 
@@ -145,17 +175,21 @@ def _series(rows: pd.DataFrame) -> Iterator[tuple[str, str | None, pd.DataFrame]
             yield method, targets, mine[mine["targets"] == targets]
 
 
+def _lengths(rows: pd.DataFrame) -> int:
+    return rows["epochs"].nunique()
+
+
 def _name(method: str, targets: str | None) -> str:
     where = "" if targets in (None, TARGETS_SHOWN) else f" on {targets}"
     return METHOD_NAMES[method] + where
 
 
 def _line(ax: Axes, rows: pd.DataFrame, x: str, method: str, targets: str | None) -> None:
-    line = summarise(rows).sort_values(x)
-    ax.plot(line[x], line["mean"], color=METHOD_COLOURS[method])
-    for _, mean in line.iterrows():
-        seeds = rows[rows[x] == mean[x]]
-        _mean_and_seeds(ax, mean[x], seeds, _name(method, targets))
+    groups = list(rows.groupby(x))
+    means = [part["accuracy"].mean() for _, part in groups]
+    ax.plot([value for value, _ in groups], means, color=METHOD_COLOURS[method])
+    for value, part in groups:
+        _mean_and_seeds(ax, value, part, _name(method, targets))
 
 
 def _mean_and_seeds(ax: Axes, x: float, rows: pd.DataFrame, name: str) -> None:

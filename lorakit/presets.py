@@ -45,7 +45,7 @@ PRESETS: dict[str, dict] = {
         "length": {},
         "private": {
             "street": {"epochs": 2, "batch_size": 256},
-            "digits": {"epochs": 12, "batch_size": 256},
+            "digits": {"epochs": 6, "batch_size": 256},
         },
         "epsilons": (0.5, 2.0, 8.0, math.inf),
         "private_methods": ("probe", "lora+patch"),
@@ -63,7 +63,7 @@ PRESETS: dict[str, dict] = {
         "length": {"street": 10},
         "private": {
             "street": {"epochs": 2, "batch_size": 256},
-            "digits": {"epochs": 12, "batch_size": 256},
+            "digits": {"epochs": 6, "batch_size": 256},
         },
         "epsilons": _EPSILONS,
         "private_methods": _BASE,

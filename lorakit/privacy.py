@@ -138,7 +138,7 @@ def compute_epsilon(
 def find_noise_multiplier(
     epsilon: float, sample_rate: float, steps: int, delta: float, *, accountant: str = "prv"
 ) -> float:
-    """The smallest sigma that keeps a target epsilon: at least 99.5 % of it is spent, never more.
+    """A sigma that keeps a target epsilon and spends at least 99 % of it.
 
     Raises:
         ValueError: a value out of range, or an epsilon no noise multiplier below a million reaches.
@@ -149,20 +149,27 @@ def find_noise_multiplier(
     if steps < 1:
         raise ValueError(f"steps={steps}: allowed: 1 or more")
 
+    from scipy.optimize import brentq
+
     def spent(sigma: float) -> float:
         return compute_epsilon(sigma, sample_rate, steps, delta, accountant=accountant)
 
-    low, high = 0.0, 1.0
+    low = high = 1.0
     while spent(high) > epsilon:
         if high > 1e6:
-            raise ValueError(
-                f"epsilon={epsilon}: too small, no noise multiplier below 1e6 is enough"
-            )
+            raise ValueError(f"epsilon={epsilon}: allowed: more, no noise up to 1e6 is enough")
         low, high = high, 2 * high
-    while spent(high) < 0.995 * epsilon and high - low > 1e-4 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if spent(middle) > epsilon else (low, middle)
-    return high
+    while spent(low) < epsilon:
+        low, high = low / 2, min(low, high)
+
+    def excess(x: float) -> float:  # smooth in logarithms, so a few evaluations are enough
+        return math.log(min(max(spent(math.exp(x)), 1e-9), 1e9)) - math.log(0.9975 * epsilon)
+
+    x = brentq(excess, math.log(low), math.log(high), rtol=1e-4)
+    sigma = math.exp(x)
+    while spent(sigma) > epsilon:
+        sigma *= 1.0005
+    return sigma
 
 
 def _gdp_epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:

@@ -8,18 +8,16 @@ LEARNING_RATES: dict[str, dict[str, float]] = {
     "bitfit": {"head": 2e-2, "backbone": 2e-2, "patch_embed": 2e-2},
     "lora": {"head": 5e-3, "lora": 5e-3},
     "lora+patch": {"head": 2e-3, "lora": 2e-3, "patch_embed": 4e-3},
-    "lora+patch+pos": {"head": 2e-3, "lora": 2e-3, "patch_embed": 4e-3, "position": 4e-3},
     "full": {"head": 5e-4, "backbone": 5e-4, "patch_embed": 4e-3},
 }
 
 # The same under differential privacy.
 PRIVATE_LEARNING_RATES: dict[str, dict[str, float]] = {
-    "probe": {"head": 1e-2},
-    "bitfit": {"head": 5e-3, "backbone": 5e-3, "patch_embed": 5e-3},
-    "lora": {"head": 5e-3, "lora": 5e-3},
-    "lora+patch": {"head": 5e-3, "lora": 5e-3, "patch_embed": 2e-3},
-    "lora+patch+pos": {"head": 5e-3, "lora": 5e-3, "patch_embed": 2e-3, "position": 2e-3},
-    "full": {"head": 1e-3, "backbone": 1e-3, "patch_embed": 1e-3, "position": 1e-3},
+    "probe": {"head": 3e-2},
+    "bitfit": {"head": 1e-2, "backbone": 1e-2, "patch_embed": 1e-2},  # as full; not tuned apart
+    "lora": {"head": 2e-2, "lora": 2e-2},
+    "lora+patch": {"head": 2e-2, "lora": 2e-2, "patch_embed": 1e-2},
+    "full": {"head": 1e-2, "backbone": 1e-2, "patch_embed": 1e-2, "position": 1e-2},
 }
 
 # More rank, or targets that reach further, want smaller steps: (method, targets, rank).
@@ -32,7 +30,13 @@ _TUNED_APART: dict[tuple[str, str | None, int | None], dict[str, float]] = {
 def tuned_rates(
     method: str, targets: str | None, rank: int | None, *, private: bool
 ) -> dict[str, float]:
-    """The rates of an experiment that names none of its own."""
+    """The rates of an experiment that names none of its own.
+
+    ``lora+patch+pos`` takes those of ``lora+patch``, and the patch embedding's for the position.
+    """
+    if method == "lora+patch+pos":
+        rates = tuned_rates("lora+patch", targets, rank, private=private)
+        return rates | {"position": rates["patch_embed"]}
     if private:
         return PRIVATE_LEARNING_RATES[method]
     return _TUNED_APART.get((method, targets, rank), LEARNING_RATES[method])

@@ -18,14 +18,17 @@ METHOD_COLOURS = {
     "bitfit": "#CC79A7",
     "lora": "#D55E00",
     "lora+patch": "#0072B2",
+    "lora+patch+pos": "#009E73",
     "full": "#000000",
 }
-METHOD_MARKERS = {"probe": "v", "bitfit": "P", "lora": "s", "lora+patch": "o", "full": "D"}
+METHOD_MARKERS = {"probe": "v", "bitfit": "P", "lora": "s", "lora+patch": "o",
+                  "lora+patch+pos": "X", "full": "D"}  # fmt: skip
 METHOD_NAMES = {
     "probe": "probe (head only)",
     "bitfit": "bitfit (biases)",
     "lora": "lora",
     "lora+patch": "lora+patch (the paper)",
+    "lora+patch+pos": "lora+patch+pos (position too)",
     "full": "full fine-tuning",
 }
 CIPHER_NAMES = {

@@ -44,8 +44,10 @@ def test_tuning_picks_the_best_on_validation_only(tmp_path):
 def test_the_learning_rates_in_use_are_the_tuned_ones():
     best = best_rates(read_table(ROOT / TABLE))
     assert set(best["method"]) == set(LEARNING_RATES)
+    assert len(best[best["private"]]) == 4
     for row in best.to_dict("records"):
         lora = {"targets": row["targets"], "rank": int(row["rank"])} if row["rank"] > 0 else {}
-        experiment = Experiment(method=row["method"], **lora)
+        privacy = {"epsilon": 2.0} if row["private"] else {}
+        experiment = Experiment(method=row["method"], **lora, **privacy)
         tuned = {part: row[f"lr_{part}"] for part in PARTS if row[f"lr_{part}"] > 0}
         assert experiment.learning_rates == tuned

@@ -64,7 +64,10 @@ def test_the_ends_of_epsilon():
         assert compute_epsilon(1000.0, 0.01, 1, 1e-4, accountant=accountant) < 0.1
     assert compute_epsilon(0.05, 0.5, 1000, 1e-4, accountant="gdp") == math.inf
     assert find_noise_multiplier(100.0, 0.1, 100, 1e-4, accountant="rdp") < 0.5
-    with pytest.raises(ValueError, match="too small"):
+    for epsilon in (0.01, 0.1, 3.0, 300.0):
+        sigma = find_noise_multiplier(epsilon, 0.02, 3, 1e-4, accountant="gdp")
+        assert compute_epsilon(sigma, 0.02, 3, 1e-4, accountant="gdp") <= epsilon
+    with pytest.raises(ValueError, match="no noise up to"):
         find_noise_multiplier(1e-9, 0.1, 100, 1e-12, accountant="rdp")
 
 

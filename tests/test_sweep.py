@@ -1,4 +1,5 @@
 import importlib
+import math
 import os
 import random
 import signal
@@ -171,12 +172,16 @@ def test_grids():
     assert {e.cipher for e in street} == {
         "none", "shuffle", "shuffle+negative", "scramble+shuffle+negative",
     }  # fmt: skip
-    assert {e.rank for e in street if e.method == "lora+patch"} == {1, 4, 16}
-    assert {e.rank for e in street if e.method == "lora"} == {1, 4, 16}
+    assert {e.rank for e in street if e.method == "lora+patch"} == {1, 2, 4, 8, 16}
+    assert {e.rank for e in street if e.method == "lora"} == {1, 2, 4, 8, 16}
     assert {e.targets for e in street if e.rank == 4} == {"q+v", "proj+fc1+fc2"}
-    assert {e.method for e in full} == {"probe", "lora", "lora+patch", "full"}
+    assert {e.method for e in full} == {"probe", "lora", "lora+patch", "lora+patch+pos", "full"}
     assert {e.seed for e in full} == {0, 1, 2}
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
+    private = grid("full", study="privacy")
+    assert {e.epsilon for e in private} == {0.5, 1, 2, 4, 8, math.inf}
+    assert {e.seed for e in private} == {0, 1, 2} and all(e.delta is None for e in private if
+                                                         not e.private)  # fmt: skip
     assert {e.dataset for e in grid("quick", datasets="digits", seeds=2)} == {"digits"}
     for arguments, words in (
         (("tiny",), "tiny.*smoke"),
@@ -184,6 +189,7 @@ def test_grids():
         (("quick", ["cifar"]), "cifar.*street"),
         (("quick", []), "datasets"),
         (("quick", None, 0), "seeds=0"),
+        (("quick", None, 1, "speed"), "study='speed'.*'privacy'"),
     ):
         with pytest.raises(ValueError, match=words):
             grid(*arguments)

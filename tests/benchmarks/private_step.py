@@ -1,0 +1,232 @@
+"""What a private step costs: time and peak memory against a plain one, ratios within one run.
+
+    python tests/benchmarks/private_step.py [--rounds 5]
+
+Writes figures/benchmark.png, .pdf and figures/results/benchmark.csv. On a CPU it takes under ten
+minutes; with a GPU it runs there, in bfloat16 and with larger batches, and also reports images per
+second and the share of the card's measured matrix rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+from lorakit.privacy import Privacy
+from lorakit.private import PrivateSteps
+from lorakit.runtime import device_name, peak_memory_mb, pick_device, reset_peak_memory, versions
+from lorakit.steps import PlainSteps
+from lorakit.style import save_figure, style
+from lorakit.vit import apply_method, create_backbone
+
+FIGURES = Path(__file__).resolve().parents[2] / "figures"
+SIZES = {  # backbone: image size, batch on CPU, batch on GPU
+    "vit_micro": (32, 64, 512),
+    "vit_base_patch16_224": (224, 8, 64),
+}
+METHODS = ("probe", "lora", "lora+patch", "lora+patch+pos", "full")
+OTHER_MODES = ("ghost", "functorch")  # of Opacus; ours is "hooks"
+PRIVACY = Privacy(noise_multiplier=1.0, delta=1e-6)
+
+
+def make_step(
+    backbone: str, method: str, mode: str, batch: int, device: torch.device
+) -> Callable[[], None]:
+    """One optimiser step on random images, as a function without arguments."""
+    torch.manual_seed(0)
+    size = SIZES[backbone][0]
+    model = apply_method(
+        create_backbone(backbone, pretrained=False), method, private=mode != "plain"
+    ).to(device)
+    model.train()
+    images = torch.randn(batch, 3, size, size, device=device)
+    labels = torch.randint(0, 10, (batch,), device=device)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=1e-5)
+    if mode in OTHER_MODES:
+        return _opacus_step(model, optimizer, mode, images, labels)
+
+    def loss_of(indices: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return F.cross_entropy(model(images[indices]), labels[indices])
+
+    sizes = {"examples": 1000, "batch_size": batch, "physical_batch": batch}
+    if mode == "plain":
+        steps = PlainSteps(optimizer, **sizes)
+    else:
+        steps = PrivateSteps(model, optimizer, PRIVACY, steps=1000, **sizes)
+    everything = torch.arange(batch, device=device)
+    return lambda: steps.step(everything, loss_of)
+
+
+def _opacus_step(model, optimizer, mode, images, labels) -> Callable[[], None]:
+    """A step as Opacus' own engine sets it up in another gradient mode."""
+    from opacus import PrivacyEngine
+    from torch.utils.data import DataLoader, TensorDataset
+
+    loader = DataLoader(TensorDataset(torch.zeros(1000, 1)), batch_size=len(labels))
+    criterion = nn.CrossEntropyLoss()
+    parts = PrivacyEngine().make_private(
+        module=model, optimizer=optimizer, criterion=criterion, data_loader=loader,
+        noise_multiplier=1.0, max_grad_norm=1.0, poisson_sampling=False, grad_sample_mode=mode,
+    )  # fmt: skip
+    model, optimizer = parts[:2]
+    criterion = parts[2] if mode == "ghost" else criterion
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
+            loss = criterion(model(images), labels)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def measure_times(backbone: str, rounds: int, device: torch.device) -> list[dict]:
+    """Median seconds of a step; plain and private ones take turns, so that drift hits both."""
+    batch = SIZES[backbone][2 if device.type == "cuda" else 1]
+    rows = []
+    for method in tqdm(METHODS, desc=f"time, {backbone}", unit="method"):
+        modes = ("plain", "hooks", *(OTHER_MODES if method == "lora+patch" else ()))
+        steps = {mode: make_step(backbone, method, mode, batch, device) for mode in modes}
+        seconds: dict[str, list[float]] = {mode: [] for mode in modes}
+        for number in range(rounds + 1):  # the first round warms up
+            for mode, step in steps.items():
+                seconds[mode].append(_timed(step, device))
+                if number == 0:
+                    seconds[mode].clear()
+        for mode in modes:
+            rows.append({"backbone": backbone, "method": method, "mode": mode, "batch": batch,
+                         "seconds": statistics.median(seconds[mode])})  # fmt: skip
+    return rows
+
+
+def _timed(step: Callable[[], None], device: torch.device) -> float:
+    start = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def measure_memory(backbone: str, method: str, mode: str) -> float:
+    """Peak memory of two steps in MB, in a process of its own."""
+    command = [sys.executable, __file__, "--memory-of", backbone, method, mode]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _memory_of(backbone: str, method: str, mode: str) -> None:
+    device = pick_device()
+    batch = SIZES[backbone][2 if device.type == "cuda" else 1]
+    reset_peak_memory(device)
+    step = make_step(backbone, method, mode, batch, device)
+    for _ in range(2):
+        step()
+    print(json.dumps(peak_memory_mb(device)))
+
+
+def add_ratios(rows: pd.DataFrame) -> pd.DataFrame:
+    """Against the plain step of the same backbone and method."""
+    plain = rows[rows["mode"] == "plain"].set_index(["backbone", "method"])
+    keys = pd.MultiIndex.from_frame(rows[["backbone", "method"]])
+    for name in ("seconds", "peak_memory_mb"):
+        ratio = rows[name].to_numpy() / plain.loc[keys, name].to_numpy()
+        rows = rows.assign(**{f"{name}_ratio": ratio.round(3)})
+    return rows
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Floating-point operations per second of a large bfloat16 matrix product on the GPU."""
+    a = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
+    times = [_timed(lambda: a @ a, device) for _ in range(12)]
+    return 2 * 8192**3 / statistics.median(times[2:])
+
+
+def add_gpu_columns(rows: pd.DataFrame, device: torch.device) -> pd.DataFrame:
+    """Images per second, and the share of the matrix rate that the plain step's work makes up."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    rate, shares = matrix_rate(device), []
+    for row in rows.itertuples():
+        step = make_step(row.backbone, row.method, "plain", row.batch, device)
+        with FlopCounterMode(display=False) as counter:
+            step()
+        shares.append(round(counter.get_total_flops() / row.seconds / rate, 3))
+    return rows.assign(images_per_second=rows["batch"] / rows["seconds"], share_of_rate=shares)
+
+
+def plot(rows: pd.DataFrame) -> plt.Figure:
+    """Private over plain, time and memory, for each method and mode."""
+    rows = rows[rows["mode"] != "plain"]
+    names = [m if g == "hooks" else f"{m}\n({g})" for m, g in zip(rows["method"], rows["mode"])]
+    rows = rows.assign(name=names)
+    order = list(dict.fromkeys(names))
+    colours = {"vit_micro": "#E69F00", "vit_base_patch16_224": "#0072B2"}
+    with style():
+        figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), sharey=True)
+        columns = ("seconds_ratio", "peak_memory_mb_ratio")
+        for ax, column, what in zip(axes, columns, ("time", "peak memory")):
+            for shift, (backbone, mine) in zip((0.2, -0.2), rows.groupby("backbone", sort=False)):
+                places = [order.index(name) - shift for name in mine["name"]]
+                bars = ax.barh(places, mine[column], 0.38, color=colours[backbone], label=backbone)
+                ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
+            ax.axvline(1, color="#555555", linewidth=1)
+            ax.set_yticks(range(len(order)), order)
+            ax.set_xlabel(f"{what} of a private step / of a plain step")
+            ax.set_xlim(0, 1.15 * rows[column].max())
+            ax.grid(False, axis="y")
+        axes[0].invert_yaxis()
+        at = rows[(rows["backbone"] != "vit_micro") & (rows["mode"] == "hooks")].set_index("method")
+        best, full = at.loc["lora+patch"], at.loc["full"]
+        figure.suptitle(
+            f"ViT-B/16: privacy costs lora+patch {best['seconds_ratio']:.2f} × the time, full "
+            f"fine-tuning {full['seconds_ratio']:.1f} ×", fontweight="bold", x=0.01, ha="left",
+        )  # fmt: skip
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncol=2)
+    return figure
+
+
+def main(rounds: int, out: Path) -> pd.DataFrame:
+    device = pick_device()
+    rows = []
+    for backbone, count in (("vit_micro", 3 * rounds), ("vit_base_patch16_224", rounds)):
+        rows += measure_times(backbone, count, device)
+    for row in tqdm(rows, desc="memory", unit="process"):
+        row["peak_memory_mb"] = measure_memory(row["backbone"], row["method"], row["mode"])
+    table = add_ratios(pd.DataFrame(rows))
+    if device.type == "cuda":
+        table = add_gpu_columns(table, device)
+    table = table.assign(device=device_name(device), versions=versions())
+    (out / "results").mkdir(parents=True, exist_ok=True)
+    name = "benchmark_gpu" if device.type == "cuda" else "benchmark"
+    table.to_csv(out / "results" / f"{name}.csv", index=False)
+    save_figure(plot(table), out / name)
+    return table
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps of ViT-B/16 each")
+    parser.add_argument("--out", type=Path, default=FIGURES)
+    parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        _memory_of(*options.memory_of)
+    else:
+        found = main(options.rounds, options.out)
+        print(found.drop(columns=["device", "versions"]).to_string(index=False))
