@@ -30,7 +30,7 @@ PRESETS: dict[str, dict] = {
             "digits": {"epochs": 1, "batch_size": 64},
         },
         "epsilons": (8.0, math.inf),
-        "private_methods": ("probe", "lora+patch"),
+        "private_methods": ("lora+patch",),
         "private_ciphers": ("none",),
         "private_ranks": (1, 4),
         "private_datasets": ("digits",),

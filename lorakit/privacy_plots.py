@@ -1,8 +1,6 @@
-"""Figures on differential privacy; each function returns a matplotlib Figure."""
+"""Accuracy under differential privacy; each function returns a matplotlib Figure."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lorakit.audit import Audit
+from lorakit.draw import need, suptitle
 from lorakit.style import (
     CIPHER_NAMES,
     DATASET_NAMES,
@@ -22,19 +20,6 @@ from lorakit.style import (
     style,
 )
 from lorakit.tables import summarise
-
-_ACCOUNTANTS = {  # colour and dashes of each
-    "prv": ("#0072B2", "-"),
-    "rdp": ("#D55E00", "--"),
-    "gdp": ("#999999", ":"),
-}
-_PARTS = {
-    "head": ("#009E73", "v"),
-    "lora": ("#D55E00", "s"),
-    "patch_embed": ("#0072B2", "o"),
-    "position": ("#CC79A7", "P"),
-    "backbone": ("#000000", "D"),
-}
 
 
 def plot_accuracy_by_epsilon(
@@ -51,14 +36,14 @@ def plot_accuracy_by_epsilon(
         ValueError: the table has no private row.
     """
     rows = rows[rows["rank"].isna() | ((rows["rank"] == rank) & (rows["targets"] == targets))]
-    _need(rows[np.isfinite(rows["epsilon"])], "a finite epsilon")
+    need(rows[np.isfinite(rows["epsilon"])], "a finite epsilon")
     panels = list(rows.groupby(["dataset", "cipher"], sort=False))
     order = {name: n for n, name in enumerate([*DATASET_NAMES, *CIPHER_NAMES])}
     panels.sort(key=lambda panel: [order.get(name, 99) for name in panel[0]])
     columns = rows["cipher"].nunique()
     with style():
         lines = -(-len(panels) // columns)
-        size = (4.9 * columns, 3.2 * lines + 1)
+        size = (max(7.4, 4.9 * columns), 3.2 * lines + 1)
         figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
         for ax, ((dataset, cipher), part) in zip(axes.flat, panels):
             values = sorted(part["epsilon"].unique())
@@ -78,7 +63,7 @@ def plot_accuracy_by_epsilon(
             ax.set_xlabel("privacy budget ε (less is more private)")
         for ax in axes[:, 0]:
             ax.set_ylabel("test accuracy")
-        _suptitle(figure, _epsilon_title(panels))
+        suptitle(figure, _epsilon_title(panels))
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncol=min(4, len(labels)))
         return figure
@@ -90,7 +75,7 @@ def plot_private_parameters(rows: pd.DataFrame) -> Figure:
     Raises:
         ValueError: the table has no private row, or more than one data set or cipher.
     """
-    _need(rows[np.isfinite(rows["epsilon"])], "a finite epsilon")
+    need(rows[np.isfinite(rows["epsilon"])], "a finite epsilon")
     if rows["dataset"].nunique() > 1 or rows["cipher"].nunique() > 1:
         raise ValueError("rows: choose one data set and one cipher")
     with style():
@@ -108,101 +93,15 @@ def plot_private_parameters(rows: pd.DataFrame) -> Figure:
             if (rows["method"] == method).any():
                 ax.plot([], [], METHOD_MARKERS[method], color="#555555", label=METHOD_NAMES[method])
         ax.set_xscale("log")
+        _whole_decades(ax)
         ax.set_xlabel("trainable parameters, head included")
         ax.set_ylabel("test accuracy")
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         dataset, cipher = rows["dataset"].iloc[0], rows["cipher"].iloc[0]
         where = f"{DATASET_NAMES.get(dataset, dataset)}, {CIPHER_NAMES.get(cipher, cipher)}"
         lost = _lost(rows)
-        _suptitle(figure, f"{where}: at ε = {min(values):g}, {lost}")
+        suptitle(figure, f"{where}: at ε = {min(values):g}, {lost}")
         figure.legend(loc="outside right center")
-        return figure
-
-
-def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figure:
-    """Gradient over noise, part by part, against the number of trainable parameters.
-
-    Args:
-        ratios: columns ``method``, ``rank``, ``trainable``, ``part`` (of ``vit.PARTS`` or ``all``)
-            and ``ratio``, see ``dpsgd.signal_to_noise``.
-        noise_multiplier: sigma, for the title.
-    """
-    _need(ratios, "a ratio")
-    with style():
-        figure, ax = plt.subplots(figsize=(7.4, 4.6))
-        whole = ratios[ratios["part"] == "all"].sort_values("trainable")
-        ax.plot(whole["trainable"], whole["ratio"], color="#BBBBBB", linewidth=3, zorder=1,
-                label="all that trains")  # fmt: skip
-        for part, (colour, marker) in _PARTS.items():
-            mine = ratios[ratios["part"] == part]
-            if len(mine):
-                ax.plot(mine["trainable"], mine["ratio"], marker, color=colour, markersize=8,
-                        markeredgecolor="white", label=part)  # fmt: skip
-        for line in whole.groupby("method").first().reset_index().itertuples():
-            ax.annotate(line.method, (line.trainable, line.ratio), xytext=(0, 10), fontsize=9,
-                        textcoords="offset points", ha="center", color="#555555")  # fmt: skip
-        ax.axhline(1, color="#555555", linewidth=1, linestyle="--")
-        ax.annotate("signal = noise", (1, 1), xycoords=("axes fraction", "data"), ha="right",
-                    va="bottom", fontsize=9, color="#555555")  # fmt: skip
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xlabel("trainable parameters")
-        ax.set_ylabel("|clipped gradient| / (σ C √d)")
-        first, last = whole.iloc[0], whole.iloc[-1]
-        more = last["trainable"] / first["trainable"]
-        fewer = first["ratio"] / last["ratio"]
-        text = (
-            f"{more:,.0f} times the parameters: the signal falls by {fewer:.0f} against the noise"
-        )
-        _suptitle(figure, f"σ = {noise_multiplier:.3g}, {text}")
-        figure.legend(loc="outside right center")
-        return figure
-
-
-def plot_audit(audits: Mapping[str, Audit]) -> Figure:
-    """ROC curves of the membership attack, one for each named model."""
-    with style():
-        figure, ax = plt.subplots(figsize=(6.6, 5.0))
-        colours = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
-        for (name, found), colour in zip(audits.items(), colours):
-            text = f"{name}\nadvantage {found.advantage:.0%}, ε ≥ {found.epsilon_lower:.2f}"
-            ax.plot(found.fpr, found.tpr, color=colour, linewidth=2, label=text)
-        ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="guessing blindly")
-        ax.set_xlabel("canaries taken for members that are not")
-        ax.set_ylabel("canaries taken for members that are")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(PercentFormatter(1, decimals=0))
-        ax.set_aspect("equal")
-        figure.legend(loc="outside right center")
-        worst = max(audits, key=lambda name: audits[name].advantage)
-        a = audits[worst]
-        _suptitle(figure, f"{worst}: the attack is right {a.correct} times of {a.guesses}")
-        return figure
-
-
-def plot_accountants(by_steps: pd.DataFrame, by_epsilon: pd.DataFrame) -> Figure:
-    """Epsilon against steps and sigma against epsilon, for several accountants.
-
-    Args:
-        by_steps, by_epsilon: from ``accounting.epsilon_by_steps`` and ``noise_by_epsilon``.
-    """
-    with style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
-        for name, (colour, dashes) in _ACCOUNTANTS.items():
-            label = f"{name.upper()} (may promise too much)" if name == "gdp" else name.upper()
-            look = {"color": colour, "linestyle": dashes, "linewidth": 2}
-            mine = by_steps[by_steps["accountant"] == name]
-            left.plot(mine["steps"], mine["epsilon"], label=label, **look)
-            mine = by_epsilon[by_epsilon["accountant"] == name]
-            right.plot(mine["epsilon"], mine["noise_multiplier"], **look)
-        left.set(xlabel="steps", ylabel="ε spent", ylim=(0, None))
-        right.set(xlabel="target ε", ylabel="noise multiplier σ", xscale="log", yscale="log")
-        last = by_steps[by_steps["steps"] == by_steps["steps"].max()].set_index("accountant")
-        more = last.loc["rdp", "epsilon"] / last.loc["prv", "epsilon"] - 1
-        _suptitle(
-            figure, f"The same training, three accountants: RDP charges {more:.0%} more than PRV"
-        )
-        figure.legend(loc="outside lower center", ncol=3)
         return figure
 
 
@@ -245,10 +144,7 @@ def _lost(rows: pd.DataFrame) -> str:
     return f"{best['method']} {best['mean']:.0%}, {largest['method']} {largest['mean']:.0%}"
 
 
-def _suptitle(figure: Figure, text: str) -> None:
-    figure.suptitle(text, fontweight="bold", x=0.01, ha="left")
-
-
-def _need(rows: pd.DataFrame, what: str) -> None:
-    if rows.empty:
-        raise ValueError(f"rows: the table has none with {what}")
+def _whole_decades(ax: Axes) -> None:
+    """Widen a log axis to whole powers of ten, so that its labels are round."""
+    low, high = ax.get_xlim()
+    ax.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))

@@ -15,6 +15,7 @@ from lorakit.pictures import (
 )
 from lorakit.plots import (
     finding,
+    plot_accuracy_by_epochs,
     plot_accuracy_by_method,
     plot_accuracy_by_parameters,
     plot_accuracy_by_rank,
@@ -80,7 +81,7 @@ def test_accuracy_figure_shows_every_mean_seed_and_interval(rows):
         title == "street, shuffle + negative, r = 4: full 91%, lora+patch 81%, lora 41%, probe 21%"
     )
     names = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert names == [n for m, n in METHOD_NAMES.items() if m != "bitfit"]
+    assert names == [n for m, n in METHOD_NAMES.items() if m not in ("bitfit", "lora+patch+pos")]
 
 
 def test_rank_figure_has_a_log_axis_and_level_lines(rows):
@@ -109,6 +110,21 @@ def test_one_seed_one_dataset_draws_too_and_an_empty_table_does_not(rows, draw, 
     assert paths[0].read_bytes()[:4] == b"\x89PNG" and paths[1].read_bytes()[:4] == b"%PDF"
     with pytest.raises(ValueError, match="rows"):
         draw(rows[:0])
+
+
+def test_epochs_figure_says_what_is_missing_to_full(rows):
+    rows = rows[(rows["dataset"] == "street") & (rows["rank"].isna() | (rows["rank"] == 4))]
+    longer = rows.assign(epochs=10, accuracy=rows["accuracy"] + 0.05)
+    longer = longer[longer["method"].isin(["full", "lora+patch"])]
+    both = pd.concat([rows.assign(epochs=5), longer])
+    figure = plot_accuracy_by_epochs(both)
+    assert figure.get_suptitle() == (
+        "lora+patch falls short of full by 9.6 points after 5 epochs, 9.6 points after 10 epochs"
+    )
+    assert points(figure.axes[0], "full") == pytest.approx([0.91, 0.96])
+    assert points(figure.axes[0], "lora") == []  # of one length only
+    with pytest.raises(ValueError, match="several epochs"):
+        plot_accuracy_by_epochs(rows.assign(epochs=5))
 
 
 def test_finding_compares_like_with_like(rows):

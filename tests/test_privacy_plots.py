@@ -10,13 +10,8 @@ import torch
 
 from lorakit.accounting import epsilon_by_steps, noise_by_epsilon
 from lorakit.audit import attack
-from lorakit.privacy_plots import (
-    plot_accountants,
-    plot_accuracy_by_epsilon,
-    plot_audit,
-    plot_private_parameters,
-    plot_signal_to_noise,
-)
+from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_to_noise
+from lorakit.privacy_plots import plot_accuracy_by_epsilon, plot_private_parameters
 from lorakit.style import METHOD_NAMES
 
 EPSILONS = [0.5, 8.0, math.inf]
@@ -79,7 +74,7 @@ def test_signal_to_noise_figure(rows):
         columns=["method", "trainable", "part", "ratio"],
     )  # fmt: skip
     figure = plot_signal_to_noise(ratios, 2.0)
-    assert "100 times the parameters: the signal falls by 10" in figure.get_suptitle()
+    assert "100 × the parameters: signal / noise falls 10 ×" in figure.get_suptitle()
     assert {t.get_text() for t in figure.axes[0].texts} == {"signal = noise", "probe", "full"}
 
 

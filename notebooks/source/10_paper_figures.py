@@ -81,13 +81,8 @@ from lorakit.plots import (
     plot_accuracy_by_rank,
 )
 from lorakit.privacy import Privacy
-from lorakit.privacy_plots import (
-    plot_accountants,
-    plot_accuracy_by_epsilon,
-    plot_audit,
-    plot_private_parameters,
-    plot_signal_to_noise,
-)
+from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_to_noise
+from lorakit.privacy_plots import plot_accuracy_by_epsilon, plot_private_parameters
 from lorakit.style import save_figure
 from lorakit.tables import method_table, save_table
 
