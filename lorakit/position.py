@@ -40,6 +40,15 @@ def grad_sampler(
     return {layer.weight: backprops}
 
 
+def check_position(model: VisionTransformer) -> None:
+    """Raise what ``add_position_update`` would raise."""
+    check_vit(model)
+    if model.pos_embed is None:
+        raise ValueError("model: it has no absolute position embedding to update")
+    if any(isinstance(module, PositionUpdate) for module in model.modules()):
+        raise ValueError("model: it has a position update already")
+
+
 def add_position_update(model: VisionTransformer) -> VisionTransformer:
     """Put a ``PositionUpdate`` where timm adds the position embedding; outputs do not change yet.
 
@@ -47,11 +56,7 @@ def add_position_update(model: VisionTransformer) -> VisionTransformer:
         TypeError: not a timm ViT.
         ValueError: a ViT without an absolute position embedding, or that has an update already.
     """
-    check_vit(model)
-    if model.pos_embed is None:
-        raise ValueError("model: it has no absolute position embedding to update")
-    if any(isinstance(module, PositionUpdate) for module in model.modules()):
-        raise ValueError("model: it has a position update already")
+    check_position(model)
     tokens = model.num_prefix_tokens + model.patch_embed.num_patches
     update = PositionUpdate(tokens, model.embed_dim).to(model.pos_embed)
     model.pos_drop = nn.Sequential(update, model.pos_drop)  # where timm has just added e

@@ -11,7 +11,7 @@ from torch import nn
 
 import lorakit.micro  # noqa: F401  (registers vit_micro with timm)
 from lorakit.lora import add_lora, check_vit, lora_layers
-from lorakit.position import RAW, add_position_update
+from lorakit.position import RAW, add_position_update, check_position
 
 METHODS = ("probe", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
 PARTS = ("head", "lora", "patch_embed", "position", "backbone")
@@ -95,9 +95,11 @@ def apply_method(
         raise ValueError(f"method={method!r}: allowed: one of {METHODS}")
     if next(lora_layers(model), None):
         raise ValueError("model: it has LoRA already; call remove_lora(model) first")
+    update_position = method == "lora+patch+pos" or (method == "full" and private)
+    if update_position:
+        check_position(model)  # before anything is changed
     if method.startswith("lora"):
         add_lora(model, targets, rank, alpha, blocks)
-    update_position = method == "lora+patch+pos" or (method == "full" and private)
     if update_position:
         add_position_update(model)
     for name, parameter in model.named_parameters():

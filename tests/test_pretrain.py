@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import load_file
 
 from lorakit import Experiment, read_table
-from lorakit.experiment import LEARNING_RATES
 from lorakit.micro import WEIGHTS
 from lorakit.pretrain import pretrain
+from lorakit.rates import LEARNING_RATES
 from lorakit.tune import TABLE, best_rates, candidates, tune
 from lorakit.vit import PARTS
 

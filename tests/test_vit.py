@@ -35,10 +35,42 @@ def test_each_method_trains_its_parts_and_nothing_else(make_vit, method):
         "bitfit": {n for n in everything if part_of(n) == "head" or n.endswith(".bias")},
         "lora": {n for n in everything if part_of(n) in ("head", "lora")},
         "lora+patch": {n for n in everything if part_of(n) in ("head", "lora", "patch_embed")},
+        "lora+patch+pos": {
+            n for n in everything if part_of(n) in ("head", "lora", "patch_embed", "position")
+        },
         "full": everything,
     }[method]
     assert trains == expected
     assert bool(list(lora_layers(model))) == method.startswith("lora")
+
+
+def test_the_position_update_starts_at_nothing_and_counts_all_tokens(make_vit):
+    model, x = make_vit(), torch.randn(2, 3, 16, 16)
+    before = model(x)
+    apply_method(model, "lora+patch+pos", rank=2)
+    assert torch.equal(model(x), before)
+    assert count_parameters(model)["position"] == (1 + 4) * 32
+    with torch.no_grad():
+        model.pos_drop[0].weight[3] = 1.0
+        shifted = model(x)
+        model.pos_drop[0].weight.zero_()
+        model.pos_embed[0, 3] += 1.0
+    torch.testing.assert_close(shifted, model(x))  # the same as changing the embedding itself
+
+
+def test_private_full_trains_the_same_function_through_a_position_update(make_vit):
+    model = apply_method(make_vit(), "full", private=True)
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {"cls_token", "pos_embed"}
+    assert count_parameters(model)["position"] == 5 * 32
+
+
+def test_a_position_update_is_refused_where_there_is_none_or_one_already(make_vit):
+    with pytest.raises(ValueError, match="no absolute position embedding"):
+        apply_method(model := make_vit(pos_embed="none"), "lora+patch+pos")
+    assert not list(lora_layers(model))  # and the model is left as it was
+    with pytest.raises(ValueError, match="already"):
+        apply_method(apply_method(make_vit(), "full", private=True), "full", private=True)
 
 
 def test_vit_micro_has_its_own_head_and_the_shipped_weights_know_letters():

@@ -249,7 +249,10 @@ print(
     f"{len(private_rows)} runs; on {one.dataset}: {one.epochs} epochs, expected batch {one.batch_size}"
 )
 # %%
-figure = plot_accuracy_by_epsilon(private_rows)
+ciphers, names = private_rows["cipher"].unique(), private_rows["dataset"].unique()
+public_rows = rows[rows["cipher"].isin(ciphers) & rows["dataset"].isin(names)]  # epsilon = infinity
+compared = pd.concat([private_rows, public_rows])
+figure = plot_accuracy_by_epsilon(compared)
 saved = save_figure(figure, out / "epsilon")
 # %% [markdown]
 # FINDINGS-EPSILON
@@ -257,9 +260,7 @@ saved = save_figure(figure, out / "epsilon")
 # ## Rank and parameters under noise
 
 # %%
-on_digits = private_rows[
-    (private_rows["dataset"] == one.dataset) & (private_rows["cipher"] == "none")
-]
+on_digits = compared[(compared["dataset"] == one.dataset) & (compared["cipher"] == "none")]
 if on_digits["rank"].nunique() > 1:
     figure = plot_accuracy_by_rank(on_digits[on_digits["epsilon"] == 2], "none")
     saved = save_figure(figure, out / "private_rank")
