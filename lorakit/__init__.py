@@ -12,6 +12,7 @@ from lorakit.data import Dataset, Split, load, normalise
 from lorakit.experiment import Experiment
 from lorakit.lora import add_lora, lora_layers, merge_lora, remove_lora, unmerge_lora
 from lorakit.presets import grid
+from lorakit.privacy import Privacy, PrivacyError
 from lorakit.runner import run, train_model
 from lorakit.sweep import read_table, sweep
 from lorakit.train import DivergenceError, evaluate, fit
@@ -19,8 +20,8 @@ from lorakit.vit import apply_method, count_parameters, create_backbone
 
 __version__ = "0.1.0"
 __all__ = [
-    "Dataset", "DivergenceError", "Experiment", "Key", "Split", "adapt_to_key", "add_lora",
-    "apply_method", "count_parameters", "create_backbone", "decrypt", "encrypt", "evaluate", "fit",
-    "grid", "load", "lora_layers", "make_key", "merge_lora", "normalise", "read_table",
-    "remove_lora", "run", "sweep", "train_model", "unmerge_lora",
+    "Dataset", "DivergenceError", "Experiment", "Key", "Privacy", "PrivacyError", "Split",
+    "adapt_to_key", "add_lora", "apply_method", "count_parameters", "create_backbone", "decrypt",
+    "encrypt", "evaluate", "fit", "grid", "load", "lora_layers", "make_key", "merge_lora",
+    "normalise", "read_table", "remove_lora", "run", "sweep", "train_model", "unmerge_lora",
 ]  # fmt: skip
