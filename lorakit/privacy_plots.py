@@ -48,10 +48,11 @@ def plot_accuracy_by_epsilon(
         for ax, ((dataset, cipher), part) in zip(axes.flat, panels):
             values = sorted(part["epsilon"].unique())
             places = {value: place for place, value in enumerate(values)}
-            for method in METHOD_NAMES:
+            methods = [m for m in METHOD_NAMES if (part["method"] == m).any()]
+            for number, method in enumerate(methods):
                 mine = part[part["method"] == method]
-                if len(mine):
-                    _line(ax, mine, mine["epsilon"].map(places), method)
+                shift = 0.08 * (number - (len(methods) - 1) / 2)  # side by side, not on top
+                _line(ax, mine, mine["epsilon"].map(places) + shift, method)
             labels = [f"{v:g}" if np.isfinite(v) else "∞\n(no noise)" for v in values]
             ax.set_xticks(range(len(values)), labels)
             ax.set_ylim(0, 1.03)
@@ -93,14 +94,15 @@ def plot_private_parameters(rows: pd.DataFrame) -> Figure:
             if (rows["method"] == method).any():
                 ax.plot([], [], METHOD_MARKERS[method], color="#555555", label=METHOD_NAMES[method])
         ax.set_xscale("log")
-        _whole_decades(ax)
+        _whole_decades(ax, rows["trainable"])
         ax.set_xlabel("trainable parameters, head included")
         ax.set_ylabel("test accuracy")
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         dataset, cipher = rows["dataset"].iloc[0], rows["cipher"].iloc[0]
         where = f"{DATASET_NAMES.get(dataset, dataset)}, {CIPHER_NAMES.get(cipher, cipher)}"
         lost = _lost(rows)
-        suptitle(figure, f"{where}: at ε = {min(values):g}, {lost}")
+        ax.set_title(where)
+        suptitle(figure, f"at ε = {min(values):g}: {lost}")
         figure.legend(loc="outside right center")
         return figure
 
@@ -144,7 +146,8 @@ def _lost(rows: pd.DataFrame) -> str:
     return f"{best['method']} {best['mean']:.0%}, {largest['method']} {largest['mean']:.0%}"
 
 
-def _whole_decades(ax: Axes) -> None:
-    """Widen a log axis to whole powers of ten, so that its labels are round."""
-    low, high = ax.get_xlim()
-    ax.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
+def _whole_decades(ax: Axes, values: pd.Series) -> None:
+    """Limit a log axis to whole powers of ten, so that its labels are round."""
+    low, high = np.log10(values.min()), np.log10(values.max())
+    ax.set_xlim(0.8 * 10 ** np.floor(low), 10 ** max(np.ceil(high), np.floor(low) + 1))
+    ax.minorticks_off()

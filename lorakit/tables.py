@@ -66,6 +66,18 @@ def method_table(rows: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=CIPHER_NAMES).reset_index(drop=True).rename_axis(columns=None)
 
 
+def privacy_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Method by epsilon, ready to print: accuracy in percent ± interval; infinity is no privacy."""
+    parts = [summarise(part).assign(epsilon=e) for e, part in rows.groupby("epsilon")]
+    summary = pd.concat(parts, ignore_index=True)
+    summary["cell"] = [_cell(m, i) for m, i in zip(summary["mean"], summary["interval"])]
+    summary["targets"] = summary["targets"].fillna("")
+    summary["rank"] = [str(int(r)) if r > 0 else "" for r in summary["rank"]]
+    lines = summary.pivot(index=KEYS, columns="epsilon", values="cell").fillna("")
+    lines.columns = [f"ε = {e:g}" if np.isfinite(e) else "no privacy" for e in lines.columns]
+    return lines.reset_index().sort_values(KEYS).reset_index(drop=True)
+
+
 def save_table(table: pd.DataFrame, stem: str | Path) -> list[Path]:
     """Write a table as ``stem`` + .csv, .md and .tex; returns the paths."""
     head = "| " + " | ".join(table.columns) + " |\n|" + " --- |" * len(table.columns) + "\n"

@@ -118,9 +118,8 @@ def test_epochs_figure_says_what_is_missing_to_full(rows):
     longer = longer[longer["method"].isin(["full", "lora+patch"])]
     both = pd.concat([rows.assign(epochs=5), longer])
     figure = plot_accuracy_by_epochs(both)
-    assert figure.get_suptitle() == (
-        "lora+patch falls short of full by 9.6 points after 5 epochs, 9.6 points after 10 epochs"
-    )
+    title = "points lora+patch lacks to full: 9.6 after 5, 9.6 after 10 epochs"
+    assert figure.get_suptitle() == title
     assert points(figure.axes[0], "full") == pytest.approx([0.91, 0.96])
     assert points(figure.axes[0], "lora") == []  # of one length only
     with pytest.raises(ValueError, match="several epochs"):

@@ -86,7 +86,10 @@ def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing
         assert (out / f"{figure}.png").stat().st_size > 5000
         assert (out / f"{figure}.pdf").stat().st_size > 5000
     names = {p.name for p in (out / "results").iterdir() if not p.name.startswith(".")}
-    assert names == {"results.csv", "table.csv", "table.md", "table.tex"}
+    tables = {
+        f"{name}.{end}" for name in ("table", "privacy_table") for end in ("csv", "md", "tex")
+    }
+    assert names == tables | {"results.csv", "privacy.csv", "signal_to_noise.csv"}
 
 
 def test_readme_commands_work_here():

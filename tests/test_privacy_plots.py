@@ -13,6 +13,7 @@ from lorakit.audit import attack
 from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_to_noise
 from lorakit.privacy_plots import plot_accuracy_by_epsilon, plot_private_parameters
 from lorakit.style import METHOD_NAMES
+from lorakit.tables import privacy_table
 
 EPSILONS = [0.5, 8.0, math.inf]
 
@@ -55,6 +56,14 @@ def test_epsilon_figure_has_a_panel_a_line_and_infinity(rows):
     assert sum(len(k.get_xdata()) for k in dots) == 3 * 3 * 3
 
 
+def test_privacy_table_has_a_column_for_each_epsilon(rows):
+    table = privacy_table(rows)
+    assert list(table.columns[-3:]) == ["ε = 0.5", "ε = 8", "no privacy"]
+    assert len(table) == 2 * 2 * 4
+    line = table[(table["dataset"] == "street") & (table["method"] == "full")].iloc[0]
+    assert line["ε = 0.5"] == "21.0 ± 2.5" and line["no privacy"] == "41.0 ± 2.5"
+
+
 def test_parameter_figure_colours_by_epsilon(rows):
     one = rows[(rows["dataset"] == "digits") & (rows["cipher"] == "none")]
     figure = plot_private_parameters(one)
@@ -62,7 +71,7 @@ def test_parameter_figure_colours_by_epsilon(rows):
     assert {"ε = 0.5", "ε = 8", "no privacy"} < set(lines)
     assert list(lines["ε = 0.5"].get_xdata()) == [1290, 38_282, 60_000, 1_218_186]
     assert len({str(lines[n].get_color()) for n in ("ε = 0.5", "ε = 8", "no privacy")}) == 3
-    assert "at ε = 0.5, probe 51%, full 21%" in figure.get_suptitle()
+    assert "at ε = 0.5: probe 51%, full 21%" in figure.get_suptitle()
     with pytest.raises(ValueError, match="one data set"):
         plot_private_parameters(rows)
 

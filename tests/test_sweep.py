@@ -179,6 +179,7 @@ def test_grids():
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
     private = grid("full", study="privacy")
     assert {e.epsilon for e in private} == {0.5, 1, 2, 4, 8}
+    assert all(grid(preset, "street", 1, "privacy") for preset in ("smoke", "quick", "full"))
     assert {e.seed for e in private} == {0, 1, 2}
     assert {e.dataset for e in grid("quick", datasets="digits", seeds=2)} == {"digits"}
     for arguments, words in (

@@ -111,8 +111,8 @@ def measure_times(backbone: str, rounds: int, device: torch.device) -> list[dict
                 if number == 0:
                     seconds[mode].clear()
         for mode in modes:
-            rows.append({"backbone": backbone, "method": method, "mode": mode, "batch": batch, "rounds": rounds,
-                         "seconds": statistics.median(seconds[mode])})  # fmt: skip
+            setting = {"backbone": backbone, "method": method, "mode": mode, "batch": batch}
+            rows.append(setting | {"rounds": rounds, "seconds": statistics.median(seconds[mode])})
     return rows
 
 
