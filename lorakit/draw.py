@@ -65,7 +65,7 @@ def mean_and_seeds(ax: Axes, x: float, rows: pd.DataFrame, name: str) -> None:
 
 def panels(rows: pd.DataFrame, width: float) -> tuple[Figure, list[Axes]]:
     n = rows["dataset"].nunique()
-    figure, axes = plt.subplots(1, n, figsize=(width * n if n > 1 else width + 1, 4.6), sharey=True)
+    figure, axes = plt.subplots(1, n, figsize=(width * n if n > 1 else 8.2, 4.6), sharey=True)
     return figure, [axes] if n == 1 else list(axes)
 
 

@@ -184,4 +184,4 @@ def _finish(figure: Figure, axes: list[Axes], rows: pd.DataFrame) -> None:
     where = f"{name}, {CIPHER_NAMES.get(cipher, cipher)}, r = 4"
     suptitle(figure, f"{where}: {', '.join(found)}")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=min(4, len(labels)))
+    figure.legend(handles, labels, loc="outside lower center", ncol=min(2 * len(axes), 4))

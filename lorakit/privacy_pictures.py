@@ -73,11 +73,10 @@ def plot_audit(audits: Mapping[str, Audit]) -> Figure:
             text = f"{name}\nadvantage {found.advantage:.0%}, ε ≥ {found.epsilon_lower:.2f}"
             ax.plot(found.fpr, found.tpr, color=colour, linewidth=2, label=text)
         ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="guessing blindly")
-        ax.set_xlabel("canaries taken for members that are not")
-        ax.set_ylabel("canaries taken for members that are")
+        ax.set_xlabel("false alarms (false positive rate)")
+        ax.set_ylabel("right alarms (true positive rate)")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
-        ax.set_aspect("equal")
         figure.legend(loc="outside right center")
         worst = max(audits, key=lambda name: audits[name].advantage)
         a = audits[worst]

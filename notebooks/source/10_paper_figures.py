@@ -27,7 +27,7 @@
 # - tell what each kind of privacy hides and what it does not.
 #
 # **Prerequisites** PyTorch basics, and what LoRA is. **Time** about 6 minutes on two CPU cores with the
-# `quick` preset; `smoke` takes seconds, `full` about 70 minutes. No network and no GPU needed.
+# `quick` preset; `smoke` takes seconds, `full` about three hours. No network and no GPU needed.
 #
 # [Back to the README](../README.md)
 
