@@ -26,7 +26,7 @@
 # - say what differential privacy promises, what it costs, and how a promise is put to the test;
 # - tell what each kind of privacy hides and what it does not.
 #
-# **Prerequisites** PyTorch basics, and what LoRA is. **Time** about 6 minutes on two CPU cores with the
+# **Prerequisites** PyTorch basics, and what LoRA is. **Time** about 9 minutes on two CPU cores with the
 # `quick` preset; `smoke` takes seconds, `full` about three hours. No network and no GPU needed.
 #
 # [Back to the README](../README.md)
