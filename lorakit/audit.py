@@ -176,7 +176,8 @@ def audit(
         experiment: what to audit; ``canaries`` more images than ``train`` are drawn from its data.
         canaries: M, how many candidates; about half of them join.
         references: models trained without canaries, for the likelihood ratio.
-        claimed: the epsilon to test; None means the experiment's own.
+        claimed: the epsilon to test; None means the experiment's own. Without privacy delta is 0,
+            so the bound is one on pure epsilon-DP; ``attack`` takes any delta.
         progress: show progress bars.
     """
     e = experiment

@@ -69,7 +69,8 @@ def load_checkpoint(
             header = json.loads((file.metadata() or {})["lorakit"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         made_with, groups, spent = header["settings"], header["groups"], header["spent"]
-    except (SafetensorError, KeyError, ValueError) as error:
+        schedule, history, random = header["scheduler"], header["history"], tensors["random"]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint={str(path)!r}: not a lorakit checkpoint ({error})") from error
     if made_with != settings:
         differing = sorted(k for k in settings if settings[k] != made_with.get(k))
@@ -89,8 +90,8 @@ def load_checkpoint(
     steps.load_state(spent)
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     model.load_state_dict(weights)
-    scheduler.load_state_dict(header["scheduler"])
-    torch.set_rng_state(tensors["random"])
+    scheduler.load_state_dict(schedule)
+    torch.set_rng_state(random)
     if "random_cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random_cuda"])
-    return header["history"]
+    return history

@@ -1,9 +1,10 @@
 """Differential privacy in numbers: settings, epsilon, the noise multiplier.
 
-A randomised training M is (epsilon, delta)-DP if for all data sets D, D' that differ by one example
-and all sets S of models: P[M(D) in S] <= e^epsilon P[M(D') in S] + delta (Dwork and Roth 2014, def.
-2.4). DP-SGD (Abadi et al. 2016, arXiv 1607.00133) draws each example into a batch with probability
-q, clips its gradient to norm C, and adds Gaussian noise of standard deviation sigma C to the sum.
+A randomised training M is (epsilon, delta)-DP if for all data sets D, D' that differ by adding or
+removing one example (their size N is taken as public) and all sets S of models
+P[M(D) in S] <= e^epsilon P[M(D') in S] + delta (Dwork and Roth 2014, def. 2.4). DP-SGD (Abadi et
+al. 2016, arXiv 1607.00133) draws each example into a batch with probability q, clips its gradient
+to norm C, and adds Gaussian noise of standard deviation sigma C to the sum.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def compute_epsilon(
         sample_rate: q = batch / N, above 0 and at most 1.
         steps: 0 or more.
         delta: above 0 and below 1.
-        accountant: one of ``ACCOUNTANTS``; PRV is exact to 1 % and errs upwards.
+        accountant: one of ``ACCOUNTANTS``; PRV is within 1 % for epsilon of 0.05 to 700,
+            and errs upwards.
 
     Raises:
         ValueError: a value out of range.

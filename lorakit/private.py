@@ -122,6 +122,12 @@ class PrivateSteps:
     def close(self) -> None:
         """Take the hooks off the model and free the per-example gradients."""
         self._module.to_standard_module()
+        for module in self.model.modules():  # an aborted step leaves these, images among them
+            for leftover in ("activations", "max_batch_len"):
+                if hasattr(module, leftover):
+                    delattr(module, leftover)
+        for parameter in self.parameters.values():
+            parameter.summed_grad = None
 
     def state(self) -> dict[str, float]:
         """What the accountant must remember across a stop."""
@@ -145,6 +151,9 @@ class PrivateSteps:
 
     def _update(self, *, last: bool) -> None:
         """Clip and sum up; after the last chunk of a batch also noise the sum and step."""
+        for parameter in self.parameters.values():  # Opacus would compute norms in bfloat16
+            if isinstance(parameter.grad_sample, Tensor):
+                parameter.grad_sample = parameter.grad_sample.float()
         self.optimizer.signal_skip_step(do_skip=not last)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -61,8 +62,10 @@ def fit(
 
     On CUDA the forward pass runs in bfloat16. The model is moved to the device and left there.
     Under ``privacy`` the trained parameters keep the promise; the returned losses and the
-    checkpoint do not, they are made from the examples themselves. And a known seed is known noise:
-    for a promise to hold outside a lesson, use ``seed=None``.
+    checkpoint do not, they are made from the examples themselves. Every call is a release of its
+    own: the epsilons of several calls on the same data add up, tuning included. And a known seed is
+    known noise; ``seed=None`` hides it, but PyTorch's generator is not a cryptographic one, so this
+    is for lessons and experiments, not for deployment.
 
     Args:
         model: anything from images (N, 3, H, W) in [-1, 1] to logits (N, classes).
@@ -92,7 +95,8 @@ def fit(
     Returns:
         One dict for each finished epoch: epoch, loss and accuracy while training, lr (of the
         first part, at the end), seconds; epsilon spent so far under ``privacy``; val_loss and
-        val_accuracy if ``val`` is given.
+        val_accuracy if ``val`` is given. After a stop inside an epoch, more epsilon is spent than
+        the last row says.
 
     Raises:
         ValueError: an argument out of range, nothing to train, or merged LoRA.
@@ -112,7 +116,7 @@ def fit(
     scheduler = make_scheduler(inner, schedule, total, warmup)
     images, labels = train.images.to(device), train.labels.to(device)
     sizes = {"examples": len(train), "batch_size": batch_size, "physical_batch": physical_batch}
-    settings = {"images": [len(train), train.images.sum().item()],
+    settings = {"data": [len(train), _fingerprint(train)],
                 "trains": [n for n, p in model.named_parameters() if p.requires_grad],
                 "epochs": epochs, "batch_size": batch_size,
                 "lr": dict(lr) if isinstance(lr, Mapping) else lr, "optimizer": optimizer,
@@ -157,6 +161,14 @@ def fit(
         return history
     finally:
         steps.close()
+
+
+def _fingerprint(split: Split) -> str:
+    """A hash of images and labels, so that a checkpoint knows its data."""
+    digest = hashlib.sha256()
+    for tensor in (split.images, split.labels):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _check(train, epochs, batch_size, weight_decay, schedule, warmup, label_smoothing) -> None:

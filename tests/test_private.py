@@ -11,7 +11,7 @@ from lorakit.data import Split
 from lorakit.lora import add_lora
 from lorakit.privacy import Privacy, PrivacyError, compute_epsilon
 from lorakit.private import PrivateSteps
-from lorakit.train import evaluate, fit
+from lorakit.train import DivergenceError, evaluate, fit
 from lorakit.vit import METHODS, apply_method, create_backbone, parts
 
 QUICK = {"epochs": 2, "batch_size": 40, "progress": False, "device": "cpu", "lr": 2e-3}
@@ -269,6 +269,22 @@ def test_gradients_in_bfloat16_are_accepted(make_vit, batch):
     torch.testing.assert_close(
         12 * found["head.weight"], expected["head.weight"], rtol=0.1, atol=0.02
     )
+
+
+def test_an_aborted_run_leaves_nothing_on_the_model(digits):
+    model = apply_method(create_backbone(classes=10), "lora+patch", rank=1)
+
+    def poison(module, arguments, out):
+        return out * float("nan")
+
+    handle = model.head.register_forward_hook(poison)
+    with pytest.raises(DivergenceError):
+        fit(model, digits.train, privacy=PRIVACY, **QUICK)
+    handle.remove()
+    assert not any(
+        hasattr(m, "activations") or hasattr(m, "max_batch_len") for m in model.modules()
+    )
+    fit(model, digits.train, privacy=PRIVACY, **{**QUICK, "epochs": 1})
 
 
 def test_a_batch_in_chunks_gives_the_gradient_of_the_whole(digits):

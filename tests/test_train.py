@@ -84,8 +84,10 @@ def test_checkpoints_that_do_not_fit_are_refused(digits, tmp_path):
         fit(fresh(), digits.train, checkpoint=path, **{**QUICK, "batch_size": 40, "seed": 3})
     with pytest.raises(ValueError, match="made with other trains"):
         fit(fresh("lora"), digits.train, checkpoint=path, **QUICK)
-    with pytest.raises(ValueError, match="made with other images"):
-        fit(fresh(), digits.test, checkpoint=path, **QUICK)
+    shuffled = Split(digits.train.images.flip(2), digits.train.labels)  # the same values, moved
+    for other in (digits.test, shuffled, Split(digits.train.images, digits.train.labels.flip(0))):
+        with pytest.raises(ValueError, match="made with other data"):
+            fit(fresh(), other, checkpoint=path, **QUICK)
     wide = apply_method(create_backbone(classes=11), "lora+patch", rank=2)
     with pytest.raises(ValueError, match="another model"):
         fit(wide, digits.train, checkpoint=path, **QUICK)
