@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import product
 
 import pandas as pd
 
@@ -18,12 +19,11 @@ def epsilon_by_steps(
     accountants: Iterable[str] = tuple(ACCOUNTANTS),
 ) -> pd.DataFrame:
     """Columns ``accountant``, ``steps``, ``epsilon``."""
-    lines = [
-        (name, n, compute_epsilon(noise_multiplier, sample_rate, n, delta, accountant=name))
-        for name in accountants
-        for n in list(steps)
-    ]
-    return pd.DataFrame(lines, columns=["accountant", "steps", "epsilon"])
+
+    def spent(name: str, n: int) -> float:
+        return compute_epsilon(noise_multiplier, sample_rate, n, delta, accountant=name)
+
+    return _curves(accountants, "steps", steps, "epsilon", spent)
 
 
 def noise_by_epsilon(
@@ -34,12 +34,17 @@ def noise_by_epsilon(
     accountants: Iterable[str] = tuple(ACCOUNTANTS),
 ) -> pd.DataFrame:
     """Columns ``accountant``, ``epsilon`` (the target), ``noise_multiplier``."""
-    lines = [
-        (name, e, find_noise_multiplier(e, sample_rate, steps, delta, accountant=name))
-        for name in accountants
-        for e in list(epsilons)
-    ]
-    return pd.DataFrame(lines, columns=["accountant", "epsilon", "noise_multiplier"])
+
+    def needed(name: str, epsilon: float) -> float:
+        return find_noise_multiplier(epsilon, sample_rate, steps, delta, accountant=name)
+
+    return _curves(accountants, "epsilon", epsilons, "noise_multiplier", needed)
+
+
+def _curves(accountants, x: str, values: Iterable, y: str, f: Callable) -> pd.DataFrame:
+    """A line for each accountant and value of x."""
+    lines = [(name, v, f(name, v)) for name, v in product(accountants, values)]
+    return pd.DataFrame(lines, columns=["accountant", x, y])
 
 
 def mistake_delta_from_batches(

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lorakit.data import Split, normalise
+from lorakit.data import Split
 from lorakit.experiment import Experiment
+from lorakit.objective import example_losses
+from lorakit.privacy import check_delta, default_delta
 from lorakit.runner import load_data, train_model
 
 
@@ -30,9 +31,10 @@ class Audit:
         fpr, tpr: the ROC curve, false and true positive rates from (0, 0) to (1, 1).
         advantage: the largest tpr - fpr, 0 (blind) to 1.
         guesses, correct: guesses ventured and how many were right.
-        epsilon_lower: with the given confidence, epsilon is at least this.
+        epsilon_lower: with the given confidence, epsilon at this delta is at least this.
         confidence: of the bound, 0 to 1.
         epsilon_claimed: what training promised; infinity if nothing.
+        delta: of the bound and of the claim.
     """
 
     fpr: np.ndarray
@@ -43,6 +45,7 @@ class Audit:
     epsilon_lower: float
     confidence: float
     epsilon_claimed: float
+    delta: float
 
     @property
     def refutes_claim(self) -> bool:
@@ -54,27 +57,14 @@ def insert_canaries(train: Split, candidates: Split, classes: int, seed: int):
     """Give each candidate a wrong label, and let a coin decide whether it joins ``train``.
 
     Returns:
-        The training split with the canaries that joined, the mislabelled candidates, and for each
-        whether it joined, bool (M,).
+        ``train`` with the canaries that joined, all M canaries, and who joined, bool (M,).
     """
-    generator = torch.Generator().manual_seed(seed)
-    shift = torch.randint(1, classes, (len(candidates),), generator=generator)
+    coins = np.random.default_rng([*b"canaries", seed])  # a stream training does not draw from
+    shift = torch.from_numpy(coins.integers(1, classes, len(candidates)))
+    joined = torch.from_numpy(coins.random(len(candidates)) < 0.5)
     canaries = Split(candidates.images, (candidates.labels + shift) % classes)
-    joined = torch.rand(len(candidates), generator=generator) < 0.5
     images = torch.cat([train.images, canaries.images[joined]])
     return Split(images, torch.cat([train.labels, canaries.labels[joined]])), canaries, joined
-
-
-@torch.no_grad()
-def example_losses(model: nn.Module, split: Split) -> Tensor:
-    """Cross-entropy of each example, (N,), in evaluation mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    losses = [
-        F.cross_entropy(model(normalise(images.to(device))), labels.to(device), reduction="none")
-        for images, labels in zip(split.images.split(500), split.labels.split(500))
-    ]
-    return torch.cat(losses).float().cpu()
 
 
 def membership_scores(
@@ -98,7 +88,8 @@ def epsilon_lower_bound(
 
     Under (epsilon, delta)-DP the number of correct guesses is at most, in distribution, a binomial
     with success probability e^epsilon / (1 + e^epsilon), plus a term for delta (arXiv 2305.08846,
-    theorem 5.2). With delta = 0 it is the one-sided bound of Clopper and Pearson (1934).
+    theorem 5.2). With delta = 0 it is the one-sided bound of Clopper and Pearson (1934). It holds
+    for guesses that do not look at the truth, their number included.
 
     Raises:
         ValueError: not 0 <= correct <= guesses <= canaries, or delta or confidence out of range.
@@ -117,10 +108,9 @@ def epsilon_lower_bound(
     def p_value(epsilon: float) -> float:
         q = 1 / (1 + math.exp(-epsilon))
         tail = binom.sf(correct - 1, guesses, q)  # P[at least so many]
-        short = np.arange(1, correct + 1)
-        below = tail - binom.sf(correct - 1 - short, guesses, q)  # minus P[short by 1 .. i]
-        spread = np.max(-below / short, initial=0.0)
-        return tail + 2 * canaries * delta * spread
+        fewer = np.arange(1, correct + 1)  # by up to so many
+        short = np.cumsum(binom.pmf(correct - fewer, guesses, q))
+        return tail + 2 * canaries * delta * np.max(short / fewer, initial=0.0)
 
     surprise = 1 - confidence
     if p_value(0.0) >= surprise:
@@ -158,8 +148,9 @@ def attack(
     truth = joined[order]
     correct = int(truth[:side].sum() + (~truth[len(truth) - side :]).sum())
     fpr, tpr, _ = roc_curve(joined.numpy(), scores.numpy())
+    advantage = float((tpr - fpr).max())
     bound = epsilon_lower_bound(correct, 2 * side, len(scores), delta, confidence)
-    return Audit(fpr, tpr, float((tpr - fpr).max()), 2 * side, correct, bound, confidence, claimed)
+    return Audit(fpr, tpr, advantage, 2 * side, correct, bound, confidence, claimed, delta)
 
 
 def audit(
@@ -168,31 +159,41 @@ def audit(
     canaries: int = 200,
     references: int = 0,
     claimed: float | None = None,
+    delta: float | None = None,
     progress: bool = False,
 ) -> Audit:
     """Train the experiment with canaries in its (plain) training set, and attack the model.
+
+    The canaries make the training set larger than the experiment's: its N, and with it the sample
+    rate and the noise, are those of the mixed set, and so is the epsilon under test.
 
     Args:
         experiment: what to audit; ``canaries`` more images than ``train`` are drawn from its data.
         canaries: M, how many candidates; about half of them join.
         references: models trained without canaries, for the likelihood ratio.
-        claimed: the epsilon to test; None means the experiment's own. Without privacy delta is 0,
-            so the bound is one on pure epsilon-DP; ``attack`` takes any delta.
+        claimed: the epsilon to test; None means what training spent, infinity without noise.
+        delta: of the claim, below 1 / (train + canaries); a private run is trained for it. None
+            means the experiment's own or, if it has none or one too large for that many examples,
+            ``default_delta(train + canaries)``.
         progress: show progress bars.
+
+    Raises:
+        ValueError: it has a cipher, delta is out of range, or all canaries joined or none.
     """
-    e = experiment
+    e, total = experiment, experiment.train + canaries
     if e.cipher != "none":
         raise ValueError(f"cipher={e.cipher!r}: allowed: 'none', the audit is of plain training")
-    larger = load_data(e.but(train=e.train + canaries))
-    images, labels = larger.train.images, larger.train.labels
-    train = Split(images[: e.train], labels[: e.train])
-    candidates = Split(images[e.train :], labels[e.train :])
+    if delta is None:
+        delta = e.delta if e.private and e.delta < 1 / total else default_delta(total)
+    check_delta(delta, total)
+    e = e.but(delta=delta)  # without privacy it changes nothing
+    larger, sizes = load_data(e.but(train=total)), [e.train, canaries]
+    images, labels = larger.train.images.split(sizes), larger.train.labels.split(sizes)
+    train, candidates = map(Split, images, labels)
     mixed, secret, joined = insert_canaries(train, candidates, len(larger.classes), e.seed)
-    model, _, _ = train_model(e, train=mixed, progress=progress)
-    others = [
-        train_model(e.but(seed=e.seed + 1 + n), train=train, progress=progress)[0]
-        for n in range(references)
-    ]
+    model, _, history = train_model(e, train=mixed, progress=progress)
+    apart = [e.but(seed=e.seed + 1 + n) for n in range(references)]
+    others = [train_model(other, train=train, progress=progress)[0] for other in apart]
     scores = membership_scores(model, secret, others)
-    claimed = e.epsilon if claimed is None else claimed
-    return attack(scores, joined, claimed=claimed, delta=e.delta or 0.0)
+    spent = history[-1].get("epsilon", math.inf)
+    return attack(scores, joined, claimed=spent if claimed is None else claimed, delta=delta)

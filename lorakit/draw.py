@@ -1,93 +1,89 @@
-"""What figures of results share: panels, lines, means with their seeds, titles."""
+"""The marks of a figure of results: how a line looks, its means, its axis."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from lorakit.style import (
-    DATASET_NAMES,
+    CIPHER_NAMES,
     METHOD_COLOURS,
     METHOD_MARKERS,
     METHOD_NAMES,
+    OTHER_COLOURS,
     TARGETS_SHOWN,
 )
-from lorakit.tables import summarise
+from lorakit.tables import epsilon_name, in_order
+
+IN_STEPS = ("cipher", "epsilon")  # axes whose values stand side by side, at equal distances
+DASHES = {"full": "--", "probe": ":"}  # of methods without a rank, against rank
 
 
-def series(rows: pd.DataFrame) -> Iterator[tuple[str, str | None, pd.DataFrame]]:
-    """Method, targets (None without LoRA) and rows of each line, in the legend's order."""
-    for method in METHOD_NAMES:
-        mine = rows[rows["method"] == method]
-        if mine["targets"].isna().any():
-            yield method, None, mine[mine["targets"].isna()]
-        for targets in sorted(mine["targets"].dropna().unique(), reverse=True):
-            yield method, targets, mine[mine["targets"] == targets]
+def explain_colours(ax: Axes, means: pd.DataFrame, x: str, hue: str) -> None:
+    """What colours and markers mean; against parameters, a line through all methods too."""
+    for value in in_order(means[hue]):
+        line = means[means[hue] == value].sort_values(x)
+        look = look_of(line, hue, in_order(means[hue]))
+        ax.plot([], [], color=look["colour"], label=look["label"])
+        if x == "trainable":
+            ax.plot(line[x], line["mean"], color=look["colour"], linewidth=1, zorder=1)
+    for method in in_order(means["method"]):
+        level = x == "rank" and means[means["method"] == method]["rank"].isna().all()
+        look = DASHES.get(method, "-.") if level else METHOD_MARKERS[method]
+        ax.plot([], [], look, color="#555555", label=METHOD_NAMES[method])
 
 
-def series_name(method: str, targets: str | None) -> str:
-    where = "" if targets in (None, TARGETS_SHOWN) else f" on {targets}"
-    return METHOD_NAMES[method] + where
+def look_of(line: pd.DataFrame, hue: str, hues: list) -> dict:
+    """Name, colour and marker of a line."""
+    first = line.iloc[0]
+    usual = pd.isna(first["targets"]) or first["targets"] == TARGETS_SHOWN
+    other = "" if usual else first["targets"]
+    look = {"method": first["method"], "hollow": bool(other)}
+    if hue == "method":
+        label = METHOD_NAMES[first["method"]] + (f" on {other}" if other else "")
+        return look | {"colour": METHOD_COLOURS[first["method"]], "label": label}
+    place = hues.index(first[hue])
+    if hue == "epsilon":
+        colour = plt.get_cmap("viridis_r")(0.05 + 0.9 * place / max(1, len(hues) - 1))
+        return look | {"colour": colour, "label": epsilon_name(first[hue])}
+    colour = OTHER_COLOURS[place % len(OTHER_COLOURS)]
+    return look | {"colour": colour, "label": CIPHER_NAMES.get(first[hue], first[hue])}
 
 
-def line_of_means(ax: Axes, rows: pd.DataFrame, x: str, method: str, targets: str | None) -> None:
-    groups = list(rows.groupby(x))
-    means = [part["accuracy"].mean() for _, part in groups]
-    ax.plot([value for value, _ in groups], means, color=METHOD_COLOURS[method])
-    for value, part in groups:
-        mean_and_seeds(ax, value, part, series_name(method, targets))
+def draw_means(
+    ax: Axes, places: pd.Series, line: pd.DataFrame, look: dict, label: str | None
+) -> None:
+    """A marker for each mean, a bar for its interval where there is one."""
+    colour, marker = look["colour"], METHOD_MARKERS[look["method"]]
+    known = line["interval"].notna()
+    ax.errorbar(places[known], line["mean"][known], line["interval"][known], color=colour,
+                linestyle="none", capsize=3, linewidth=1.2)  # fmt: skip
+    fill, edge, width = ("white", colour, 1.5) if look["hollow"] else (colour, "white", 1)
+    ax.plot(places, line["mean"], marker, color=colour, markersize=8, markerfacecolor=fill,
+            markeredgecolor=edge, markeredgewidth=width,
+            label=label)  # fmt: skip
 
 
-def mean_and_seeds(ax: Axes, x: float, rows: pd.DataFrame, name: str) -> None:
-    """A marker for the mean (hollow for other targets), a bar for the interval, dots for seeds."""
-    if rows.empty:
-        return
-    method = rows["method"].iloc[0]
-    colour, marker = METHOD_COLOURS[method], METHOD_MARKERS[method]
-    hollow = name != METHOD_NAMES[method]
-    line = summarise(rows).iloc[0]
-    if not np.isnan(line["interval"]):
-        ax.errorbar(x, line["mean"], line["interval"], color=colour, capsize=3, linewidth=1.2)
-        at = np.full(len(rows), float(x))
-        ax.plot(at, rows["accuracy"], ".", color=colour, markersize=4, alpha=0.6)
-    fill, edge, width = ("white", colour, 1.5) if hollow else (colour, "white", 1)
-    look = {"markerfacecolor": fill, "markeredgecolor": edge, "markeredgewidth": width}
-    first = name not in ax.get_legend_handles_labels()[1]
-    ax.plot(x, line["mean"], marker, color=colour, markersize=8, linestyle="none",
-            label=name if first else None, **look)  # fmt: skip
-
-
-def panels(rows: pd.DataFrame, width: float) -> tuple[Figure, list[Axes]]:
-    n = rows["dataset"].nunique()
-    figure, axes = plt.subplots(1, n, figsize=(width * n if n > 1 else 8.2, 4.6), sharey=True)
-    return figure, [axes] if n == 1 else list(axes)
-
-
-def by_dataset(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    names = [*DATASET_NAMES, *sorted(set(rows["dataset"]) - set(DATASET_NAMES))]
-    return [(n, rows[rows["dataset"] == n]) for n in names if n in set(rows["dataset"])]
-
-
-def accuracy_axis(ax: Axes, name: str) -> None:
-    ax.set_ylim(0, 1.03)
-    ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
-    ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="top",
-                fontsize=9, color="#777777")  # fmt: skip
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set_title(DATASET_NAMES.get(name, name))
-
-
-def need(rows: pd.DataFrame, what: str) -> None:
-    if rows.empty:
-        raise ValueError(f"rows: the table has none with {what}")
-
-
-def suptitle(figure: Figure, text: str) -> None:
-    """The finding, above all panels."""
-    figure.suptitle(text, fontweight="bold", x=0.01, ha="left")
+def value_axis(ax: Axes, x: str, values: list) -> None:
+    """Scale, ticks and limits of the horizontal axis."""
+    if x == "cipher":
+        names = [CIPHER_NAMES.get(v, v).replace(" + ", "\n+ ") for v in values]
+        ax.set_xticks(range(len(values)), names)
+        ax.grid(False, axis="x")
+    elif x == "epsilon":
+        names = [f"{v:g}" if np.isfinite(v) else "∞\n(no noise)" for v in values]
+        ax.set_xticks(range(len(values)), names)
+    if x in IN_STEPS:
+        ax.set_xlim(-0.5, len(values) - 0.5)
+    elif x == "trainable":
+        ax.set_xscale("log")
+        low, high = np.floor(np.log10(min(values))), np.ceil(np.log10(max(values)))
+        ax.set_xlim(0.8 * 10**low, 10 ** max(high, low + 1))
+        ax.minorticks_off()
+    else:
+        if x == "rank":
+            ax.set_xscale("log", base=2)
+        ax.set_xticks(values, [f"{v:g}" for v in values])
+        ax.minorticks_off()

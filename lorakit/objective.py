@@ -42,7 +42,6 @@ class Objective:
         return {"loss": self.loss_sum / seen, "accuracy": self.hits / seen}
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
     split: Split,
@@ -51,15 +50,29 @@ def evaluate(
     device: str | torch.device | None = None,
 ) -> dict[str, float]:
     """Mean cross-entropy ``loss`` and ``accuracy`` (0 to 1) on a split, in evaluation mode."""
+    logits, labels = predict(model, split, batch_size=batch_size, device=device), split.labels.cpu()
+    hits = (logits.argmax(dim=1) == labels).sum().item()
+    return {"loss": F.cross_entropy(logits, labels).item(), "accuracy": hits / len(split)}
+
+
+def example_losses(model: nn.Module, split: Split) -> Tensor:
+    """Cross-entropy of each example, (N,), in evaluation mode; their mean is ``evaluate``'s."""
+    return F.cross_entropy(predict(model, split), split.labels.cpu(), reduction="none")
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    split: Split,
+    *,
+    batch_size: int = 500,
+    device: str | torch.device | None = None,
+) -> Tensor:
+    """Logits of a split, float32 (N, classes) on the CPU, in evaluation mode."""
     device = pick_device(device)
     model.to(device).eval()
-    loss = hits = 0.0
-    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size)):
-        labels = labels.to(device)
-        logits = _logits(model, images.to(device))
-        loss += F.cross_entropy(logits.float(), labels, reduction="sum").item()
-        hits += (logits.argmax(dim=1) == labels).sum().item()
-    return {"loss": loss / len(split), "accuracy": hits / len(split)}
+    batches = split.images.split(batch_size)
+    return torch.cat([_logits(model, images.to(device)).float().cpu() for images in batches])
 
 
 def _logits(model: nn.Module, images: Tensor) -> Tensor:

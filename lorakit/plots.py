@@ -1,187 +1,173 @@
-"""Figures drawn from the results table; each function returns a matplotlib Figure."""
+"""Accuracy against anything that was varied: one figure, drawn from the results table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from lorakit.draw import (
-    accuracy_axis,
-    by_dataset,
-    line_of_means,
-    mean_and_seeds,
-    need,
-    panels,
-    series,
-    series_name,
-    suptitle,
-)
+from lorakit.draw import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
+from lorakit.findings import headline
 from lorakit.style import (
     CIPHER_NAMES,
-    CIPHER_SHOWN,
     DATASET_NAMES,
-    METHOD_COLOURS,
     TARGETS_SHOWN,
     style,
+    suptitle,
 )
-from lorakit.tables import summarise
+from lorakit.tables import KEYS, in_order, summarise
+
+AXES = {
+    "cipher": "encryption of all images, training and test",
+    "rank": "rank r of LoRA",
+    "trainable": "trainable parameters, head included",
+    "epochs": "epochs of training",
+    "epsilon": "privacy budget ε (less is more private)",
+}
+HUES = ("method", "cipher", "epsilon")
 
 
-def plot_accuracy_by_method(
-    rows: pd.DataFrame, rank: int = 4, targets: str = TARGETS_SHOWN
+def plot_accuracy(
+    rows: pd.DataFrame,
+    x: str = "cipher",
+    *,
+    hue: str = "method",
+    rank: int = 4,
+    targets: str = TARGETS_SHOWN,
 ) -> Figure:
-    """Accuracy of each method under each cipher; a dot for each seed, a bar for the interval.
+    """Test accuracy against one setting: a marker for each mean, a dot for each seed.
+
+    Bars are 95 % confidence intervals of the mean over seeds. There is a panel for each data set
+    and cipher. LoRA on other targets has hollow markers.
 
     Args:
-        rows: a results table.
-        rank, targets: of the LoRA methods; other LoRA rows are left out.
+        rows: a results table; an infinite epsilon means no privacy.
+        x: one of ``AXES``. Against ``rank``, methods without one are level lines; against
+            ``epochs``, only what was trained for several lengths is shown.
+        hue: what colours tell apart, one of ``HUES``; markers tell methods apart.
+        rank, targets: LoRA's, where neither x nor the colours show others: for ``cipher`` and
+            ``epsilon`` LoRA rows of other rank or targets are left out, for ``epochs`` of other
+            rank.
 
     Raises:
-        ValueError: the table has no row to draw.
+        ValueError: an unknown x or hue, nothing to draw, or rows that differ in a setting the
+            figure does not show.
     """
-    mine = (rows["rank"] == rank) & (rows["targets"] == targets)
-    rows = rows[rows["rank"].isna() | mine]
-    need(rows, f"rank={rank}, targets={targets!r}")
-    with style():
-        figure, axes = panels(rows, width=6.6)
-        for ax, (name, part) in zip(axes, by_dataset(rows)):
-            ciphers = [c for c in CIPHER_NAMES if c in set(part["cipher"])]
-            ciphers += sorted(set(part["cipher"]) - set(ciphers))
-            lines = list(series(part))
-            for i, (method, targets, mine) in enumerate(lines):
-                shift = (i - (len(lines) - 1) / 2) * 0.16
-                for j, cipher in enumerate(ciphers):
-                    seeds = mine[mine["cipher"] == cipher]
-                    mean_and_seeds(ax, j + shift, seeds, series_name(method, targets))
-            labels = [CIPHER_NAMES.get(c, c).replace(" + ", "\n+ ") for c in ciphers]
-            ax.set_xticks(range(len(ciphers)), labels)
-            ax.set_xlim(-0.5, len(ciphers) - 0.5)
-            ax.set_xlabel("encryption of all images, training and test")
-            ax.grid(False, axis="x")
-            accuracy_axis(ax, name)
-        encrypted = rows[rows["cipher"] == CIPHER_SHOWN]
-        _finish(figure, axes, rows if encrypted.empty else encrypted)
-        return figure
-
-
-def plot_accuracy_by_rank(rows: pd.DataFrame, cipher: str = CIPHER_SHOWN) -> Figure:
-    """Accuracy against LoRA's rank, with the methods that have no rank as level lines.
-
-    Raises:
-        ValueError: the table has no row with this cipher.
-    """
-    rows = rows[rows["cipher"] == cipher]
-    need(rows, f"cipher={cipher!r}")
-    with style():
-        figure, axes = panels(rows, width=5.6)
-        for ax, (name, part) in zip(axes, by_dataset(rows)):
-            for method, targets, mine in series(part):
-                if targets is None:
-                    dashes = {"full": "--", "probe": ":"}.get(method, "-.")
-                    look = {"color": METHOD_COLOURS[method], "linestyle": dashes}
-                    ax.axhline(mine["accuracy"].mean(), label=series_name(method, targets), **look)
-                else:
-                    line_of_means(ax, mine, "rank", method, targets)
-            ranks = sorted(part["rank"].dropna().unique())
-            ax.set_xscale("log", base=2)
-            ax.set_xticks(ranks, [str(int(r)) for r in ranks])
-            ax.minorticks_off()
-            ax.set_xlabel("rank r of LoRA")
-            accuracy_axis(ax, name)
-        _finish(figure, axes, rows)
-        return figure
-
-
-def plot_accuracy_by_parameters(rows: pd.DataFrame, cipher: str = CIPHER_SHOWN) -> Figure:
-    """Accuracy against the number of trainable parameters, on a logarithmic axis.
-
-    Raises:
-        ValueError: the table has no row with this cipher.
-    """
-    rows = rows[rows["cipher"] == cipher]
-    need(rows, f"cipher={cipher!r}")
-    with style():
-        figure, axes = panels(rows, width=5.6)
-        for ax, (name, part) in zip(axes, by_dataset(rows)):
-            for method, targets, mine in series(part):
-                line_of_means(ax, mine, "trainable", method, targets)
-            ax.set_xscale("log")
-            ax.set_xlabel("trainable parameters, head included")
-            accuracy_axis(ax, name)
-        _finish(figure, axes, rows)
-        return figure
-
-
-def plot_accuracy_by_epochs(rows: pd.DataFrame, cipher: str = CIPHER_SHOWN) -> Figure:
-    """Accuracy against the length of training, for what was trained for more than one length.
-
-    Raises:
-        ValueError: no series with this cipher has two lengths, or ``full`` has not.
-    """
-    rows = rows[(rows["cipher"] == cipher) & (rows["rank"].isna() | (rows["rank"] == 4))]
-    found = [s for _, part in by_dataset(rows) for s in series(part) if _lengths(s[2]) > 1]
-    need(rows if found else rows[:0], f"several epochs of one run, cipher={cipher!r}")
-    rows = pd.concat([mine for _, _, mine in found])
-    with style():
-        figure, axes = panels(rows, width=5.6)
-        for ax, (name, part) in zip(axes, by_dataset(rows)):
-            for method, targets, mine in series(part):
-                line_of_means(ax, mine, "epochs", method, targets)
-            ax.set_xticks(sorted(part["epochs"].unique()))
-            ax.set_xlabel("epochs of training")
-            accuracy_axis(ax, name)
-            ax.set_ylim(0.5, 1.03)
-        axes[0].set_ylabel("test accuracy")
-        means = rows.groupby(["method", "epochs"])["accuracy"].mean().unstack()
-        gap = 100 * (means.loc["full"] - means.loc["lora+patch"])
-        text = ", ".join(f"{gap[n]:.1f} after {n}" for n in means.columns)
-        suptitle(figure, f"points lora+patch lacks to full: {text} epochs")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncol=1)
-        return figure
-
-
-def finding(rows: pd.DataFrame, dataset: str, cipher: str = CIPHER_SHOWN) -> str:
-    """What a table says of the paper's claim on one data set, in a sentence with its numbers.
-
-    Every pair of ``lora+patch`` and ``lora`` with the same targets and rank is compared.
-
-    Raises:
-        ValueError: the table lacks this data set, this cipher, or one of the methods.
-    """
-    rows = rows[(rows["dataset"] == dataset) & (rows["cipher"] == cipher)]
-    means = summarise(rows).set_index("method")
-    if missing := {"lora", "lora+patch", "full"} - set(means.index):
-        raise ValueError(f"rows: no {sorted(missing)} with dataset={dataset!r}, cipher={cipher!r}")
-    pairs = means.loc[["lora+patch"]].merge(
-        means.loc[["lora"]], on=["targets", "rank"], suffixes=("", "_lora")
-    )
-    full = means.loc[["full"]].iloc[0]["mean"]
-    text = f"{DATASET_NAMES.get(dataset, dataset)}, {CIPHER_NAMES.get(cipher, cipher)}: "
-    for pair in pairs.itertuples():
-        text += (
-            f"LoRA on {pair.targets} at rank {int(pair.rank)}: lora+patch {pair.mean:.1%} with "
-            f"{pair.share:.1%} of the parameters, {100 * (pair.mean - pair.mean_lora):+.1f} points "
-            f"against lora and {100 * (pair.mean - full):+.1f} against full; "
+    if x not in AXES or hue not in HUES or x == hue:
+        raise ValueError(
+            f"x={x!r}, hue={hue!r}: allowed: two different ones, of {tuple(AXES)} and {HUES}"
         )
-    return text + f"full fine-tuning {full:.1%}."
+    rows = _choose(rows, x, rank, targets)
+    by = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
+    means = summarise(rows, by)
+    panel = ["dataset"] if "cipher" in (x, hue) else ["dataset", "cipher"]
+    with style():
+        figure, axes = _axes(means, panel)
+        for place, (names, part) in enumerate(_panels(means, panel)):
+            ax = axes.flat[place]
+            seeds = rows.merge(part[panel].drop_duplicates())
+            _panel(ax, part, seeds, x, hue)
+            titles = {**DATASET_NAMES, **CIPHER_NAMES}
+            ax.set_title(", ".join(titles.get(name, name) for name in names), fontsize=11)
+        low = 0.5 if rows["accuracy"].min() > 0.5 else 0
+        axes.flat[0].set_ylim(low, 1.03)
+        for ax in axes[-1]:
+            ax.set_xlabel(AXES[x])
+        for ax in axes[:, 0]:
+            ax.set_ylabel("test accuracy")
+        suptitle(figure, headline(rows, x, hue))
+        _legend(figure, axes)
+        return figure
 
 
-def _lengths(rows: pd.DataFrame) -> int:
-    return rows["epochs"].nunique()
+def _choose(rows: pd.DataFrame, x: str, rank: int, targets: str) -> pd.DataFrame:
+    what = f"a value of {x}"
+    rows = rows[rows[x].notna()] if x != "rank" else rows
+    if x in (*IN_STEPS, "epochs"):
+        rows = rows[rows["rank"].isna() | (rows["rank"] == rank)]
+        what += f", rank={rank}"
+    if x in IN_STEPS:
+        rows = rows[rows["targets"].isna() | (rows["targets"] == targets)]
+        what += f", targets={targets!r}"
+    if x == "epochs":
+        lengths = rows.groupby(KEYS, dropna=False)["epochs"].transform("nunique")
+        rows, what = rows[lengths > 1], f"{what} in several lengths"
+    if x == "epsilon" and not np.isfinite(rows["epsilon"]).any():
+        rows, what = rows[:0], "a finite epsilon"
+    if rows.empty:
+        raise ValueError(f"rows: the table has none with {what}")
+    return rows
 
 
-def _finish(figure: Figure, axes: list[Axes], rows: pd.DataFrame) -> None:
-    """The legend, and a title: means on the first data set, LoRA on q+v at rank 4."""
-    axes[0].set_ylabel("test accuracy")
-    name, rows = by_dataset(rows)[0]
-    means = summarise(rows)
-    at = (means["targets"] == TARGETS_SHOWN) & (means["rank"] == 4)
-    shown = means[means["rank"].isna() | at].set_index("method")["mean"]
-    found = [f"{m} {shown[m]:.0%}" for m in ("full", "lora+patch", "lora", "probe") if m in shown]
-    cipher = rows["cipher"].iloc[0]
-    where = f"{name}, {CIPHER_NAMES.get(cipher, cipher)}, r = 4"
-    suptitle(figure, f"{where}: {', '.join(found)}")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=min(2 * len(axes), 4))
+def _panels(
+    means: pd.DataFrame, panel: list[str]
+) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    for dataset in in_order(means["dataset"]):
+        mine = means[means["dataset"] == dataset]
+        if len(panel) == 1:
+            yield (dataset,), mine
+        else:
+            for cipher in in_order(mine["cipher"]):
+                yield (dataset, cipher), mine[mine["cipher"] == cipher]
+
+
+def _axes(means: pd.DataFrame, panel: list[str]) -> tuple[Figure, np.ndarray]:
+    """One row of panels; a row for each data set if both data sets and ciphers vary."""
+    count = len(means[panel].drop_duplicates())
+    varied = [means[key].nunique() for key in panel]
+    columns = varied[-1] if min(varied) > 1 else count
+    lines = -(-count // columns)
+    size = (max(8.2, 5.4 * columns), 4.6 if lines == 1 else 3.2 * lines + 1)
+    figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
+def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str) -> None:
+    values = in_order(means[x].dropna())
+    at = {value: place for place, value in enumerate(values)} if x in IN_STEPS else None
+    keys = list(dict.fromkeys([hue, "method", "targets"]))
+    order = {key: in_order(means[key]) for key in (hue, "method")}
+    lines = [line for _, line in means.groupby(keys, dropna=False, sort=False)]
+    lines.sort(key=lambda line: [names.index(line[key].iloc[0]) for key, names in order.items()])
+    step = min(0.16, 0.8 / len(lines)) if x == "cipher" else 0.08
+    for number, line in enumerate(lines):
+        look = look_of(line, hue, order[hue])
+        named = look["label"] if hue == "method" else None
+        if x == "rank" and line["rank"].isna().all():
+            dashes = DASHES.get(look["method"], "-.")
+            mean = line["mean"].mean()
+            ax.axhline(mean, color=look["colour"], linestyle=dashes, label=named)
+            continue
+        mine = seeds[seeds["method"] == look["method"]].merge(
+            line[["targets", hue]].drop_duplicates()
+        )
+        shift = step * (number - (len(lines) - 1) / 2)
+        where = (lambda v, s=shift: v.map(at) + s) if at else (lambda v: v)
+        line = line.sort_values("trainable" if x == "trainable" else x, key=where)
+        if x != "cipher":
+            ax.plot(where(line[x]), line["mean"], color=look["colour"])
+        draw_means(ax, where(line[x]), line, look, named)
+        if line["seeds"].max() > 1:
+            ax.plot(where(mine[x]), mine["accuracy"], ".", color=look["colour"], ms=4, alpha=0.6)
+    if hue != "method":
+        explain_colours(ax, means, x, hue)
+    value_axis(ax, x, values)
+    ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
+    ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="top",
+                fontsize=9, color="#777777")  # fmt: skip
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _legend(figure: Figure, axes: np.ndarray) -> None:
+    found = {}
+    for ax in axes.flat:
+        found |= dict(zip(*reversed(ax.get_legend_handles_labels())))
+    columns = int(11 * figure.get_figwidth() / (max(map(len, found)) + 8))  # 11 letters an inch
+    figure.legend(found.values(), found, loc="outside lower center", ncol=max(1, columns))

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lorakit.audit import Audit
-from lorakit.draw import need, suptitle
-from lorakit.style import style
+from lorakit.style import style, suptitle
 
 _ACCOUNTANTS = {  # colour and dashes of each
     "prv": ("#0072B2", "-"),
@@ -35,7 +34,8 @@ def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figur
             and ``ratio``, see ``dpsgd.signal_to_noise``.
         noise_multiplier: sigma, for the axis.
     """
-    need(ratios, "a ratio")
+    if ratios.empty:
+        raise ValueError("ratios: the table is empty; allowed: one ratio or more")
     with style():
         figure, ax = plt.subplots(figsize=(7.4, 4.6))
         whole = ratios[ratios["part"] == "all"].sort_values("trainable")
@@ -70,7 +70,8 @@ def plot_audit(audits: Mapping[str, Audit]) -> Figure:
         figure, ax = plt.subplots(figsize=(7.4, 4.4))
         colours = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
         for (name, found), colour in zip(audits.items(), colours):
-            text = f"{name}\nadvantage {found.advantage:.0%}, ε ≥ {found.epsilon_lower:.2f}"
+            bound = f"ε ≥ {found.epsilon_lower:.2f} (δ = {found.delta:g})"
+            text = f"{name}\nadvantage {found.advantage:.0%}, {bound}"
             ax.plot(found.fpr, found.tpr, color=colour, linewidth=2, label=text)
         ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="guessing blindly")
         ax.set_xlabel("false alarms (false positive rate)")

@@ -40,6 +40,7 @@ CIPHER_NAMES = {
 TARGETS_SHOWN = "q+v"  # LoRA's targets where a figure shows one choice
 CIPHER_SHOWN = "shuffle+negative"  # likewise
 DATASET_NAMES = {"street": "street digits (synthetic)", "digits": "handwritten digits (real)"}
+OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 TRAINABLE, FROZEN = "#0072B2", "#DADADA"
 
 _RC = {
@@ -72,6 +73,11 @@ def style() -> Iterator[None]:
             yield
         finally:
             plt.rcParams.update(before)
+
+
+def suptitle(figure: Figure, text: str) -> None:
+    """The finding, above all panels."""
+    figure.suptitle(text, fontweight="bold", x=0.01, ha="left")
 
 
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lorakit.files import write_atomic
+from lorakit.style import CIPHER_NAMES, DATASET_NAMES, METHOD_NAMES
 
 KEYS = ["dataset", "cipher", "method", "targets", "rank"]
 
 
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line for each data set, cipher, method, targets and rank.
+def summarise(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
+    """One line for each combination of settings: the mean over seeds.
+
+    Args:
+        rows: a results table.
+        by: the columns that tell lines apart.
 
     Returns:
-        Columns: the five keys, ``mean`` accuracy (0 to 1), ``interval`` (half-width of the
+        Columns: those of ``by``, ``mean`` accuracy (0 to 1), ``interval`` (half-width of the
         Student-t 95 % confidence interval of the mean over seeds; NaN for one seed), ``seeds``,
         ``trainable`` parameters, ``share`` of the backbone's parameters (0 to 1; the smallest
         total in the rows of a backbone, since LoRA adds to it).
 
     Raises:
-        ValueError: two rows differ in none of the keys nor the seed, so they are not repetitions.
+        ValueError: two rows differ in none of these nor the seed, so they are not repetitions.
     """
     from scipy.stats import t
 
-    if rows.duplicated([*KEYS, "seed"]).any():
-        raise ValueError(f"rows: some agree in {KEYS} and seed; choose one setting of the others")
+    by = list(by)
+    if rows.duplicated([*by, "seed"]).any():
+        raise ValueError(f"rows: some agree in {by} and seed; choose one setting of the others")
     share = rows["trainable"] / rows.groupby("backbone")["total"].transform("min")
-    groups = rows.assign(share=share).groupby(KEYS, dropna=False, sort=False)
+    groups = rows.assign(share=share).groupby(by, dropna=False, sort=False)
     summary = groups.agg(
         mean=("accuracy", "mean"),
         interval=("accuracy", "sem"),
@@ -41,41 +48,44 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     return summary
 
 
-def method_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Method by cipher, ready to print: accuracy in percent ± interval, parameters, share."""
-    from lorakit.style import CIPHER_NAMES, METHOD_NAMES
+def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:
+    """Accuracy in percent ± interval, ready to print: a line for each method, data set and so on.
 
-    summary = summarise(rows)
-    summary["cell"] = [_cell(m, i) for m, i in zip(summary["mean"], summary["interval"])]
-    place = summary["method"].map({name: place for place, name in enumerate(METHOD_NAMES)})
-    summary = summary.assign(place=place, targets=summary["targets"].fillna(""))
-    summary["rank"] = summary["rank"].fillna(0).astype(int)
-    index = ["dataset", "place", "method", "targets", "rank", "trainable", "share"]
-    lines = summary.pivot(index=index, columns="cipher", values="cell").fillna("").reset_index()
-    lines = lines.sort_values(
-        ["dataset", "place", "targets", "rank"], ascending=[False, *[True] * 3]
-    )
-    known = [cipher for cipher in CIPHER_NAMES if cipher in lines]
-    shown = [*known, *sorted(set(summary["cipher"]) - set(known))]
-    table = lines[["dataset", "method", "targets", "rank", "trainable", "share", *shown]]
-    table = table.assign(
-        rank=[str(r) if r else "" for r in lines["rank"]],
-        trainable=[f"{n:,}" for n in lines["trainable"]],
-        share=[f"{s:.2%}" for s in lines["share"]],
-    )
-    return table.rename(columns=CIPHER_NAMES).reset_index(drop=True).rename_axis(columns=None)
-
-
-def privacy_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Method by epsilon, ready to print: accuracy in percent ± interval; infinity is no privacy."""
-    parts = [summarise(part).assign(epsilon=e) for e, part in rows.groupby("epsilon")]
-    summary = pd.concat(parts, ignore_index=True)
+    Args:
+        rows: a results table.
+        across: the setting that has a column for each of its values, ``cipher`` or ``epsilon``.
+    """
+    summary = summarise(rows, dict.fromkeys([*KEYS, across]))
     summary["cell"] = [_cell(m, i) for m, i in zip(summary["mean"], summary["interval"])]
     summary["targets"] = summary["targets"].fillna("")
-    summary["rank"] = [str(int(r)) if r > 0 else "" for r in summary["rank"]]
-    lines = summary.pivot(index=KEYS, columns="epsilon", values="cell").fillna("")
-    lines.columns = [f"ε = {e:g}" if np.isfinite(e) else "no privacy" for e in lines.columns]
-    return lines.reset_index().sort_values(KEYS).reset_index(drop=True)
+    summary["rank"] = summary["rank"].fillna(0).astype(int)
+    lines = [key for key in KEYS if key != across]
+    wide = summary.pivot(index=[*lines, "trainable", "share"], columns=across, values="cell")
+    wide = wide[in_order(summary[across])].fillna("").reset_index()
+    for key in lines[::-1]:  # a stable sort by each, the first one last
+        order = {value: place for place, value in enumerate(in_order(wide[key]))}
+        wide = wide.sort_values(key, key=lambda column: column.map(order), kind="stable")
+    names = (
+        {e: epsilon_name(e) for e in summary["epsilon"]} if across == "epsilon" else CIPHER_NAMES
+    )
+    table = wide.assign(
+        rank=[str(r) if r else "" for r in wide["rank"]],
+        trainable=[f"{n:,}" for n in wide["trainable"]],
+        share=[f"{s:.2%}" for s in wide["share"]],
+    )
+    return table.rename(columns=names).reset_index(drop=True).rename_axis(columns=None)
+
+
+def in_order(values: Iterable) -> list:
+    """The different values in the order figures and tables show them: known names, then sorted."""
+    known = [*DATASET_NAMES, *CIPHER_NAMES, *METHOD_NAMES]
+    place = {name: number for number, name in enumerate(known)}
+    return sorted(set(values), key=lambda v: (place.get(v, len(known)), v))
+
+
+def epsilon_name(epsilon: float) -> str:
+    """How a privacy budget is called: ``ε = 2``, or ``no privacy`` for infinity."""
+    return f"ε = {epsilon:g}" if np.isfinite(epsilon) else "no privacy"
 
 
 def save_table(table: pd.DataFrame, stem: str | Path) -> list[Path]:

@@ -1,37 +1,68 @@
 """Rebuild the notebooks, with outputs, from their text: ``python notebooks/build.py``.
 
-Each notebook runs from top to bottom with its own default parameters. Names on the command line
-choose some of them, for example ``python notebooks/build.py 10_paper_figures``.
+Each notebook runs from top to bottom with its own default parameters; how long that took and how
+much memory goes into its header and the README. Names on the command line choose some of them, for
+example ``python notebooks/build.py 10_paper_figures``; ``--frame`` runs nothing and renews what
+surrounds the lessons, keeping the outputs there are.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
+import time
 from pathlib import Path
 
-import jupytext
 import nbformat
+from compose import BEGIN, END, HERE, MEASURED, README, compose, course_table, measured, sources
 from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from tqdm import tqdm
 
-HERE = Path(__file__).resolve().parent
+# the kernel's own peak, and that of its largest worker
+_PROBE = """\
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+print(sum(getrusage(who).ru_maxrss for who in (RUSAGE_SELF, RUSAGE_CHILDREN)))"""
 
 
-def build(source: Path) -> Path:
-    """Execute one source and write the notebook beside this file; returns its path."""
-    notebook = jupytext.read(source)
+def execute(source: Path) -> NotebookNode:
+    """Run one lesson, and note its time and peak memory."""
+    notebook = compose(source)
+    notebook.cells.append(new_code_cell(_PROBE))
+    start = time.perf_counter()
     NotebookClient(
         notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": HERE}}
     ).execute()
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"  # stable, so that a rebuild shows only what changed
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
-            cell.metadata.pop("execution", None)
-    notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
+    seconds = time.perf_counter() - start
+    kilobytes = int(notebook.cells.pop().outputs[0].text)
+    found = measured() | {
+        source.stem: {"seconds": round(seconds), "memory_mb": round(kilobytes / 1000)}
+    }
+    MEASURED.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
+    return notebook
+
+
+def write(source: Path, executed: NotebookNode) -> Path:
+    """Write the notebook of a lesson, with the outputs of an executed one; returns its path."""
+    notebook = compose(source)
+    mine = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    theirs = [cell for cell in executed.cells if cell.cell_type == "code"]
+    if [cell.source for cell in mine] != [cell.source for cell in theirs]:
+        raise SystemExit(f"{source.stem}: its code has changed; run it: build.py {source.stem}")
+    for number, (cell, done) in enumerate(zip(mine, theirs), start=1):
+        cell.execution_count = number
+        cell.outputs = [output for output in done.outputs if not _is_progress(output)]
     path = HERE / f"{source.stem}.ipynb"
     nbformat.write(notebook, path)
     return path
+
+
+def write_readme() -> None:
+    """Renew the course table in the README."""
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    README.write_text(before + course_table() + rest.split(END)[1])
 
 
 def _is_progress(output: dict) -> bool:
@@ -41,6 +72,16 @@ def _is_progress(output: dict) -> bool:
 
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or sorted(p.stem for p in (HERE / "source").glob("*.py"))
-    for name in tqdm(names, unit="notebook"):
-        print(build(HERE / "source" / f"{name}.py").relative_to(HERE.parent))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="lessons to run; all if none is named")
+    parser.add_argument("--frame", action="store_true", help="run nothing, renew the frames")
+    asked = parser.parse_args()
+    every = {source.stem: source for source in sources()}
+    if unknown := set(asked.names) - set(every):
+        parser.error(f"no lesson {sorted(unknown)}; allowed: {', '.join(every)}")
+    for name in tqdm([] if asked.frame else asked.names or every, unit="notebook"):
+        print(write(every[name], execute(every[name])).relative_to(HERE.parent))
+    for source in every.values():  # the frames of others name this one's time and neighbours
+        if (built := HERE / f"{source.stem}.ipynb").exists():
+            write(source, nbformat.read(built, as_version=4))
+    write_readme()

@@ -2,10 +2,12 @@
 
 import os
 import socket
+import sys
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import pandas as pd
 import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -29,6 +31,35 @@ def no_network(monkeypatch):
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture
+def made_up():
+    """A made-up results table: every data set, plain and encrypted, three seeds.
+
+    ``settings`` are method, rank and trainable parameters; ``accuracy`` is a function of method,
+    rank, epsilon and seed.
+    """
+
+    def make(settings, accuracy, epsilons=(float("inf"),)):
+        lines = [
+            {"id": f"{d}{c}{m}{r}{e}{s}", "dataset": d, "cipher": c, "method": m, "rank": r,
+             "seed": s, "targets": "q+v" if r else None, "backbone": "vit_micro", "epsilon": e,
+             "epochs": 5, "accuracy": accuracy(m, r, e, s), "trainable": n,
+             "total": 1_218_186 + (n if r else 0)}
+            for d in ("street", "digits") for c in ("none", "shuffle+negative")
+            for m, r, n in settings for e in epsilons for s in range(3)
+        ]  # fmt: skip
+        return pd.DataFrame(lines).astype({"rank": float})
+
+    return make
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
+import lorakit.audit
+import lorakit.objective
 from lorakit import Experiment
 from lorakit.audit import (
     attack,
@@ -18,6 +20,7 @@ from lorakit.audit import (
     membership_scores,
 )
 from lorakit.data import Split
+from lorakit.privacy import compute_epsilon, default_delta
 from lorakit.train import evaluate
 from lorakit.vit import create_backbone
 
@@ -28,6 +31,15 @@ def test_without_delta_the_bound_is_that_of_clopper_and_pearson():
         exact = max(0.0, math.log(low / (1 - low)))
         assert epsilon_lower_bound(correct, guesses, 200) == pytest.approx(exact, abs=1e-6)
     assert epsilon_lower_bound(50, 100, 200) == 0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "published"),
+    [((75, 100, 1000, 1e-4), 0.673), ((1439, 1510, 100_000, 1e-5), 2.675)],
+)
+def test_the_bound_is_the_one_printed_in_the_paper(numbers, published):
+    """Steinke et al. 2023, arXiv 2305.08846: appendix D and section 7."""
+    assert epsilon_lower_bound(*numbers) == pytest.approx(published, abs=1e-3)
 
 
 def test_delta_and_confidence_only_lower_the_bound():
@@ -63,6 +75,24 @@ def test_a_perfect_and_a_blind_attack():
     assert blind.advantage < 0.3 and blind.epsilon_lower < 0.7 and not blind.refutes_claim
 
 
+def test_an_attack_without_knowledge_raises_an_alarm_no_more_often_than_promised():
+    """Its guesses are fixed before the truth is looked at, how many they are included."""
+    generator = torch.Generator().manual_seed(0)
+    alarms = 0
+    for _ in range(300):
+        joined = torch.rand(100, generator=generator) < 0.5
+        alarms += attack(torch.rand(100, generator=generator), joined).epsilon_lower > 0
+    assert 0 < alarms < 0.08 * 300
+
+
+def test_delta_is_that_of_the_bound_and_kept():
+    joined = torch.arange(100) % 2 == 0
+    for delta in (0.0, 1e-3):
+        found = attack(joined.float(), joined, delta=delta)
+        assert found.delta == delta
+        assert found.epsilon_lower == epsilon_lower_bound(50, 50, 100, delta)
+
+
 def test_canaries_are_mislabelled_join_by_a_coin_and_leave_the_rest_alone(digits):
     mixed, canaries, joined = insert_canaries(digits.train, digits.test, 10, seed=3)
     assert (canaries.labels != digits.test.labels).all() and canaries.labels.unique().numel() == 10
@@ -72,6 +102,18 @@ def test_canaries_are_mislabelled_join_by_a_coin_and_leave_the_rest_alone(digits
     assert torch.equal(mixed.labels[200:], canaries.labels[joined])
     again = insert_canaries(digits.train, digits.test, 10, seed=3)
     assert torch.equal(again[2], joined) and torch.equal(again[1].labels, canaries.labels)
+    other = insert_canaries(digits.train, digits.test, 10, seed=4)
+    assert not torch.equal(other[2], joined) and not torch.equal(other[1].labels, canaries.labels)
+
+
+def test_the_coins_are_not_those_that_training_throws(digits):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    joined = insert_canaries(digits.train, digits.test, 10, seed=3)[2]
+    assert torch.equal(torch.get_rng_state(), before)
+    thrown = torch.rand(1100) < 0.5  # training with seed 3
+    agreement = (thrown.unfold(0, 100, 1) == joined).float().mean(dim=1)  # at each offset
+    assert agreement.max() < 0.75
 
 
 def test_scores_are_minus_the_loss_and_references_cancel_what_is_easy_for_all(digits):
@@ -84,13 +126,24 @@ def test_scores_are_minus_the_loss_and_references_cancel_what_is_easy_for_all(di
     assert membership_scores(model, digits.val, [model, model]).abs().max() < 1e-6
 
 
+def test_losses_and_evaluate_share_one_forward_pass_and_its_precision(digits, monkeypatch):
+    def halved(model, images):
+        return model.head.bias.new_tensor([0.123, 1.0]).bfloat16().expand(len(images), 2)
+
+    monkeypatch.setattr(lorakit.objective, "_logits", halved)
+    model, split = create_backbone(classes=10), Split(digits.val.images, digits.val.labels % 2)
+    losses = example_losses(model, split)
+    assert losses.dtype == torch.float32 and losses.unique().numel() == 2
+    assert losses.mean().item() == pytest.approx(evaluate(model, split)["loss"], rel=1e-6)
+
+
 def test_it_flags_a_model_that_remembers_and_passes_a_private_one():
     settings = {"dataset": "digits", "train": 300, "val": 50, "test": 100, "batch_size": 32}
     plain = Experiment(method="full", epochs=20, **settings)
     leaky = audit(plain, canaries=200, claimed=2.0)
     assert leaky.refutes_claim and leaky.advantage > 0.7
     private = audit(plain.but(method="lora+patch", epsilon=2.0, epochs=6), canaries=200)
-    assert private.epsilon_claimed == 2.0 and not private.refutes_claim
+    assert 1.98 < private.epsilon_claimed <= 2.0 and not private.refutes_claim
     assert private.epsilon_lower < 2.0 < leaky.epsilon_lower
 
 
@@ -99,6 +152,56 @@ def test_reference_models_are_trained_without_canaries():
     found = audit(e, canaries=40, references=1)
     assert found.guesses == 20 and 0 <= found.advantage <= 1
     assert found.epsilon_claimed == math.inf
+
+
+TINY = Experiment(dataset="digits", train=100, val=50, test=100, method="probe", epochs=1)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What the audit trained: (experiment, number of examples, history) of each run."""
+    runs = []
+
+    def watched(experiment, *, train, progress):
+        model, key, history = train_model(experiment, train=train, progress=progress)
+        runs.append((experiment, len(train), history))
+        return model, key, history
+
+    train_model = lorakit.audit.train_model
+    monkeypatch.setattr(lorakit.audit, "train_model", watched)
+    return runs
+
+
+def test_without_privacy_delta_is_that_of_the_larger_training_set_or_the_one_given():
+    found = audit(TINY.but(train=90), canaries=20)
+    assert found.delta == default_delta(110) == 1e-3 < default_delta(90)
+    assert audit(TINY, canaries=40, delta=1e-6).delta == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"), [(0.005, 0.005), (0.0099, default_delta(140)), (None, default_delta(140))]
+)
+def test_a_private_run_is_trained_for_a_delta_that_is_valid_with_its_canaries(asked, used, trained):
+    """0.0099 is below 1 / 100 examples, and not below 1 / 140."""
+    found = audit(TINY.but(epsilon=2.0, delta=asked), canaries=40)
+    assert found.delta == used == trained[0][0].delta
+
+
+@pytest.mark.parametrize("privacy", [{"epsilon": 2.0}, {"noise_multiplier": 1.5}])
+def test_the_claim_is_what_training_says_it_spent(privacy, trained):
+    found = audit(TINY.but(**privacy), canaries=40)
+    e, n, history = trained[0]
+    assert found.epsilon_claimed == history[-1]["epsilon"] < 10
+    if e.noise_multiplier:  # N counts the canaries that joined
+        assert 100 < n < 140
+        rate, steps = e.batch_size / n, math.ceil(n / e.batch_size)
+        assert found.epsilon_claimed == compute_epsilon(1.5, rate, steps, found.delta)
+
+
+def test_clipping_without_noise_claims_nothing_unless_it_is_said():
+    e = TINY.but(noise_multiplier=0.0)
+    assert audit(e, canaries=40).epsilon_claimed == math.inf
+    assert audit(e, canaries=40, claimed=2.0).epsilon_claimed == 2.0
 
 
 @pytest.mark.parametrize(
@@ -110,6 +213,7 @@ def test_reference_models_are_trained_without_canaries():
         (lambda: epsilon_lower_bound(5, 10, 20, confidence=1.0), r"confidence=1\.0"),
         (lambda: attack(torch.zeros(5), torch.ones(5, dtype=torch.bool)), "both kinds"),
         (lambda: audit(Experiment(cipher="shuffle")), "'shuffle'"),
+        (lambda: audit(TINY, canaries=40, delta=0.0072), r"delta=0\.0072.*N = 140"),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +5,7 @@ import torch
 
 from lorakit import data, make_key
 from lorakit.adapted import adapt_patch_embedding
+from lorakit.findings import finding
 from lorakit.pictures import (
     plot_encryption,
     plot_methods,
@@ -13,40 +13,24 @@ from lorakit.pictures import (
     read_back,
     smoothness,
 )
-from lorakit.plots import (
-    finding,
-    plot_accuracy_by_epochs,
-    plot_accuracy_by_method,
-    plot_accuracy_by_parameters,
-    plot_accuracy_by_rank,
-)
+from lorakit.plots import plot_accuracy
 from lorakit.style import METHOD_COLOURS, METHOD_NAMES, save_figure
-from lorakit.tables import method_table, save_table, summarise
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+from lorakit.tables import accuracy_table, save_table, summarise
 
 
 @pytest.fixture
-def rows():
-    """A made-up table in the form of a real one."""
+def rows(made_up):
     settings = [
         ("probe", None, 1290), ("lora", 1, 4362), ("lora", 4, 13_578), ("full", None, 1_218_186),
         ("lora+patch", 1, 29_066), ("lora+patch", 4, 38_282),
     ]  # fmt: skip
     levels = {"probe": 0.2, "lora": 0.4, "lora+patch": 0.8, "full": 0.9}
-    lines = [
-        {"id": f"{d}{c}{m}{r}{s}", "dataset": d, "cipher": c, "method": m, "rank": r, "seed": s,
-         "targets": "q+v" if r else None, "backbone": "vit_micro",
-         "accuracy": levels[m] + 0.01 * s + 0.001 * (r or 0), "trainable": n,
-         "total": 1_218_186 + (n if r else 0)}
-        for d in ("street", "digits") for c in ("none", "shuffle+negative")
-        for m, r, n in settings for s in range(3)
-    ]  # fmt: skip
-    return pd.DataFrame(lines).astype({"rank": float})
+    return made_up(settings, lambda m, r, e, s: levels[m] + 0.01 * s + 0.001 * (r or 0))
+
+
+@pytest.fixture
+def encrypted(rows):
+    return rows[rows["cipher"] == "shuffle+negative"]
 
 
 def points(ax, method):
@@ -55,7 +39,12 @@ def points(ax, method):
 
     lines = [k for k in ax.lines if k.get_markersize() == 8]
     mine = [k for k in lines if to_hex(k.get_color()).upper() == METHOD_COLOURS[method].upper()]
-    return sorted(float(np.ravel(k.get_ydata())[0]) for k in mine)
+    return sorted(float(y) for k in mine for y in k.get_ydata())
+
+
+def intervals(ax):
+    """How many error bars there are."""
+    return sum(len(bars.lines[2][0].get_segments()) for bars in ax.containers)
 
 
 def test_summary_is_mean_t_interval_and_share(rows):
@@ -68,11 +57,11 @@ def test_summary_is_mean_t_interval_and_share(rows):
 
 
 def test_accuracy_figure_shows_every_mean_seed_and_interval(rows):
-    figure = plot_accuracy_by_method(rows)
+    figure = plot_accuracy(rows)
     street, digits = figure.axes
     assert "street" in street.get_title("left") and "hand" in digits.get_title("left")
     assert points(street, "lora+patch") == pytest.approx([0.814, 0.814])
-    assert len(street.containers) == 8  # an interval for 4 methods under 2 ciphers
+    assert intervals(street) == 8  # an interval for 4 methods under 2 ciphers
     seeds = [k for k in street.lines if k.get_markersize() == 4]
     assert sum(len(k.get_xdata()) for k in seeds) == 24
     assert [t.get_text() for t in street.get_xticklabels()] == ["plain", "shuffle\n+ negative"]
@@ -84,8 +73,8 @@ def test_accuracy_figure_shows_every_mean_seed_and_interval(rows):
     assert names == [n for m, n in METHOD_NAMES.items() if m not in ("bitfit", "lora+patch+pos")]
 
 
-def test_rank_figure_has_a_log_axis_and_level_lines(rows):
-    ax = plot_accuracy_by_rank(rows).axes[0]
+def test_rank_figure_has_a_log_axis_and_level_lines(encrypted):
+    ax = plot_accuracy(encrypted, "rank").axes[0]
     assert ax.get_xscale() == "log"
     assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "4"]
     assert points(ax, "lora") == pytest.approx([0.411, 0.414])
@@ -93,37 +82,52 @@ def test_rank_figure_has_a_log_axis_and_level_lines(rows):
     assert any(y == pytest.approx(0.91) for y in levels)  # full, which has no rank
 
 
-def test_parameter_figure_places_methods_by_count(rows):
-    ax = plot_accuracy_by_parameters(rows).axes[0]
+def test_parameter_figure_places_methods_by_count(encrypted):
+    ax = plot_accuracy(encrypted, "trainable").axes[0]
     assert ax.get_xscale() == "log"
-    big = {int(np.ravel(k.get_xdata())[0]) for k in ax.lines if k.get_markersize() == 8}
+    big = {int(x) for k in ax.lines if k.get_markersize() == 8 for x in k.get_xdata()}
     assert big == {1290, 4362, 13_578, 29_066, 38_282, 1_218_186}
 
 
-@pytest.mark.parametrize(
-    "draw", [plot_accuracy_by_method, plot_accuracy_by_rank, plot_accuracy_by_parameters]
-)
-def test_one_seed_one_dataset_draws_too_and_an_empty_table_does_not(rows, draw, tmp_path):
+@pytest.mark.parametrize("x", ["cipher", "rank", "trainable"])
+def test_one_seed_one_dataset_draws_too_and_an_empty_table_does_not(rows, x, tmp_path):
     small = rows[(rows["seed"] == 0) & (rows["dataset"] == "digits")]
-    paths = save_figure(draw(small), tmp_path / "figure")
+    paths = save_figure(plot_accuracy(small, x), tmp_path / "figure")
     assert [p.suffix for p in paths] == [".png", ".pdf"]
     assert paths[0].read_bytes()[:4] == b"\x89PNG" and paths[1].read_bytes()[:4] == b"%PDF"
     with pytest.raises(ValueError, match="rows"):
-        draw(rows[:0])
+        plot_accuracy(rows[:0], x)
 
 
 def test_epochs_figure_says_what_is_missing_to_full(rows):
-    rows = rows[(rows["dataset"] == "street") & (rows["rank"].isna() | (rows["rank"] == 4))]
+    rows = rows[(rows["dataset"] == "street") & (rows["cipher"] != "none")]
     longer = rows.assign(epochs=10, accuracy=rows["accuracy"] + 0.05)
     longer = longer[longer["method"].isin(["full", "lora+patch"])]
-    both = pd.concat([rows.assign(epochs=5), longer])
-    figure = plot_accuracy_by_epochs(both)
+    both = pd.concat([rows, longer[longer["rank"] != 1]])
+    figure = plot_accuracy(both, "epochs")
     title = "points lora+patch lacks to full: 9.6 after 5, 9.6 after 10 epochs"
     assert figure.get_suptitle() == title
     assert points(figure.axes[0], "full") == pytest.approx([0.91, 0.96])
     assert points(figure.axes[0], "lora") == []  # of one length only
-    with pytest.raises(ValueError, match="several epochs"):
-        plot_accuracy_by_epochs(rows.assign(epochs=5))
+    assert figure.axes[0].get_ylim()[0] == 0.5  # nothing is below
+    with pytest.raises(ValueError, match="several lengths"):
+        plot_accuracy(rows, "epochs")
+
+
+def test_colours_can_tell_ciphers_apart(rows):
+    ax = plot_accuracy(rows, "rank", hue="cipher").axes[0]
+    names = ax.get_legend_handles_labels()[1]
+    assert names[:2] == ["plain", "shuffle + negative"] and METHOD_NAMES["lora"] in names
+    assert ax.get_title("left").startswith("street")
+    big = [k for k in ax.lines if k.get_markersize() == 8]
+    assert len({k.get_color() for k in big}) == 2  # two ciphers
+    assert len({k.get_marker() for k in big}) == 2  # lora, lora+patch
+
+
+@pytest.mark.parametrize(("x", "hue"), [("loss", "method"), ("rank", "seed"), ("cipher", "cipher")])
+def test_an_axis_that_is_none_is_named(rows, x, hue):
+    with pytest.raises(ValueError, match=f"x='{x}', hue='{hue}'"):
+        plot_accuracy(rows, x, hue=hue)
 
 
 def test_finding_compares_like_with_like(rows):
@@ -134,9 +138,9 @@ def test_finding_compares_like_with_like(rows):
         finding(rows[rows["method"] != "full"], "digits")
 
 
-def test_other_targets_are_a_series_of_their_own(rows):
-    other = rows[(rows["method"] == "lora") & (rows["rank"] == 4)].assign(targets="fc1")
-    figure = plot_accuracy_by_rank(pd.concat([rows, other]))
+def test_other_targets_are_a_series_of_their_own(encrypted):
+    lora = encrypted[(encrypted["method"] == "lora") & (encrypted["rank"] == 4)]
+    figure = plot_accuracy(pd.concat([encrypted, lora.assign(targets="fc1")]), "rank")
     names = [t.get_text() for t in figure.legends[0].get_texts()]
     assert "lora" in names and "lora on fc1" in names
     big = [k for k in figure.axes[0].lines if k.get_markersize() == 8]
@@ -150,13 +154,13 @@ def test_rows_that_are_no_repetitions_are_not_averaged(rows):
 
 def test_a_cipher_without_a_name_is_shown_all_the_same(rows):
     other = rows[rows["cipher"] == "none"].assign(cipher="negative")
-    assert "negative" in method_table(pd.concat([rows, other]))
-    figure = plot_accuracy_by_method(pd.concat([rows, other]))
+    assert "negative" in accuracy_table(pd.concat([rows, other]))
+    figure = plot_accuracy(pd.concat([rows, other]))
     assert "negative" in [t.get_text() for t in figure.axes[0].get_xticklabels()]
 
 
-def test_method_table_in_three_formats(rows, tmp_path):
-    table = method_table(rows)
+def test_accuracy_table_in_three_formats(rows, tmp_path):
+    table = accuracy_table(rows)
     assert len(table) == 2 * 6 and list(table.columns[-2:]) == ["plain", "shuffle + negative"]
     line = table[(table["dataset"] == "street") & (table["method"] == "full")].iloc[0]
     assert line["plain"] == "91.0 ± 2.5" and line["share"] == "100.00%"

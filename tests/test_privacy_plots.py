@@ -2,7 +2,6 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,43 +9,32 @@ import torch
 
 from lorakit.accounting import epsilon_by_steps, noise_by_epsilon
 from lorakit.audit import attack
+from lorakit.plots import plot_accuracy
 from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_to_noise
-from lorakit.privacy_plots import plot_accuracy_by_epsilon, plot_private_parameters
 from lorakit.style import METHOD_NAMES
-from lorakit.tables import privacy_table
+from lorakit.tables import accuracy_table
 
 EPSILONS = [0.5, 8.0, math.inf]
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
-def rows():
+def rows(made_up):
     settings = [("probe", None, 1290), ("lora+patch", 4, 38_282), ("lora+patch", 16, 60_000),
                 ("full", None, 1_218_186)]  # fmt: skip
     level = {"probe": 0.5, "lora+patch": 0.4, "full": 0.2}
-    lines = [
-        {"id": f"{d}{c}{m}{r}{e}{s}", "dataset": d, "cipher": c, "method": m, "rank": r, "seed": s,
-         "targets": "q+v" if r else None, "backbone": "vit_micro", "epsilon": e, "trainable": n,
-         "accuracy": level[m] + 0.1 * i + 0.01 * s, "total": 1_218_186}
-        for d in ("digits", "street") for c in ("none", "shuffle+negative")
-        for m, r, n in settings for i, e in enumerate(EPSILONS) for s in range(3)
-    ]  # fmt: skip
-    return pd.DataFrame(lines).astype({"rank": float})
+    return made_up(
+        settings, lambda m, r, e, s: level[m] + 0.1 * EPSILONS.index(e) + 0.01 * s, EPSILONS
+    )
 
 
 def test_epsilon_figure_has_a_panel_a_line_and_infinity(rows):
-    figure = plot_accuracy_by_epsilon(rows)
+    figure = plot_accuracy(rows, "epsilon")
     assert [ax.get_title("left").split(",")[0][:6] for ax in figure.axes] == [
         "street", "street", "handwr", "handwr",
     ]  # fmt: skip
     ax = figure.axes[0]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0.5", "8", "∞\n(no noise)"]
-    means = [c.lines[0].get_ydata() for c in ax.containers]
+    means = [k.get_ydata() for k in ax.lines if k.get_markersize() == 8]
     assert np.allclose(means[1], [0.41, 0.51, 0.61])  # lora+patch at rank 4 alone
     names = [t.get_text() for t in figure.legends[0].get_texts()]
     assert names == [METHOD_NAMES[m] for m in ("probe", "lora+patch", "full")]
@@ -57,7 +45,7 @@ def test_epsilon_figure_has_a_panel_a_line_and_infinity(rows):
 
 
 def test_privacy_table_has_a_column_for_each_epsilon(rows):
-    table = privacy_table(rows)
+    table = accuracy_table(rows, "epsilon")
     assert list(table.columns[-3:]) == ["ε = 0.5", "ε = 8", "no privacy"]
     assert len(table) == 2 * 2 * 4
     line = table[(table["dataset"] == "street") & (table["method"] == "full")].iloc[0]
@@ -66,14 +54,14 @@ def test_privacy_table_has_a_column_for_each_epsilon(rows):
 
 def test_parameter_figure_colours_by_epsilon(rows):
     one = rows[(rows["dataset"] == "digits") & (rows["cipher"] == "none")]
-    figure = plot_private_parameters(one)
+    figure = plot_accuracy(one, "trainable", hue="epsilon")
     lines = {k.get_label(): k for k in figure.axes[0].lines if not k.get_label().startswith("_")}
     assert {"ε = 0.5", "ε = 8", "no privacy"} < set(lines)
-    assert list(lines["ε = 0.5"].get_xdata()) == [1290, 38_282, 60_000, 1_218_186]
+    joined = [k for k in figure.axes[0].lines if k.get_linewidth() == 1 and len(k.get_xdata()) > 2]
+    assert list(joined[0].get_xdata()) == [1290, 38_282, 60_000, 1_218_186]
     assert len({str(lines[n].get_color()) for n in ("ε = 0.5", "ε = 8", "no privacy")}) == 3
     assert "at ε = 0.5: probe 51%, full 21%" in figure.get_suptitle()
-    with pytest.raises(ValueError, match="one data set"):
-        plot_private_parameters(rows)
+    assert len(plot_accuracy(rows, "trainable", hue="epsilon").axes) == 4
 
 
 def test_signal_to_noise_figure(rows):
@@ -107,7 +95,6 @@ def test_accountant_figure():
     assert "RDP charges" in figure.get_suptitle()
 
 
-@pytest.mark.parametrize("draw", [plot_accuracy_by_epsilon, plot_private_parameters])
-def test_a_table_without_privacy_is_refused(rows, draw):
+def test_a_table_without_privacy_is_refused(rows):
     with pytest.raises(ValueError, match="finite epsilon"):
-        draw(rows[np.isinf(rows["epsilon"])])
+        plot_accuracy(rows[np.isinf(rows["epsilon"])], "epsilon")

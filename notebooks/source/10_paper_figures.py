@@ -1,7 +1,15 @@
 # ---
 # jupyter:
+#   lorakit:
+#     title: Paper figures
+#     learn:
+#     - run the whole experiment, stop it, and go on where it stopped
+#     - say which parts of a ViT each method trains, and how many parameters that is
+#     - read from the figures whether the paper's claim holds here
+#     - say what differential privacy promises, what it costs, and how a promise is put to the test
+#     - tell what each kind of privacy hides and what it does not
+#     needs: PyTorch basics, and what LoRA is (lesson 01). The preset `smoke` takes seconds, `full` about three hours.
 #   jupytext:
-#     formats: ipynb,source//py:percent
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -12,38 +20,10 @@
 # ---
 
 # %% [markdown]
-# # 10 · Paper figures
-#
 # Can a model learn from pictures that nobody can look at? Lin, Imaizumi and Kiya (2025,
 # [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)) say yes, and cheaply: encrypt every picture,
 # freeze a pre-trained Vision Transformer (ViT), and train only low-rank adapters (LoRA), the head **and
 # the patch embedding**. This notebook runs that experiment, from training to figures.
-#
-# **You will learn to**
-# - run the whole experiment, stop it, and go on where it stopped;
-# - say which parts of a ViT each method trains, and how many parameters that is;
-# - read from the figures whether the paper's claim holds here;
-# - say what differential privacy promises, what it costs, and how a promise is put to the test;
-# - tell what each kind of privacy hides and what it does not.
-#
-# **Prerequisites** PyTorch basics, and what LoRA is. **Time** about 9 minutes on two CPU cores with the
-# `quick` preset; `smoke` takes seconds, `full` about three hours. No network and no GPU needed.
-#
-# [Back to the README](../README.md)
-
-# %% tags=["setup"]
-# Set-up, the same in every notebook: find lorakit beside this notebook, or installed.
-import sys
-from pathlib import Path
-
-here = Path.cwd()
-root = next((p for p in [here, *here.parents] if (p / "lorakit" / "__init__.py").exists()), here)
-sys.path.insert(0, str(root))
-
-import lorakit
-from lorakit.runtime import device_name, pick_device, versions
-
-print(f"lorakit {lorakit.__version__} on {device_name(pick_device())}; {versions()}")
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke, quick or full
@@ -73,19 +53,13 @@ from lorakit.accounting import (
 )
 from lorakit.audit import audit
 from lorakit.dpsgd import signal_to_noise
+from lorakit.findings import finding
 from lorakit.pictures import plot_encryption, plot_methods, plot_patch_embeddings
-from lorakit.plots import (
-    finding,
-    plot_accuracy_by_epochs,
-    plot_accuracy_by_method,
-    plot_accuracy_by_parameters,
-    plot_accuracy_by_rank,
-)
+from lorakit.plots import plot_accuracy
 from lorakit.privacy import Privacy
 from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_to_noise
-from lorakit.privacy_plots import plot_accuracy_by_epsilon, plot_private_parameters
 from lorakit.style import save_figure
-from lorakit.tables import method_table, privacy_table, save_table
+from lorakit.tables import accuracy_table, save_table
 
 default = root / "figures" if preset == "full" else root / "figures" / preset
 out = Path(out_dir) if out_dir else default
@@ -139,10 +113,11 @@ print("device:", *rows["device"].unique())
 # speak of other test images.
 
 # %%
-figure = plot_accuracy_by_method(rows)
+figure = plot_accuracy(rows)
 saved = save_figure(figure, out / "accuracy")
 # %%
 shown = "shuffle+negative"
+encrypted = rows[rows["cipher"] == shown]
 for dataset in rows["dataset"].unique():
     display(Markdown("- " + finding(rows, dataset, shown)))
 
@@ -165,7 +140,7 @@ for dataset in rows["dataset"].unique():
 # (`proj`, `fc1`, `fc2`), at the same rank.
 
 # %%
-figure = plot_accuracy_by_rank(rows, shown)
+figure = plot_accuracy(encrypted, "rank")
 saved = save_figure(figure, out / "rank")
 # %% [markdown]
 # Rank is a small lever here. Where LoRA sits matters more, and on `street` neither makes up for a frozen
@@ -175,7 +150,7 @@ saved = save_figure(figure, out / "rank")
 # ## What does accuracy cost in parameters?
 
 # %%
-figure = plot_accuracy_by_parameters(rows, shown)
+figure = plot_accuracy(encrypted, "trainable")
 saved = save_figure(figure, out / "parameters")
 # %% [markdown]
 # ## Did the patch embedding find the key?
@@ -215,7 +190,7 @@ saved = save_figure(figure, out / "embedding")
 longer = grid(preset, datasets, seeds, study="length")
 if longer:
     lengths = sweep(longer, out / "results" / "length.csv")
-    figure = plot_accuracy_by_epochs(pd.concat([rows, lengths]), shown)
+    figure = plot_accuracy(pd.concat([encrypted, lengths]), "epochs")
     saved = save_figure(figure, out / "epochs")
     for dataset in lengths["dataset"].unique():
         display(Markdown("- " + finding(lengths, dataset, shown)))
@@ -255,7 +230,7 @@ print(
 ciphers, names = private_rows["cipher"].unique(), private_rows["dataset"].unique()
 public_rows = rows[rows["cipher"].isin(ciphers) & rows["dataset"].isin(names)]  # epsilon = infinity
 compared = pd.concat([private_rows, public_rows])
-figure = plot_accuracy_by_epsilon(compared)
+figure = plot_accuracy(compared, "epsilon")
 saved = save_figure(figure, out / "epsilon")
 # %% [markdown]
 # What the `full` preset found (`figures/epsilon.png`): on plain `digits`, 1,097 training images, a strict
@@ -269,10 +244,10 @@ saved = save_figure(figure, out / "epsilon")
 # %%
 on_digits = compared[(compared["dataset"] == one.dataset) & (compared["cipher"] == "none")]
 if on_digits["rank"].nunique() > 1:
-    figure = plot_accuracy_by_rank(on_digits[on_digits["epsilon"] == 2], "none")
+    figure = plot_accuracy(on_digits[on_digits["epsilon"] == 2], "rank")
     saved = save_figure(figure, out / "private_rank")
 # %%
-figure = plot_private_parameters(on_digits)
+figure = plot_accuracy(on_digits, "trainable", hue="epsilon")
 saved = save_figure(figure, out / "private_parameters")
 # %% [markdown]
 # It is often said that fewer parameters are better under noise. Look at the figures before you repeat it: rank
@@ -360,12 +335,12 @@ saved = save_figure(figure, out / "audit")
 # Accuracy in per cent, mean ± 95 % interval: by cipher, then by privacy budget.
 
 # %%
-table = method_table(rows)
+table = accuracy_table(rows)
 saved = save_table(table, out / "results" / "table")
 table.style.hide(axis="index")
 
 # %%
-table = privacy_table(compared)
+table = accuracy_table(compared, "epsilon")
 saved = save_table(table, out / "results" / "privacy_table")
 table.style.hide(axis="index")
 

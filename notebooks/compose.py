@@ -1,0 +1,137 @@
+"""From a lesson's text to its notebook: frame, set-up and links around what its author wrote.
+
+A source in ``source/`` is jupytext percent text. Its header holds, under ``lorakit``, the title,
+what one learns and what is needed before; ``measured.json`` holds what the last build measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import jupytext
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+HERE = Path(__file__).resolve().parent
+MEASURED = HERE / "measured.json"
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- course: written by notebooks/build.py -->", "<!-- end of course -->"
+REPOSITORY = re.search(
+    r'^Repository = "(.+?)"', (HERE.parent / "pyproject.toml").read_text(), re.M
+)[1]
+
+SETUP = f"""\
+# Set-up, the same in every notebook: find lorakit here or installed; on Colab, fetch it.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+here = Path.cwd()
+root = next((p for p in [here, *here.parents] if (p / "lorakit" / "__init__.py").exists()), None)
+if root is None and importlib.util.find_spec("lorakit") is None:
+    root = here / "lorakit-course"
+    subprocess.run(["git", "clone", "--depth", "1", "{REPOSITORY}", str(root)], check=True)
+    missing = [p for p in ("timm", "opacus", "papermill") if importlib.util.find_spec(p) is None]
+    if missing:  # never torch, which would replace Colab's own
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
+root = root or here
+sys.path.insert(0, str(root))
+
+import lorakit
+from lorakit.runtime import device_name, pick_device, versions
+
+print(f"lorakit {{lorakit.__version__}} on {{device_name(pick_device())}}; {{versions()}}")"""
+
+
+def sources() -> list[Path]:
+    """All lessons, in the order of the course: numbers first, then appendices."""
+    return sorted((HERE / "source").glob("*.py"))
+
+
+def compose(source: Path) -> NotebookNode:
+    """The notebook of one lesson, without outputs."""
+    notebook = jupytext.read(source)
+    cells = notebook.cells
+    front = new_markdown_cell(_front(source), metadata={"tags": ["frame"]})
+    setup = new_code_cell(SETUP, metadata={"tags": ["setup"]})
+    back = new_markdown_cell(_links(source), metadata={"tags": ["frame"]})
+    story = 1 if cells[0].cell_type == "markdown" else 0  # a first paragraph stands before set-up
+    notebook.cells = [front, *cells[:story], setup, *cells[story:], back]
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"  # stable, so that a rebuild shows only what changed
+    notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
+    return notebook
+
+
+def course_table() -> str:
+    """The README's table of lessons, in Markdown."""
+    lines = [
+        "| lesson | you will learn to | runs in | open |",
+        "| --- | --- | --- | --- |",
+    ]
+    for source in sources():
+        lesson = _lesson(source)
+        learn = "; ".join(lesson["learn"])
+        link = f"[{_name(source)}](notebooks/{source.stem}.ipynb)"
+        lines.append(f"| {link} | {learn} | {_time(source)} | {_badges(source)} |")
+    return "\n".join([BEGIN, *lines, END])
+
+
+def measured() -> dict[str, dict[str, float]]:
+    """What the last build measured, by lesson: ``seconds`` and ``memory_mb``."""
+    return json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
+
+
+def _lesson(source: Path) -> dict:
+    return jupytext.read(source).metadata["lorakit"]
+
+
+def _name(source: Path) -> str:
+    return f"{source.stem.split('_')[0]} · {_lesson(source)['title']}"
+
+
+def _time(source: Path) -> str:
+    found = measured().get(source.stem)
+    if not found:
+        return "not measured yet"
+    seconds = found["seconds"]
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _front(source: Path) -> str:
+    lesson = _lesson(source)
+    memory = measured().get(source.stem, {}).get("memory_mb", 0) / 1000
+    learn = "\n".join(f"- {verb}" for verb in lesson["learn"])
+    return (
+        f"# {_name(source)}\n\n{_badges(source)}\n\n"
+        f"**You will learn to**\n{learn}\n\n"
+        f"**Before you start** {lesson['needs']}\n\n"
+        f"**Time** the cells run in {_time(source)} on two CPU cores (preset `quick`, peak memory "
+        f"{memory:.1f} GB); reading and exercises take as long as you like.\n\n{_links(source)}"
+    )
+
+
+def _links(source: Path) -> str:
+    order = sources()
+    here = order.index(source)
+    links = ["[The course](../README.md)"]
+    if here > 0:
+        links.insert(0, f"← [{_name(order[here - 1])}]({order[here - 1].stem}.ipynb)")
+    if here + 1 < len(order):
+        links.append(f"[{_name(order[here + 1])}]({order[here + 1].stem}.ipynb) →")
+    return " | ".join(links)
+
+
+def _badges(source: Path) -> str:
+    path = f"notebooks/{source.stem}.ipynb"
+    place = REPOSITORY.removeprefix("https://github.com/")
+    colab = f"https://colab.research.google.com/github/{place}/blob/main/{path}"
+    binder = f"https://mybinder.org/v2/gh/{place}/main?urlpath={quote(f'lab/tree/{path}', safe='')}"
+    return (
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
+        f"[![Launch on Binder](https://mybinder.org/badge_logo.svg)]({binder})"
+    )
