@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -26,7 +26,7 @@ def save_checkpoint(
 ) -> None:
     """Write weights, optimiser, schedule, privacy spent, random state and history, atomically.
 
-    The file of a private run is as secret as its data: it knows the noise to come.
+    Only its owner can read the file: that of a private run knows the noise to come.
     """
     from safetensors.torch import save
 
@@ -45,7 +45,7 @@ def save_checkpoint(
         "spent": steps.state(),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(save(tensors, {"lorakit": json.dumps(header)}), path)
+    write_atomic(save(tensors, {"lorakit": json.dumps(header)}), path, secret=True)
 
 
 def load_checkpoint(
@@ -55,6 +55,7 @@ def load_checkpoint(
     scheduler: LRScheduler,
     steps: PlainSteps | PrivateSteps,
     settings: dict,
+    steps_per_epoch: int,
 ) -> list[dict[str, float]]:
     """Put a saved state back into its objects and return the history so far.
 
@@ -70,6 +71,7 @@ def load_checkpoint(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         made_with, groups, spent = header["settings"], header["groups"], header["spent"]
         schedule, history, random = header["scheduler"], header["history"], tensors["random"]
+        weights, states = _part(tensors, "model."), _states(tensors)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint={str(path)!r}: not a lorakit checkpoint ({error})") from error
     if made_with != settings:
@@ -78,16 +80,25 @@ def load_checkpoint(
             f"checkpoint={str(path)!r}: made with other {', '.join(differing)}; "
             "use those again, or another file"
         )
-    weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    if {name: tensor.shape for name, tensor in weights.items()} != shapes:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    places = [group["params"] for group in optimizer.state_dict()["param_groups"]]
+    if (
+        _shapes(weights) != _shapes(model.state_dict())
+        or [group.get("params") for group in groups] != places
+        or not set(states) <= set(range(len(parameters)))
+        or any(
+            value.shape not in ((), parameters[index].shape)
+            for index, state in states.items()
+            for value in state.values()
+        )
+        or set(schedule) != set(scheduler.state_dict())
+        or random.shape != torch.get_rng_state().shape
+    ):
         raise ValueError(f"checkpoint={str(path)!r}: made for another model")
-    states: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            states.setdefault(int(index), {})[key] = tensor
-    steps.load_state(spent)
+    try:
+        steps.load_state(spent, taken=len(history) * steps_per_epoch)
+    except ValueError as error:
+        raise ValueError(f"checkpoint={str(path)!r}: {error}") from error
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     model.load_state_dict(weights)
     scheduler.load_state_dict(schedule)
@@ -95,3 +106,20 @@ def load_checkpoint(
     if "random_cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random_cuda"])
     return history
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _states(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """The optimiser's tensors, by index of the parameter and name."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _part(tensors, "optimizer.").items():
+        index, key = name.split(".")
+        states.setdefault(int(index), {})[key] = tensor
+    return states
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

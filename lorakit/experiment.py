@@ -11,7 +11,7 @@ from lorakit import data
 from lorakit.cipher import STEPS
 from lorakit.lora import TARGETS
 from lorakit.optim import OPTIMIZERS, SCHEDULES
-from lorakit.privacy import Privacy, check_delta, default_delta
+from lorakit.privacy import Privacy, default_delta
 from lorakit.rates import tuned_rates
 from lorakit.vit import METHODS, PARTS
 
@@ -114,11 +114,7 @@ class Experiment:
             value = getattr(self, name)
             self._set(name, (default if value is None else value) if self.private else None)
         if self.private:
-            check_delta(self.delta, self.train)
-            if self.batch_size > self.train:
-                allowed = f"under privacy 1 to {self.train}, the examples in train"
-                raise ValueError(f"batch_size={self.batch_size}: allowed: {allowed}")
-            self.privacy  # noqa: B018  (checks its values)
+            self.privacy.check(self.train, self.batch_size)
 
     def _set(self, name: str, value: object) -> None:
         """Put a setting into its one normal form, so that equal experiments have equal ids."""

@@ -64,6 +64,13 @@ class Privacy:
             raise ValueError(f"max_grad_norm={self.max_grad_norm}: allowed: a number above 0")
         _known(self.accountant)
 
+    def check(self, examples: int, batch_size: int) -> None:
+        """Raise ValueError unless delta < 1/N and the expected batch is 1 to N, N the examples."""
+        check_delta(self.delta, examples)
+        if not 1 <= batch_size <= examples:
+            allowed = f"under privacy 1 to N = {examples}, the examples in train"
+            raise ValueError(f"batch_size={batch_size}: allowed: {allowed}")
+
     def sigma(self, sample_rate: float, steps: int) -> float:
         """The noise multiplier: the one given, or the one that reaches epsilon after ``steps``."""
         if self.noise_multiplier is not None:

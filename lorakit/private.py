@@ -11,7 +11,7 @@ from timm.layers import LayerNorm
 from torch import Tensor, nn
 
 from lorakit.position import RAW, PositionUpdate, grad_sampler
-from lorakit.privacy import Privacy, PrivacyError, check_delta, compute_epsilon
+from lorakit.privacy import Privacy, PrivacyError, compute_epsilon
 from lorakit.steps import LossOf
 
 _GRADIENT_BYTES = 2**28  # memory for per-example gradients, unless physical_batch says otherwise
@@ -56,9 +56,7 @@ class PrivateSteps:
         from opacus.grad_sample import compute_layer_norm_grad_sample, register_grad_sampler
         from opacus.optimizers import DPOptimizer
 
-        check_delta(privacy.delta, examples)
-        if not 1 <= batch_size <= examples:
-            raise ValueError(f"batch_size={batch_size}: allowed: 1 to N = {examples} examples")
+        privacy.check(examples, batch_size)
         self.model, self.privacy = model, privacy
         self.parameters = _matched(model, optimizer)
         self.examples, self.planned, self.taken = examples, steps, 0
@@ -70,7 +68,7 @@ class PrivateSteps:
         register_grad_sampler(LayerNorm)(compute_layer_norm_grad_sample)  # timm's own subclass
         self.device = next(iter(self.parameters.values())).device
         self._without_gradient, self._nonempty = dict(self.parameters), 0
-        self._batch_is_empty = False
+        self._batch_is_empty = self._broken = False
         self._module = GradSampleModule(model, loss_reduction="mean")  # puts hooks on the model
         self.optimizer = DPOptimizer(
             optimizer,
@@ -96,14 +94,22 @@ class PrivateSteps:
 
         Raises:
             PrivacyError: the step would pass the target epsilon, the model was changed or moved
-                since it was wrapped, or a parameter has had no gradient in three steps.
+                since it was wrapped, a parameter has had no gradient in three steps, or an earlier
+                step was broken off.
         """
         self._check_unchanged()
+        if self._broken:
+            raise PrivacyError(
+                "an earlier step raised an error and left half a sum of gradients; make new steps, "
+                "from the last checkpoint"
+            )
+        self._broken = True  # until this step has come to its end
         self._batch_is_empty = len(batch) == 0
         if self._batch_is_empty:
             for parameter in self.parameters.values():
                 parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
             self._update(last=True)
+            self._broken = False
             return math.nan
         chunks, total = batch.split(self.physical_batch), 0.0
         for number, chunk in enumerate(chunks, start=1):
@@ -113,6 +119,7 @@ class PrivateSteps:
                 loss.backward()
             total += loss.item() * len(chunk) / len(batch)
             self._update(last=number == len(chunks))
+        self._broken = False
         return total
 
     def spent(self) -> dict[str, float]:
@@ -133,12 +140,12 @@ class PrivateSteps:
         """What the accountant must remember across a stop."""
         return {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
 
-    def load_state(self, state: dict[str, float]) -> None:
-        """Go on counting from a saved state; ValueError if it speaks of another mechanism."""
-        mine = self.state()
-        if any(state.get(name) != mine[name] for name in ("sigma", "sample_rate")):
-            raise ValueError(f"state={state}: sigma or sample rate differ from {mine}")
-        self.taken = int(state["taken"])
+    def load_state(self, state: dict[str, float], taken: int) -> None:
+        """Go on counting from a saved state; ValueError unless it is this mechanism's own."""
+        expected = self.state() | {"taken": taken}
+        if state != expected:
+            raise ValueError(f"the privacy spent is {state}, it should be {expected}")
+        self.taken = taken
 
     def _epsilon_after(self, steps: int) -> float:
         return compute_epsilon(

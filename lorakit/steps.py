@@ -39,7 +39,7 @@ class PlainSteps:
     def state(self) -> dict[str, float]:
         return {}
 
-    def load_state(self, state: dict[str, float]) -> None:
+    def load_state(self, state: dict[str, float], taken: int) -> None:
         pass
 
     def close(self) -> None:

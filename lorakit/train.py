@@ -28,13 +28,15 @@ from lorakit.steps import PlainSteps
 class Step:
     """What a callback sees after each optimiser step; ``step`` counts from 1 to ``steps``.
 
-    ``loss`` is the batch's mean, NaN if private sampling left the batch empty.
+    ``loss`` is the batch's mean, NaN if private sampling left the batch empty. ``spent()`` gives
+    the privacy spent so far, as ``{"epsilon": 1.2}``; it takes a moment to work out.
     """
 
     epoch: int
     step: int
     steps: int
     loss: float
+    spent: Callable[[], dict[str, float]] = dict
 
 
 def fit(
@@ -96,7 +98,7 @@ def fit(
         One dict for each finished epoch: epoch, loss and accuracy while training, lr (of the
         first part, at the end), seconds; epsilon spent so far under ``privacy``; val_loss and
         val_accuracy if ``val`` is given. After a stop inside an epoch, more epsilon is spent than
-        the last row says.
+        the last row says; ``Step.spent`` says how much.
 
     Raises:
         ValueError: an argument out of range, nothing to train, or merged LoRA.
@@ -130,7 +132,9 @@ def fit(
     try:
         history: list[dict[str, float]] = []
         if checkpoint and Path(checkpoint).exists():
-            history = load_checkpoint(checkpoint, model, inner, scheduler, steps, settings)
+            history = load_checkpoint(
+                checkpoint, model, inner, scheduler, steps, settings, total // epochs
+            )
         done = len(history) * total // epochs
         with tqdm(total=total, initial=done, unit="step", disable=not progress, leave=False) as bar:
             for epoch in range(len(history) + 1, epochs + 1):
@@ -146,7 +150,7 @@ def fit(
                         raise DivergenceError(f"{where}; lr={lr}: try a smaller one") from None
                     scheduler.step()
                     bar.update()
-                    if callback and callback(Step(epoch, done, total, loss)):
+                    if callback and callback(Step(epoch, done, total, loss, steps.spent)):
                         return history
                 row = {"epoch": epoch, **objective.means(), "lr": scheduler.get_last_lr()[0],
                        "seconds": time.perf_counter() - start, **steps.spent()}  # fmt: skip

@@ -1,10 +1,13 @@
 """Private training: the gradient, the noise, the accountant, and what is refused."""
 
+import json
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
 from scipy.stats import kstest
 
 from lorakit.data import Split
@@ -189,6 +192,55 @@ def test_stopped_and_resumed_is_the_unbroken_run_and_epsilon_goes_on(digits, tmp
     with pytest.raises(ValueError, match="other privacy"):
         fit(model, digits.train, privacy=Privacy(8.0, 1e-3), checkpoint=tmp_path / "b",
             **{**QUICK, "epochs": 3})  # fmt: skip
+
+
+def test_a_stop_inside_an_epoch_says_what_is_spent(digits):
+    seen = []
+    model = apply_method(create_backbone(classes=10), "probe")
+
+    def stop(step):
+        seen.append(step.spent()["epsilon"])
+        return step.step == 2
+
+    assert fit(model, digits.train, privacy=PRIVACY, callback=stop, **QUICK) == []
+    assert 0 < seen[0] < seen[1] < PRIVACY.epsilon
+
+
+def test_after_an_error_inside_a_step_no_other_is_taken(make_vit, batch):
+    images, labels = batch
+    steps = steps_of(prepared(make_vit, "probe"), PRIVACY, batch_size=4, physical_batch=2)
+    calls = []
+
+    def loss_of(chunk):
+        return F.cross_entropy(steps.model(images[chunk]), labels[chunk])
+
+    def breaks(chunk):
+        calls.append(chunk)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return loss_of(chunk)
+
+    with pytest.raises(KeyboardInterrupt):
+        steps.step(torch.arange(4), breaks)
+    with pytest.raises(PrivacyError, match="half a sum"):
+        steps.step(torch.arange(4), loss_of)
+
+
+def test_a_checkpoint_that_lies_about_what_was_spent_is_refused(digits, tmp_path):
+    path = tmp_path / "run.safetensors"
+    model = apply_method(create_backbone(classes=10), "probe")
+    fit(model, digits.train, privacy=PRIVACY, checkpoint=path, **QUICK)
+    assert path.stat().st_mode & 0o077 == 0
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["lorakit"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header["spent"]["taken"] -= 1
+    save_file(tensors, path, {"lorakit": json.dumps(header)})
+    fresh = apply_method(create_backbone(classes=10), "probe")
+    before = [p.clone() for p in fresh.parameters()]
+    with pytest.raises(ValueError, match="the privacy spent is .* it should be"):
+        fit(fresh, digits.train, privacy=PRIVACY, checkpoint=path, **QUICK)
+    assert all(torch.equal(a, b) for a, b in zip(before, fresh.parameters()))
 
 
 def test_no_step_past_the_target(make_vit, batch):
