@@ -83,3 +83,30 @@ def _missing(rows: pd.DataFrame) -> str:
     gap = 100 * (means.loc["full"] - means.loc["lora+patch"])
     text = ", ".join(f"{gap[n]:.1f} after {n}" for n in means.columns)
     return f"points lora+patch lacks to full: {text} epochs"
+
+
+def best_within(
+    rows: pd.DataFrame, dataset: str, cipher: str, *, parameters: int, epsilon: float = np.inf
+) -> pd.DataFrame:
+    """What a budget buys: mean accuracies on one data set, best first.
+
+    Args:
+        rows: a results table.
+        dataset, cipher: which of its rows.
+        parameters: at most so many trainable ones.
+        epsilon: at most so much; infinity allows runs without privacy too.
+
+    Returns:
+        Lines of ``tables.summarise``, told apart by epochs and epsilon as well. The first is the
+        best mean of few seeds, so it flatters itself a little.
+
+    Raises:
+        ValueError: nothing in the table is within the budget.
+    """
+    mine = rows[(rows["dataset"] == dataset) & (rows["cipher"] == cipher)]
+    mine = mine[(mine["trainable"] <= parameters) & (mine["epsilon"] <= epsilon)]
+    if mine.empty:
+        budget = f"at most {parameters:,} parameters and {epsilon_name(epsilon)}"
+        raise ValueError(f"rows: none with dataset={dataset!r}, cipher={cipher!r}, {budget}")
+    means = summarise(mine, [*KEYS, "epochs", "epsilon"])
+    return means.sort_values("mean", ascending=False, ignore_index=True)

@@ -31,7 +31,9 @@ datasets = None  # "street", "digits", "street,digits", or None for the preset's
 seeds = None  # number of seeds, or None for the preset's own
 out_dir = None  # where figures and tables go; None means figures/ for full, else figures/<preset>
 
-# %%
+# %% tags=["context"]
+import json
+
 import pandas as pd
 from IPython.display import Markdown, display
 
@@ -52,6 +54,7 @@ from lorakit.accounting import (
     noise_by_epsilon,
 )
 from lorakit.audit import audit
+from lorakit.checks import check
 from lorakit.dpsgd import signal_to_noise
 from lorakit.findings import finding
 from lorakit.pictures import plot_encryption, plot_methods, plot_patch_embeddings
@@ -61,6 +64,7 @@ from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_t
 from lorakit.style import save_figure
 from lorakit.tables import accuracy_table, save_table
 
+# %%
 default = root / "figures" if preset == "full" else root / "figures" / preset
 out = Path(out_dir) if out_dir else default
 experiments = grid(preset, datasets, seeds)
@@ -77,6 +81,45 @@ print(f"{len(experiments)} experiments in the {preset} preset")
 # %%
 figure = plot_methods()
 saved = save_figure(figure, out / "method")
+# %% [markdown] tags=["hints"] exercise="10.share"
+# ### Exercise 1: what share is that?
+#
+# `count_parameters(model)` returns a dictionary: `total`, `trainable`, and how many of the trainable ones are
+# in each part, such as `head`, `lora` and `patch_embed`. Which share of the pre-trained model trains? The paper,
+# and this course, compare with the model as it was **before** LoRA was added.
+#
+# <details><summary>Hint 1</summary>
+#
+# `total` counts everything that is in the model now.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# LoRA's own parameters are trained, but they were not in the pre-trained model.
+#
+# </details>
+
+
+# %% tags=["exercise"] exercise="10.share"
+def share(counts):
+    """Counts as from ``count_parameters``, to a number between 0 and about 1."""
+    ...  # your code
+
+
+check("10.share", share)
+
+# %% [markdown] tags=["solution"] exercise="10.share"
+# <details><summary>Solution</summary>
+#
+# ```python
+# def share(counts):
+#     return counts["trainable"] / (counts["total"] - counts["lora"])
+# ```
+#
+# Divided by `total`, a larger rank would make the share look smaller than it is.
+#
+# </details>
+
 # %% [markdown]
 # ## What encryption does
 #
@@ -103,6 +146,76 @@ rows = sweep(experiments, out / "results" / "results.csv")
 minutes = rows["seconds"].sum() / 60
 print(f"{len(rows)} runs, {minutes:.0f} CPU minutes, peak {rows['peak_memory_mb'].max():.0f} MB")
 print("device:", *rows["device"].unique())
+
+# %% [markdown]
+# ## Find the silent bug
+#
+# How does a sweep know that a run is in the table already? Somebody keeps results under a key made from the
+# settings that come to mind:
+
+# %%
+results_by_key = {}
+for rank in (1, 16):
+    settings = {"method": "lora", "cipher": "none", "rank": rank, "seed": 0}
+    name = f"{settings['method']}-{settings['cipher']}-{settings['seed']}"
+    if name not in results_by_key:
+        results_by_key[name] = f"(the accuracy measured at rank {rank})"
+    print(f"rank {rank:>2}: {results_by_key[name]}")
+
+# %% [markdown]
+# Nothing fails, and the figure against rank comes out as a level line. What happened?
+#
+# <details><summary>What went wrong</summary>
+#
+# Rank is not in the key. So the second run was "in the table already", and the result of the first was shown in its
+# place. A key must hold **every** setting; `Experiment.id` is a hash of all of them, and a setting that is added
+# to the class later is in it by itself.
+#
+# </details>
+
+# %%
+a, b = (Experiment(method="lora", rank=rank) for rank in (1, 16))
+print(a.id, b.id, "differ:", a.id != b.id)
+
+# %% [markdown] tags=["hints"] exercise="10.key"
+# ### Exercise 2: a key for a run
+#
+# Write a function from a dictionary of settings to a text (or number) that is equal for equal settings, whatever
+# their order, and different as soon as any one differs.
+#
+# <details><summary>Hint 1</summary>
+#
+# The order of a dictionary is the order in which it was filled. Sort.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Values put one after another can run together: 1 and 12 look like 11 and 2. `json.dumps` keeps names, quotes and
+# separators, and can sort too.
+#
+# </details>
+
+
+# %% tags=["exercise"] exercise="10.key"
+def key(settings):
+    """A dictionary of settings to its key."""
+    ...  # your code
+
+
+check("10.key", key)
+
+# %% [markdown] tags=["solution"] exercise="10.key"
+# <details><summary>Solution</summary>
+#
+# ```python
+# def key(settings):
+#     return json.dumps(settings, sort_keys=True)
+# ```
+#
+# lorakit hashes that text with SHA-256, so that keys are short. Python's own `hash` would not do: for texts it
+# differs from one start of Python to the next.
+#
+# </details>
 
 # %% [markdown]
 # ## Does it work on encrypted images?

@@ -1,0 +1,19 @@
+"""Wrong answers to the exercises of lesson 10, and words of what the learner is told."""
+
+WRONG = {
+    "10.key": [
+        ("another order", "def key(settings):\n    return json.dumps(settings)"),
+        ("another seed", "def key(settings):\n"
+         "    return json.dumps({k: v for k, v in sorted(settings.items()) if k != 'seed'})"),
+        ("run into one another", "def key(settings):\n"
+         "    return ''.join(str(settings[k]) for k in sorted(settings))"),
+        ("two keys", "def key(settings):\n    import random\n    return random.random()"),
+    ],
+    "10.share": [
+        ("LoRA's own", "def share(counts):\n    return counts['trainable'] / counts['total']"),
+        ("per cent", "def share(counts):\n"
+         "    return 100 * counts['trainable'] / (counts['total'] - counts['lora'])"),
+        ("LoRA alone", "def share(counts):\n"
+         "    return counts['lora'] / (counts['total'] - counts['lora'])"),
+    ],
+}  # fmt: skip
