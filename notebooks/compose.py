@@ -44,7 +44,7 @@ sys.path.insert(0, str(root))
 import lorakit
 from lorakit.runtime import device_name, pick_device, versions
 
-print(f"lorakit {{lorakit.__version__}} on {{device_name(pick_device())}}; {{versions()}}")"""
+print(versions(), "on", device_name(pick_device()))"""
 
 
 def sources() -> list[Path]:

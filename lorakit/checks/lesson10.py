@@ -48,7 +48,7 @@ def key(function: Callable) -> str:
         {**settings, "rank": 1, "epochs": 12}
     ) or function({"a": 1, "b": 23}) == function({"a": 12, "b": 3}):
         raise Mistake(
-            "rank 1 and epochs 12 get the key of rank 11 and epochs 2: values run into one another; "
+            "rank 1, epochs 12 gets the key of rank 11, epochs 2: the values run into one another; "
             "keep names and separators in the text"
         )
     return "equal settings, equal key; anything else is another run."

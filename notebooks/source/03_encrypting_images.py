@@ -1,0 +1,676 @@
+# ---
+# jupyter:
+#   lorakit:
+#     title: Encrypting images
+#     learn:
+#     - build the block-wise cipher from three lines of indexing, and undo it exactly
+#     - count its keys in bits, and say why that number proves nothing
+#     - show what still leaks from an encrypted picture
+#     - prove, on paper and in code, that a ViT can read encrypted images as well as plain ones
+#     - find a normalisation that silently breaks that proof
+#     needs: Python and PyTorch basics. Lesson 01 helps, but is not needed.
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# Somebody else has the computer, and you have the pictures. Can they train on pictures that they cannot look
+# at? *Perceptual image encryption* says: move the pixels about with a secret key, so that a person sees
+# noise, but so tidily that a Vision Transformer (ViT) can still learn. Lin, Imaizumi and Kiya (2025,
+# [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)) fine-tune on such pictures.
+#
+# In this lesson you build the cipher, look at what it hides and what it does not, and prove why a ViT, of all
+# models, does not mind. The word "encryption" promises more than this cipher holds: lesson 05 breaks it.
+
+# %% tags=["parameters"]
+preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
+
+# %% tags=["context"]
+import copy
+import math
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import timm
+import torch
+from matplotlib.cbook import get_sample_data
+from PIL import Image
+from torch import nn
+from torchvision.transforms.functional import pil_to_tensor
+
+from lorakit import Split, adapt_to_key, apply_method, create_backbone, evaluate, fit, load
+from lorakit.checks import check
+from lorakit.cipher import STEPS, decrypt, encrypt, from_blocks, make_key, to_blocks
+from lorakit.data import normalise
+from lorakit.style import FROZEN, TRAINABLE, style
+
+smoke = preset == "smoke"
+
+
+def show(pictures, title, width=1.75):
+    """A row of pictures (3, H, W) under their names."""
+    with style():
+        figure, axes = plt.subplots(1, len(pictures), figsize=(width * len(pictures), width + 0.9))
+        for ax, (name, picture) in zip(axes, pictures.items()):
+            ax.imshow(picture.movedim(0, -1))  # (H, W, 3)
+            ax.set_title(name, loc="center", fontsize=10, fontweight="normal")
+            ax.axis("off")
+        figure.suptitle(title, fontweight="bold")
+
+
+def correlation(a, b):
+    """Pearson's correlation of two tensors of the same size: 1 is the same up to scale, 0 unrelated."""
+    return torch.corrcoef(torch.stack([a.flatten().float(), b.flatten().float()]))[0, 1].item()
+
+
+# %% [markdown]
+# We need one picture that a person recognises. matplotlib ships a portrait of Grace Hopper, who wrote one of
+# the first compilers (a US Navy photograph, in the public domain). We cut it to 224 × 224, the size that
+# ViT-B/16 takes, and use blocks of $p = 16$: one block is one **patch** of the ViT. That choice is the whole
+# trick.
+
+# %%
+photo = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).crop((0, 10, 512, 522))
+face = pil_to_tensor(photo.resize((224, 224)))  # uint8 (3, 224, 224)
+size, p = face.shape[-1], 16
+first = face[:, 0:p, 16 : 16 + p]  # the second block of the top row: (3, 16, 16)
+print(f"{(size // p) ** 2} blocks of {first.numel()} values; one block: {tuple(first.shape)}")
+
+# %% [markdown]
+# ## From a picture to blocks
+#
+# The ViT reads a picture $(c, H, W)$ as $N = HW / p^2$ blocks in reading order, and each block as one vector
+# $x_i$ of $c p^2$ values: all of the red ones first, row by row, then green, then blue. That is the order in
+# which the weight of its patch embedding, $(\text{dim}, c, p, p)$, lies in memory. The cipher works on those
+# vectors.
+
+# %% [markdown] tags=["hints"] exercise="03.blocks"
+# ### Exercise 1: cut pictures into blocks
+#
+# Write `image_to_blocks`. Blocks come in reading order: left to right, then down. The values in a block come
+# channel by channel, and in reading order within a channel. No loop is needed.
+#
+# <details><summary>Hint 1</summary>
+#
+# A picture's height is (rows of blocks) × (pixels in a block). `reshape` can split one axis into two such
+# axes, the slower one first: `(n, c, rows, p, columns, p)`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Which two of these axes number the blocks? They have to stand side by side before a second `reshape` can
+# join them: `permute` to `(n, rows, columns, c, p, p)` first.
+#
+# </details>
+
+
+# %% tags=["exercise"] exercise="03.blocks"
+def image_to_blocks(images, p):
+    """images (n, c, H, W) to (n, N, c p²)."""
+    ...  # your code
+
+
+check("03.blocks", image_to_blocks)
+
+# %% [markdown] tags=["solution"] exercise="03.blocks"
+# <details><summary>Solution</summary>
+#
+# ```python
+# def image_to_blocks(images, p):
+#     n, c, h, w = images.shape
+#     x = images.reshape(n, c, h // p, p, w // p, p)  # (n, c, rows, p, columns, p)
+#     x = x.permute(0, 2, 4, 1, 3, 5)  # (n, rows, columns, c, p, p)
+#     return x.reshape(n, (h // p) * (w // p), c * p * p)
+# ```
+#
+# Only the `permute` moves anything; both `reshape`s just rename places. `torch.nn.functional.unfold` with
+# `stride=p` gives the same values, with its last two axes the other way round.
+#
+# </details>
+
+# %% [markdown]
+# `lorakit.cipher.to_blocks` does the same. The way back is the same three lines from bottom to top:
+
+
+# %%
+def blocks_to_image(blocks, p, size):
+    """(N, c p²) to (c, H, W)."""
+    rows = columns = size // p
+    x = blocks.reshape(rows, columns, -1, p, p)  # (rows, columns, c, p, p)
+    x = x.permute(2, 0, 3, 1, 4)  # (c, rows, p, columns, p)
+    return x.reshape(-1, size, size)  # (c, H, W)
+
+
+blocks = to_blocks(face, p)  # (N, c p²) = (196, 768)
+assert torch.equal(blocks[1], first.flatten())  # the block that we cut out by hand
+assert torch.equal(blocks_to_image(blocks, p, size), face)
+assert torch.equal(blocks_to_image(blocks, p, size), from_blocks(blocks, p, size))
+
+# %% [markdown]
+# ## Step 1: scramble the blocks
+#
+# A key holds a permutation of the $N$ blocks. We read it as "place $i$ shows block `key.blocks[i]`", so one
+# indexing does it. This key is made **from a seed, for teaching**: you get the same one as we do, and so does
+# everybody else.
+
+# %%
+key = make_key(size, p, seed=3)  # a teaching key
+print(key)  # a key shows its sizes, never its permutations
+scrambled = blocks[key.blocks]  # (N, c p²): whole rows change places
+
+# %% [markdown]
+# ## Step 2: shuffle the values inside a block
+#
+# A second permutation, of the $c p^2$ values. It is **the same in every block**, and it mixes colours: a red
+# value may land in a blue place.
+
+# %% [markdown] tags=["hints"] exercise="03.shuffle"
+# ### Exercise 2: shuffle within blocks
+#
+# Write `shuffle`, for a batch: place $j$ of each new block shows value `permutation[j]` of the old one.
+# Blocks stay where they are.
+#
+# <details><summary>Hint 1</summary>
+#
+# Step 1 indexed the axis of blocks. Which axis holds the values of a block?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `...` in an index stands for all the axes before. Reading, `x[..., permutation]`, and writing,
+# `y[..., permutation] = x`, are inverse to each other. Only one of them is "place j shows value permutation[j]".
+#
+# </details>
+
+
+# %% tags=["exercise"] exercise="03.shuffle"
+def shuffle(blocks, permutation):
+    """blocks (n, N, v), permutation int64 (v,) to (n, N, v)."""
+    ...  # your code
+
+
+check("03.shuffle", shuffle)
+
+# %% [markdown] tags=["solution"] exercise="03.shuffle"
+# <details><summary>Solution</summary>
+#
+# ```python
+# def shuffle(blocks, permutation):
+#     return blocks[..., permutation]  # (n, N, v)
+# ```
+#
+# One index on the last axis. The inverse permutation would also give a fine cipher, but not the one that
+# `lorakit` decrypts.
+#
+# </details>
+
+# %% [markdown]
+# ## Step 3: turn some values negative
+#
+# Last, a coin for each of the $c p^2$ places, again the same in every block: heads, and the value becomes its
+# negative, like film. For bytes the negative of $x$ is $255 - x$. Writing `-x` is a bug that raises nothing:
+
+# %%
+bright = torch.tensor([0, 1, 128, 255], dtype=torch.uint8)
+print("x      ", bright.tolist())
+print("255 - x", (255 - bright).tolist())
+print("-x     ", (-bright).tolist(), " wraps around at 256: off by one, and black stays black")
+
+# %% [markdown]
+# **Predict** before you run the next cell. Which single step hides the face best: scrambling 196 blocks,
+# shuffling 768 values in each block, or the negatives?
+
+# %%
+shuffled = blocks[:, key.pixels]  # (N, c p²): columns change places
+negative = torch.where(key.flips, 255 - blocks, blocks)  # (N, c p²)
+steps = {"plain": blocks, "1 scramble": scrambled, "2 shuffle": shuffled, "3 negative": negative}
+together = blocks[key.blocks][:, key.pixels]  # (N, c p²)
+steps["all three"] = torch.where(key.flips, 255 - together, together)
+show({name: from_blocks(b, p, size) for name, b in steps.items()}, "No single step hides a face")
+
+# %% [markdown]
+# None of them alone. Scrambling leaves pieces that you can recognise one by one. Shuffling leaves every piece
+# in its place, so that the outline stays: what is lost is only detail finer than a block. Negatives at fixed
+# places leave the edges. Smaller blocks would hide less still in step 2, and more in step 1.
+#
+# ## All of it, and back
+#
+# Those three lines are the cipher. We assert that `lorakit.encrypt` gives the same for several keys, for
+# bytes and for normalised numbers, where the negative is simply $-x$.
+
+
+# %%
+def encrypt_by_hand(images, key):
+    """images (..., 3, H, W) to the same, encrypted."""
+    x = to_blocks(images, key.block_size)  # (..., N, c p²)
+    x = x[..., key.blocks, :][..., key.pixels]  # (..., N, c p²)
+    opposite = 255 - x if x.dtype == torch.uint8 else -x
+    return from_blocks(torch.where(key.flips, opposite, x), key.block_size, key.image_size)
+
+
+for kind in (*STEPS, STEPS):
+    some = make_key(size, p, kind, seed=5)
+    for images in (face, normalise(face)):
+        assert torch.equal(encrypt_by_hand(images, some), encrypt(images, some))
+        assert torch.equal(decrypt(encrypt(images, some), some), images)  # not one bit is lost
+print("same as lorakit.encrypt, and decryption is exact")
+
+# %% [markdown]
+# Decrypting goes backwards: negatives again (twice is none), then the inverse permutations, `argsort` of the
+# forward ones. And with a wrong key? Not all wrong keys are equally wrong. Here everything is right but the
+# order of pixels, in which a growing share of the places is wrong.
+
+# %%
+secret = encrypt(face, key)
+guesses = {"another key": decrypt(secret, make_key(size, p, seed=4))}
+torch.manual_seed(0)
+for percent in (100, 50, 10, 0):
+    wrong = torch.randperm(768)[: 768 * percent // 100]  # these places get mixed up
+    pixels = key.pixels.clone()
+    pixels[wrong] = key.pixels[wrong.roll(1)]
+    near = type(key)(size, p, key.blocks, pixels, key.flips)
+    guesses[f"{percent} % of places wrong"] = decrypt(secret, near)
+named = {f"{name}\nr = {correlation(x, face):.2f}": x for name, x in guesses.items()}
+show(named, "An almost right key gives an almost right picture")
+
+# %% [markdown]
+# $r$ is the correlation of the decrypted values with the plain ones. Remember this figure. In a modern cipher
+# such as AES, one wrong bit of the key gives pure noise. Here each right piece of the key makes the picture a
+# little better, so an attacker can *improve* a key piece by piece and need not guess it whole.
+#
+# ## How many keys are there?
+#
+# $N!$ orders of the blocks, $(c p^2)!$ orders of the values, $2^{c p^2}$ sets of negatives. In bits, with
+# $\log_2 n! = \ln \Gamma(n + 1) / \ln 2$:
+
+
+# %%
+def bits_of_factorial(n):
+    return math.lgamma(n + 1) / math.log(2)  # log2(n!)
+
+
+for image, block in ((32, 8), (224, 16)):
+    n, values = (image // block) ** 2, 3 * block**2
+    bits = {"blocks": bits_of_factorial(n), "pixels": bits_of_factorial(values), "flips": values}
+    parts = " + ".join(f"{name} {count:.0f}" for name, count in bits.items())
+    print(f"{image} x {image}, p = {block:2}: {parts} = {sum(bits.values()):.0f} bits")
+print(
+    f"an AES key: 128 to 256 bits; a newspaper cryptogram: log2 26! = {bits_of_factorial(26):.0f}"
+)
+
+# %% [markdown]
+# Many times the bits of AES. What does that prove? Nothing. The newspaper's cryptogram has far more keys than
+# anyone could try, and people solve it over breakfast, because they do not try keys: they use what the cipher
+# leaves visible. The number of keys is an upper bound on the attacker's work and says nothing about the best
+# attack. Lesson 05, `05_breaking_the_cipher`, shows what they use here.
+#
+# Worse, a key is only as good as the way it was drawn. `make_key(size, p)` takes it from the operating
+# system's cryptographic generator. With `seed=`, anyone who guesses the seed draws the same key. Say that a
+# colleague took the number of the day in the year. The attacker has **one encrypted picture** and knows that
+# pictures are smooth:
+
+# %%
+seeds = range(1, 13 if smoke else 367)
+hidden = encrypt(face, make_key(size, p, seed=seeds[-5]))  # the attacker sees this and nothing else
+guesses = (decrypt(hidden, make_key(size, p, seed=seed)).float() for seed in seeds)
+roughness = [x.diff(dim=-1).abs().mean().item() for x in guesses]  # of neighbouring pixels
+found = seeds[roughness.index(min(roughness))]
+print(f"roughness {min(roughness):.1f} with seed {found}, next best {sorted(roughness)[1]:.1f}")
+print("the right seed:", found == seeds[-5])
+
+# %% [markdown]
+# ## What still shows
+#
+# The cipher moves values about and flips signs. Everything that this cannot change leaks. We measure two maps
+# with one number a block: its **mean brightness**, and its mean **distance from mid-grey** $|x|$ (with $x$
+# normalised to $[-1, 1]$; a flip does not change it). $r$ is the correlation with the map of the plain
+# picture, place by place.
+#
+# **Predict**: which map survives which step?
+
+# %%
+pictures = {"plain": face}
+for steps in ("scramble", "shuffle", STEPS[1:], STEPS):
+    name = (
+        steps if isinstance(steps, str) else "all three" if steps == STEPS else " +\n".join(steps)
+    )
+    pictures[name] = encrypt(face, make_key(size, p, steps, seed=3))
+maps = {"mean brightness": lambda x: x.mean(-1), "distance from grey": lambda x: x.abs().mean(-1)}
+with style():
+    figure, axes = plt.subplots(3, len(pictures), figsize=(8.8, 6.2))
+    for column, (name, picture) in zip(axes.T, pictures.items()):
+        column[0].imshow(picture.movedim(0, -1))
+        column[0].set_title(name, loc="center")
+        for ax, measure in zip(column[1:], maps.values()):
+            here, plain = (measure(to_blocks(normalise(x), p)) for x in (picture, face))  # (N,)
+            ax.imshow(here.view(14, 14), cmap="gray")
+            ax.set_title(f"r = {correlation(here, plain):.2f}", loc="center", fontweight="normal")
+    for ax, name in zip(axes.T.flat, ["picture", *maps] + [""] * 12):
+        ax.set(xticks=[], yticks=[], ylabel=name)
+        ax.grid(False)
+    figure.suptitle("Each step leaks what another one hides", fontweight="bold")
+
+# %% [markdown]
+# **Scramble alone** keeps every block whole: colours, skin, cloth, print. **Shuffle alone** keeps brightness
+# in its place. **Shuffle and negative** together shrink the map of brightness, or turn it upside down if the
+# key flips more than half of the values, but the outline stays; and the distance from grey is not changed at
+# all. Only with **all three** do both maps look like noise, and even then the numbers have only changed
+# *places*. What stays exactly the same:
+
+# %%
+plain, encrypted = ((2 * to_blocks(x, p).int() - 255).abs() for x in (face, secret))  # 255 |x|
+same_values = torch.equal(plain.sort(dim=1).values[key.blocks], encrypted.sort(dim=1).values)
+print("all three: the values of |x| in each block, sorted:", same_values)
+colours = [x.flatten(1).sort().values for x in (face, pictures["scramble"])]  # (3, H W)
+print("scramble:  the histogram of each colour:           ", torch.equal(*colours))
+twins = blocks.clone()
+twins[100] = twins[7]  # a picture with two equal blocks
+new = to_blocks(encrypt(from_blocks(twins, p, size), key), p)[key.blocks.argsort()]
+print("all three: equal blocks stay equal:                ", torch.equal(new[100], new[7]))
+
+# %% [markdown]
+# The last line is the deepest: one key for all blocks of all pictures. A plain wall gives the same block
+# again and again, and two frames of a film differ only where something moved. Cryptographers know the problem
+# as electronic codebook mode. But with a fresh key for each picture, no one patch embedding would fit them
+# all, as you are about to see. The regularity that the ViT needs is the one that an attacker uses.
+#
+# ## Why a ViT does not mind
+#
+# A ViT turns block $x_i$ into the token $E x_i + b + e_i$: $E$ is the patch embedding's weight, $b$ its bias,
+# $e_i$ the position embedding of place $i$. Write the cipher as follows: at place $i$ stands block $s(i)$,
+# its values permuted by the matrix $P$, their signs changed by the diagonal matrix $D$ of $\pm 1$. Then:
+#
+# 1. The encrypted block is $\tilde x_i = D P\, x_{s(i)}$, with $s$ = `key.blocks`, $(P x)_j =
+#    x_{\text{pixels}[j]}$, $D_{jj} = -1$ where `key.flips`.
+# 2. Choose $E' = E P^{-1} D$ and $e'_i = e_{s(i)}$. As $D D = I$, the new token is $E' \tilde x_i + b + e'_i
+#    = E P^{-1} D D P\, x_{s(i)} + b + e_{s(i)} = E x_{s(i)} + b + e_{s(i)}$: the old token $s(i)$.
+# 3. So the tokens are the old ones in another order. Attention, layer norm and MLP treat tokens alike
+#    wherever they stand (they are permutation **equivariant**), and the class token stays in front: the
+#    logits are **the same**.
+#
+# Kiya et al. (2022, arXiv 2207.05366) transform models in this way. Now in code.
+
+# %% [markdown] tags=["hints"] exercise="03.embedding"
+# ### Exercise 3: the embedding that undoes the cipher
+#
+# Write $E' = E P^{-1} D$ for a weight that is flattened to `(dim, v)`, with $v = c p^2$. The test of a right
+# answer: $E'\, (D P x) = E x$ for each block $x$.
+#
+# <details><summary>Hint 1</summary>
+#
+# No matrix is needed: multiplying by $P^{-1}$ from the right only reorders the columns of $E$. Value $j$ of
+# the encrypted block used to be value `pixels[j]`. Which column of $E$ was made for it?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# $D$ comes last, so it acts on the *new* columns: turn `flips` into numbers, $+1$ or $-1$, one for each
+# column.
+#
+# </details>
+
+
+# %% tags=["exercise"] exercise="03.embedding"
+def adapt(E, pixels, flips):
+    """E (dim, v), pixels int64 (v,), flips bool (v,) to E' (dim, v)."""
+    ...  # your code
+
+
+check("03.embedding", adapt)
+
+# %% [markdown] tags=["solution"] exercise="03.embedding"
+# <details><summary>Solution</summary>
+#
+# ```python
+# def adapt(E, pixels, flips):
+#     sign = 1 - 2 * flips.to(E.dtype)  # (v,): +1 or -1
+#     return E[:, pixels] * sign  # (dim, v)
+# ```
+#
+# The same indexing as for the pictures: columns follow their values. `lorakit.adapted.adapt_patch_embedding`
+# is this with two reshapes.
+#
+# </details>
+
+# %% [markdown]
+# We need a ViT that can do something. `vit_micro` (pictures of 32 × 32, $p = 8$) was pre-trained on letters;
+# two short epochs teach it the handwritten digits of scikit-learn. **It sees plain images only.** A small
+# ConvNet gets the same lesson, for later.
+
+# %%
+data = load("digits", train=64, val=10, test=40) if smoke else load("digits")
+torch.manual_seed(0)
+vit = apply_method(create_backbone("vit_micro"), "full")
+rates = {"head": 5e-4, "backbone": 5e-4, "patch_embed": 4e-3}
+history = fit(vit, data.train, epochs=1 if smoke else 2, lr=rates, device="cpu", progress=False)
+convnet = nn.Sequential(
+    nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (n, 16, 16, 16)
+    nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (n, 32, 8, 8)
+    nn.Flatten(), nn.Linear(32 * 8 * 8, 10),
+)  # fmt: skip
+history = fit(convnet, data.train, epochs=1 if smoke else 3, lr=3e-3, device="cpu", progress=False)
+seen = [evaluate(model, data.test, device="cpu")["accuracy"] for model in (vit, convnet)]
+print(f"on plain test images: ViT {seen[0]:.1%}, ConvNet {seen[1]:.1%}")
+
+# %% [markdown]
+# Now nothing is trained any more. `adapt_to_key` copies the ViT, replaces $E$ by $E'$ and permutes the rows
+# of the position embedding; all other weights are the same.
+
+# %%
+key32 = make_key(32, 8, seed=1)  # a teaching key, all three steps
+reader = adapt_to_key(vit, key32)
+other = [n for n, w in vit.state_dict().items() if not torch.equal(w, reader.state_dict()[n])]
+print("changed:", other)
+x = normalise(data.test.images[:100])  # (100, 3, 32, 32) in [-1, 1]
+for dtype in (torch.float32, torch.float64):
+    with torch.no_grad():
+        on_plain = vit.to(dtype)(x.to(dtype))  # (100, 10)
+        on_secret = reader.to(dtype)(encrypt(x.to(dtype), key32))  # (100, 10)
+    print(f"{dtype}: logits up to {on_plain.abs().max():.1f}, "
+          f"largest difference {(on_plain - on_secret).abs().max():.1e}")  # fmt: skip
+vit, reader = vit.float(), reader.float()
+
+# %% [markdown]
+# What is left is rounding: it shrinks with the precision of the numbers, as a proof should. So encrypted
+# pictures have lost **nothing** that a ViT needs. All that it takes is another patch embedding and other
+# position rows. (Making them this way needs the key. It proves that a solution exists; whether training finds
+# one without the key is the question of lesson 04.)
+#
+# ## And who does mind
+#
+# **Predict** the accuracy on encrypted test images of the plain ViT; of one with only $E'$; of one with only
+# the permuted positions; and of the ConvNet.
+
+# %%
+secret_test = Split(encrypt(data.test.images, key32), data.test.labels)
+only = {name: adapt_to_key(vit, make_key(32, 8, part, seed=1))  # the same key, parts of it
+        for name, part in (("E'", STEPS[1:]), ("e'", "scramble"))}  # fmt: skip
+rows = {"ViT, plain images": (vit, data.test), "ViT, E' and e'": (reader, secret_test),
+        "ViT, E' only": (only["E'"], secret_test), "ViT, e' only": (only["e'"], secret_test),
+        "ViT as it was": (vit, secret_test), "ConvNet, plain images": (convnet, data.test),
+        "ConvNet as it was": (convnet, secret_test)}  # fmt: skip
+accuracy = {n: 100 * evaluate(m, split, device="cpu")["accuracy"] for n, (m, split) in rows.items()}
+with style():
+    figure, ax = plt.subplots(figsize=(7.5, 3.4))
+    colours = [FROZEN if "plain" in name else TRAINABLE for name in accuracy]
+    bars = ax.barh(list(accuracy), list(accuracy.values()), color=colours)
+    ax.bar_label(bars, fmt="%.0f", padding=12)  # clear of the dotted line
+    ax.axvline(10, color="black", linestyle=":", label="guessing")
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel="accuracy in per cent (grey: plain images, blue: encrypted)", xlim=(0, 108))
+    ax.legend(loc="lower right")
+    ax.set_title("Encrypted images need both E' and e'")
+
+# %% [markdown]
+# A frozen $E$ projects encrypted blocks onto directions that were made for another order of values;
+# everything behind it gets numbers that mean nothing to it. (Layers behind a frozen $E$ can be trained to
+# make something of them: lesson 04 measures how much.)
+#
+# But why can a ConvNet not be adapted? Its 3 × 3 kernels slide: one set of weights for all places in a block,
+# and windows that straddle two blocks. After the shuffle, what belongs together lies elsewhere, and elsewhere
+# again for the next place. That can be tested without any training. Take encrypted images (shuffle and
+# negative), and ask for the **best possible** linear first layer, by least squares, to give what the plain
+# one gave on plain images.
+
+# %%
+street = normalise(load("street", train=60 if smoke else 150, val=1, test=1).train.images).double()
+inside = make_key(32, 8, STEPS[1:], seed=1)  # a teaching key
+changed = encrypt(street, inside)
+
+
+def explained(inputs, outputs):
+    """R² of the best linear map from inputs (m, a) to outputs (m, b), on these very rows."""
+    inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)  # (m, a + 1), with a bias
+    rest = outputs - inputs @ torch.linalg.lstsq(inputs, outputs).solution  # (m, b)
+    return 1 - (rest.square().sum() / (outputs - outputs.mean(0)).square().sum()).item()
+
+
+E = vit.patch_embed.proj.weight.detach().flatten(1).double()  # (dim, c p²)
+tokens = to_blocks(street, 8).flatten(0, 1) @ E.T  # (n N, dim)
+encrypted = to_blocks(changed, 8).flatten(0, 1)  # (n N, c p²)
+print(f"patch embedding, 8 x 8 blocks: R² = {explained(encrypted, tokens):.3f}")
+windows = [nn.functional.unfold(x, 3, padding=1).mT.flatten(0, 1) for x in (street, changed)]
+kernels = convnet[0].weight.detach().flatten(1).double()  # (16, 27)
+print(f"convolution, 3 x 3 windows:    R² = {explained(windows[1], windows[0] @ kernels.T):.3f}")
+
+# %% [markdown]
+# For the patch embedding there is an exact solution, whatever the key ($R^2 = 1$; it is $E'$). For the
+# convolution there is none: even on the very pictures that it was fitted to, the best kernel explains next to
+# nothing of what the plain one gave. It is the first layer that counts, not the name on the box: a ConvNet
+# that *starts* with a $p \times p$ convolution of stride $p$ could absorb shuffle and negatives as well.
+# Scrambled blocks it could not, since its later layers look at neighbours.
+#
+# ## Find the silent bug
+#
+# A colleague serves the model with the usual recipe: bytes come in, ImageNet's mean and standard deviation
+# normalise them. Our ViT wants numbers in $[-1, 1]$, so the colleague folds the change of scale into its
+# first layer, and does that correctly: on plain images it is as good as before. Then the model is adapted to
+# the key, and clients send encrypted bytes.
+
+# %%
+mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+served = copy.deepcopy(vit)
+with torch.no_grad():  # (x - 0.5) / 0.5 in terms of (x - mean) / std
+    weight, bias = served.patch_embed.proj.weight, served.patch_embed.proj.bias
+    bias += (weight * (mean - 0.5) / 0.5).sum(dim=(1, 2, 3))  # (dim,)
+    weight *= std / 0.5  # (dim, 3, p, p)
+served_reader = adapt_to_key(served, key32)
+
+
+def preprocess(images):
+    """uint8 (n, 3, H, W) to float, each colour with ImageNet's mean and standard deviation."""
+    return (images.float() / 255 - mean) / std
+
+
+images, labels = data.test.images, data.test.labels
+with torch.no_grad():
+    on_plain = served(preprocess(images))  # (n, 10)
+    on_secret = served_reader(preprocess(encrypt(images, key32)))  # (n, 10)
+right = [(logits.argmax(1) == labels).float().mean() for logits in (on_plain, on_secret)]
+print(f"accuracy: plain {right[0]:.1%}, encrypted {right[1]:.1%}")
+print(f"largest difference of logits: {(on_plain - on_secret).abs().max():.2f}")
+
+# %% [markdown]
+# Nothing is raised, and the accuracy gives no alarm: it is about what it was, perhaps even a little higher.
+# The colleague ships it. But look at the last line. What should it say by the proof above, and which of the
+# three steps of the cipher could make the difference?
+#
+# <details><summary>What went wrong</summary>
+#
+# The cipher acts **before** a normalisation that treats colours differently. The shuffle carries a red value
+# into a blue place, where it is normalised with the mean and deviation of blue. And the negative $255 - x$
+# becomes $-x$ only if the mean is one half: in general $(1 - x - m) / s = -(x - (1 - m)) / s$, which is off
+# by $(1 - 2m) / s$. The derivation needs $\tilde x = D P x$ for the numbers that **reach the model**.
+#
+# Why did the accuracy not fall? These digits are easy: the best logit mostly leads by more than the error.
+# That is luck with this data set and not a reason to trust the next one. Accuracy is a blunt test. Where you have an
+# identity, test the identity.
+#
+# Two cures: normalise with mean = std = 0.5 in all colours (`lorakit.normalise`; the images stay bytes), or
+# normalise first and encrypt the numbers.
+#
+# </details>
+
+# %%
+with torch.no_grad():
+    equal = vit(normalise(images)) - reader(normalise(encrypt(images, key32)))
+    after = on_plain - served_reader(encrypt(preprocess(images), key32))
+print(f"mean = std = 0.5:        largest difference of logits {equal.abs().max():.1e}")
+print(f"normalise, then encrypt: largest difference of logits {after.abs().max():.1e}")
+
+# %% [markdown]
+# ## Which step commutes with which normalisation?
+#
+# The table shows the largest difference between "encrypt, then normalise" and "normalise, then encrypt".
+
+# %%
+table = {}
+choices = {"mean = std = 0.5": (0.5, 0.5), "equal, not 0.5": (0.45, 0.22), "ImageNet": (mean, std)}
+for name, (m, s) in choices.items():
+    for step in STEPS:
+        one = make_key(size, p, step, seed=3)
+        before, after = (encrypt(face, one) / 255 - m) / s, encrypt((face / 255 - m) / s, one)
+        table.setdefault(name, {})[step] = f"{(before - after).abs().max():.1e}"
+print(pd.DataFrame(table).to_string())
+for name in ("vit_base_patch16_224", "deit_base_patch16_224"):
+    print(f"{name} wants mean {timm.get_pretrained_cfg(name).mean}")
+
+# %% [markdown]
+# Scrambling never minds. Shuffling needs equal numbers for all colours, negatives need a mean of one half.
+# With mean = std = 0.5 all three hold, and values fill $[-1, 1]$; `lorakit` uses nothing else. Pre-trained
+# weights come with their own numbers, as the last two lines show: look them up before you encrypt.
+#
+# ## Variants in the field
+#
+# | name | what it does | source |
+# | --- | --- | --- |
+# | EtC, encryption then compression | scrambles, rotates and flips whole blocks, negatives per block: JPEG still works | Chuman, Sirichotedumrong, Kiya 2018, arXiv 1811.00236 |
+# | SHF, NP, FFX | one of: shuffle, negatives, format-preserving encryption of the values in a block; meant against adversarial examples | AprilPyone, Kiya 2020, arXiv 2010.00801 |
+# | key for image **and** model | this lesson's $E'$: the trained model is transformed, not retrained | Kiya et al. 2022, arXiv 2207.05366 |
+# | restricted random permutation | some places stay fixed, so fine-tuning is easier | Horio, Nishikawa, Kiya 2024, arXiv 2408.08529 |
+#
+# The last one is in `make_key` as `fixed_blocks` and `fixed_pixels`. It has a price. Keep a share of the 192
+# values of a block in place, and ask the plain ViT, which was never adapted, to read the shuffled digits
+# (means of three keys):
+
+# %%
+for percent in (0, 50, 75, 90):
+    measured = []
+    for seed in range(3):
+        some = make_key(32, 8, "shuffle", seed=seed, fixed_pixels=192 * percent // 100)
+        moved = Split(encrypt(images[:200], some), labels[:200])
+        hits = evaluate(vit, moved, device="cpu")["accuracy"]
+        measured.append((hits, correlation(moved.images, images[:200])))
+    hits, r = torch.tensor(measured).mean(0)
+    print(f"{percent:2} % stay: accuracy {hits:.0%}, correlation with the plain images {r:.2f}")
+
+# %% [markdown]
+# What makes it easier for the model makes it easier to see.
+#
+# ## What you can do now
+#
+# You can write the cipher in three lines of indexing, count its keys without believing the number, name what
+# leaks, and prove in three lines that a ViT can read encrypted images without any loss. You also know the
+# small print: blocks as large as patches, and a normalisation that is the same for all colours.
+#
+# Next: lesson 04 trains on encrypted images without the key, and `05_breaking_the_cipher` takes the attacker's
+# side. Try here: `make_key(224, 8)` or `make_key(224, 32)` on the face. What does the block size do to each step?
+#
+# ## What this does not protect
+#
+# - **One known picture is enough.** Somebody who has a varied picture in plain and encrypted form reads both
+#   permutations off it (lesson 05). The size of the key space does not help.
+# - **The pieces can be put together.** Scrambled blocks are a jigsaw (Chuman and Kiya 2022, arXiv
+#   2211.02369), and whatever the maps above show, an attacker has too.
+# - **The adapted model carries the key.** $E'$ next to a public $E$ gives the pixel key by comparing columns.
+# - **Labels are not encrypted**, nor is the number of pictures, nor which of them are equal.
+# - **It is not differential privacy.** The cipher hides what pictures look like from whoever trains. What the
+#   trained model remembers of any one of them is another question, with other tools.
