@@ -206,6 +206,12 @@ def test_a_stop_inside_an_epoch_says_what_is_spent(digits):
     assert 0 < seen[0] < seen[1] < PRIVACY.epsilon
 
 
+def test_evaluation_mode_is_refused(make_vit, batch):
+    steps = steps_of(prepared(make_vit, "probe").eval(), PRIVACY)
+    with pytest.raises(PrivacyError, match=r"call model\.train\(\)"):
+        gradients_of(steps, *batch)
+
+
 def test_after_an_error_inside_a_step_no_other_is_taken(make_vit, batch):
     images, labels = batch
     steps = steps_of(prepared(make_vit, "probe"), PRIVACY, batch_size=4, physical_batch=2)
