@@ -64,7 +64,7 @@ PRESETS: dict[str, dict] = {
             "digits": {"epochs": 6, "batch_size": 256},
         },
         "epsilons": {  # fewer where a run takes minutes
-            "street": {"probe": (2.0,), "lora": (2.0,), "lora+patch": (2.0,)},
+            "street": {"probe": _THREE, "lora": _THREE, "lora+patch": _THREE},
             "digits": {"probe": _FIVE, "lora": _FIVE, "lora+patch": _FIVE, "full": _THREE},
         },
         "private_ciphers": ("none", SHOWN),
