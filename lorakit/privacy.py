@@ -136,11 +136,11 @@ def compute_epsilon(
         if accountant == "gdp":
             return _gdp_epsilon(noise_multiplier, sample_rate, steps, delta)
         if accountant == "rdp":
-            return float(ledger.get_epsilon(delta))
+            return max(0.0, float(ledger.get_epsilon(delta)))
         rough = float(ledger.get_epsilon(delta, eps_error=0.01))
         if rough >= 2:
             return rough
-        return float(ledger.get_epsilon(delta, eps_error=max(0.005 * rough, 2e-4)))
+        return max(0.0, float(ledger.get_epsilon(delta, eps_error=max(0.005 * rough, 2e-4))))
 
 
 @lru_cache(maxsize=4096)

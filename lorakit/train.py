@@ -91,7 +91,8 @@ def fit(
         device: see ``runtime.pick_device``.
         checkpoint: a file that keeps the state after every epoch. If it is there already, training
             goes on from it, to the same result as an unbroken run.
-        callback: called after each step with a ``Step``; if it returns True, training stops there.
+        callback: called after each step with a ``Step``; if it returns
+            anything true, training stops there.
         progress: show a progress bar.
 
     Returns:

@@ -154,3 +154,8 @@ def test_an_experiment_fills_in_its_privacy_and_only_if_it_is_private():
 def test_bad_private_experiments_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
         Experiment(dataset="digits", train=1097, val=200, test=500, **settings)
+
+
+@pytest.mark.parametrize("accountant", ACCOUNTANTS)
+def test_with_a_huge_delta_nothing_is_spent_and_never_less(accountant):
+    assert compute_epsilon(2.0, 0.2, 5, 0.5, accountant=accountant) == 0.0

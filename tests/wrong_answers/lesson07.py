@@ -1,0 +1,59 @@
+"""Wrong answers to the exercises of lesson 07, and words that the verdict must hold."""
+
+_PLAN = "import math\ndef plan(examples, batch_size, epochs):\n"
+_DELTA = "import math\ndef choose_delta(examples, batch_size):\n"
+_TOTAL = "def total(runs):\n"
+
+WRONG = {
+    "07.rate": [
+        (
+            "1 / len(loader)",
+            _PLAN + "    n = math.ceil(examples / batch_size)\n"
+            "    return 1 / n, n * epochs, epochs",
+        ),
+        (
+            "rounded down",
+            _PLAN + "    q = batch_size / examples\n    n = epochs * (examples // batch_size)\n"
+            "    return q, n, q * n",
+        ),
+        (
+            "steps of one epoch",
+            _PLAN + "    q = batch_size / examples\n    n = math.ceil(examples / batch_size)\n"
+            "    return q, n, q * n",
+        ),
+        (
+            "only if batches divide N",
+            _PLAN + "    n = epochs * math.ceil(examples / batch_size)\n"
+            "    return batch_size / examples, n, epochs",
+        ),
+        ("upside down", _PLAN + "    return examples / batch_size, 1, 1"),
+        ("3 numbers", _PLAN + "    return batch_size / examples"),
+    ],
+    "07.delta": [
+        ("1/N itself", _DELTA + "    return 1 / examples"),
+        ("number of batches", _DELTA + "    return 1 / math.ceil(examples / batch_size)"),
+        (
+            "number of batches",
+            _DELTA + "    n = math.ceil(examples / batch_size)\n"
+            "    return 10.0 ** -(math.floor(math.log10(n)) + 1)",
+        ),
+        ("rounded the wrong way", _DELTA + "    return 10.0 ** -math.floor(math.log10(examples))"),
+        ("1/N itself", _DELTA + "    return 10.0 ** -math.ceil(math.log10(examples))"),
+    ],
+    "07.total": [
+        (
+            "the largest of the runs: that holds",
+            _TOTAL + "    return max(e for e, _ in runs), sum(d for _, d in runs)",
+        ),
+        ("the last run's alone; the others", _TOTAL + "    return runs[-1]"),
+        (
+            "delta is the largest",
+            _TOTAL + "    return sum(e for e, _ in runs), max(d for _, d in runs)",
+        ),
+        (
+            "advanced composition",
+            _TOTAL + "    return sum(e**2 for e, _ in runs) ** 0.5, sum(d for _, d in runs)",
+        ),
+        ("2 numbers", _TOTAL + "    return sum(e for e, _ in runs)"),
+    ],
+}
