@@ -187,8 +187,10 @@ class PrivateSteps:
 
     def _check_unchanged(self) -> None:
         if not self.model.training:
-            raise PrivacyError("the model is in evaluation mode, in which no gradients are recorded "
-                               "example by example; call model.train() first")  # fmt: skip
+            raise PrivacyError(
+                "the model is in evaluation mode, where Opacus records no gradients of examples; "
+                "call model.train() first"
+            )
         now = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         if {n: id(p) for n, p in now.items()} != {n: id(p) for n, p in self.parameters.items()}:
             raise PrivacyError(

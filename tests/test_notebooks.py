@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
-
 from compose import README, compose, course_table, sources
+
 from lorakit import grid, read_table
 from lorakit.style import CIPHER_SHOWN
 from lorakit.tables import accuracy_table, summarise

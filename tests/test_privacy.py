@@ -14,7 +14,13 @@ from lorakit.accounting import (
     mistake_shuffled_as_poisson,
     noise_by_epsilon,
 )
-from lorakit.privacy import Privacy, compute_epsilon, default_delta, find_noise_multiplier
+from lorakit.privacy import (
+    ACCOUNTANTS,
+    Privacy,
+    compute_epsilon,
+    default_delta,
+    find_noise_multiplier,
+)
 
 GRID = [
     (0.7, 0.05, 100, 1e-4),

@@ -244,7 +244,7 @@ def test_a_checkpoint_that_lies_about_what_was_spent_is_refused(digits, tmp_path
     save_file(tensors, path, {"lorakit": json.dumps(header)})
     fresh = apply_method(create_backbone(classes=10), "probe")
     before = [p.clone() for p in fresh.parameters()]
-    with pytest.raises(ValueError, match="the privacy spent is .* it should be"):
+    with pytest.raises(ValueError, match=r"the privacy spent is .* it should be"):
         fit(fresh, digits.train, privacy=PRIVACY, checkpoint=path, **QUICK)
     assert all(torch.equal(a, b) for a, b in zip(before, fresh.parameters()))
 
