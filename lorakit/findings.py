@@ -43,6 +43,9 @@ def headline(rows: pd.DataFrame, x: str, hue: str = "method") -> str:
     cipher = CIPHER_SHOWN if x == "cipher" and CIPHER_SHOWN in ciphers else ciphers[0]
     rows = rows[rows["cipher"] == cipher]
     where = f"{dataset}, {CIPHER_NAMES.get(cipher, cipher)}"
+    budgets = rows["epsilon"].unique()
+    if len(budgets) == 1 and np.isfinite(budgets[0]):
+        where += f", {epsilon_name(budgets[0])}"
     by = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
     means = summarise(rows, by)
     if hue == "epsilon":

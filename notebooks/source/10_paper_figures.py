@@ -425,7 +425,8 @@ print(
 #
 # An audit attacks the model. Mislabelled canaries join the training set by the toss of a coin, and the attacker
 # guesses from their loss which ones did. Too many right guesses refute a claimed epsilon (Steinke et al. 2023,
-# arXiv 2305.08846). For the model without privacy the bound is one on $\varepsilon$ with $\delta = 0$.
+# arXiv 2305.08846). The bound on $\varepsilon$ is one with 95 % confidence, at the
+# $\delta$ in the legend.
 
 # %%
 size, epochs, canaries = (100, 2, 40) if preset == "smoke" else (400, 20, 300)
