@@ -1,0 +1,17 @@
+"""Attacks on the cipher: for teaching what it does not protect against.
+
+``recover_key``     some pictures are known both plain and encrypted;
+``match_columns``   a patch embedding was published;
+``solve_jigsaw``    only scrambled pictures are known;
+``recover_pixels``  only encrypted pictures are known, a hundred or more.
+"""
+
+from lorakit.attacks.ciphertext_only import places_right, recover_pixels
+from lorakit.attacks.embedding import MatchedColumns, match_columns
+from lorakit.attacks.jigsaw import neighbours_right, solve_jigsaw
+from lorakit.attacks.known_plaintext import RecoveredKey, recover_key
+
+__all__ = [
+    "MatchedColumns", "RecoveredKey", "match_columns", "neighbours_right", "places_right",
+    "recover_key", "recover_pixels", "solve_jigsaw",
+]  # fmt: skip

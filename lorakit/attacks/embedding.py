@@ -1,0 +1,62 @@
+"""The pixel key from a published patch embedding next to the public one it came from.
+
+A patch embedding adapted to the key is the public one with columns permuted and some negative:
+E' = E P⁻¹ D. Two columns belong together if they are equal up to their sign. This asks for no
+picture at all. A patch embedding that was trained is not E P⁻¹ D, and there the match is a guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MatchedColumns:
+    """A pixel key read off two patch embeddings.
+
+    Attributes:
+        pixels: the public column at each published place, int64 (c p²,), as in ``Key.pixels``.
+        flips: whether it is negative there, bool (c p²,).
+        likeness: the cosine of the two columns without its sign, (c p²,); 1 for an exact match.
+        lead: by how much that beats the most alike column left out, (c p²,); negative where the
+            best was taken by another place. Near 0 or below, the match is a guess.
+    """
+
+    pixels: Tensor
+    flips: Tensor
+    likeness: Tensor
+    lead: Tensor
+
+
+def match_columns(public: Tensor, published: Tensor) -> MatchedColumns:
+    """Match columns of two patch embeddings so that the sum of likenesses is largest.
+
+    Exact if the published one is ``adapt_patch_embedding(public, key)`` and no two public columns
+    are equal up to a factor.
+
+    Args:
+        public, published: weights (dim, 3, p, p).
+
+    Raises:
+        ValueError: shapes that differ, or are not those of a patch embedding.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if public.shape != published.shape or public.ndim != 4:
+        both = f"public of shape {tuple(public.shape)}, published {tuple(published.shape)}"
+        raise ValueError(f"{both}: allowed: both (dim, 3, p, p)")
+    a, b = (w.detach().cpu().double().flatten(1) for w in (public, published))  # (dim, c p²)
+    a, b = (w / w.norm(dim=0).clamp(min=1e-30) for w in (a, b))
+    cosine = a.T @ b  # (public place, published place)
+    rows, columns = linear_sum_assignment(cosine.abs().numpy(), maximize=True)
+    pixels = torch.empty(len(rows), dtype=torch.int64)
+    pixels[torch.from_numpy(columns)] = torch.from_numpy(rows)
+    places = torch.arange(len(rows))
+    chosen = cosine[pixels, places]
+    others = cosine.abs()
+    others[pixels, places] = 0.0
+    likeness = chosen.abs()
+    return MatchedColumns(pixels, chosen < 0, likeness, likeness - others.max(dim=0).values)

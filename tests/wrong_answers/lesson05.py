@@ -1,0 +1,83 @@
+"""Wrong answers to lesson 05 that people really give, and words of the message they should get."""
+
+_STEAL = """
+def steal(ask, p):
+    place = torch.arange(3 * p * p)
+    sent = torch.stack([place // 2, place % 2]).to(torch.uint8)
+    got = ask(sent.view(2, 3, p, p)).view(2, -1).long()
+    flips = got[0] > 127
+    half, odd = torch.where(flips, 255 - got, got)
+    pixels = 2 * half + odd
+    {}
+"""
+
+_BITS = """
+from collections import Counter
+def bits_left(columns):
+    pairs = [(tuple(c), tuple(255 - x for x in c)) for c in columns.T.tolist()]
+    tied = Counter({})
+    return sum({} for g in tied.values()) {}
+"""
+
+WRONG = {
+    "05.chosen": [
+        ("is the inverse", _STEAL.format("return pixels.argsort(), flips")),
+        ("nothing was flipped", _STEAL.format("return pixels, ~flips")),
+        (
+            "order of the plain places",
+            _STEAL.format("return pixels, flips[pixels.argsort()]"),
+        ),
+        (
+            "misses the flips",
+            """
+def steal(ask, p):
+    sent = torch.arange(3 * p * p).to(torch.uint8).view(1, 3, p, p)
+    got = ask(sent).flatten().long()
+    return got, got > 127
+""",
+        ),
+        ("uint8 (M, 3, 8, 8)", "def steal(ask, p):\n    return ask(torch.arange(3 * p * p))"),
+        ("return two tensors", _STEAL.format("return pixels")),
+    ],
+    "05.fingerprint": [
+        ("values are flipped", "def fingerprint(blocks):\n    return blocks.sort(dim=-1).values"),
+        (
+            "are shuffled",
+            "def fingerprint(blocks):\n    return torch.minimum(blocks, 255 - blocks)",
+        ),
+        (
+            "forgets too much",
+            "def fingerprint(blocks):\n"
+            "    return torch.minimum(blocks, 255 - blocks).float().mean(-1, keepdim=True)",
+        ),
+        (
+            "forgets too much",
+            "def fingerprint(blocks):\n"
+            "    x = torch.minimum(blocks, 255 - blocks).float()\n"
+            "    return torch.stack([x.mean(-1), x.amax(-1), x.amin(-1)], dim=-1)",
+        ),
+        (
+            "one row for each block",
+            "def fingerprint(blocks):\n"
+            "    return torch.minimum(blocks, 255 - blocks).flatten().sort().values",
+        ),
+    ],
+    "05.bits": [
+        ("bits are log2", _BITS.format("map(min, pairs)", "math.lgamma(g + 1)", "")),
+        ("not in g", _BITS.format("map(min, pairs)", "math.log2(g)", "")),
+        (
+            "its negative are tied",
+            _BITS.format("c for c, _ in pairs", "math.lgamma(g + 1)", "/ math.log(2)"),
+        ),
+        (
+            "a whole column",
+            _BITS.format(
+                "tuple(map(min, *p)) for p in pairs", "math.lgamma(g + 1)", "/ math.log(2)"
+            ),
+        ),
+        (
+            "flips are counted",
+            _BITS.format("map(min, pairs)", "math.lgamma(g + 1)", "/ math.log(2) + len(pairs)"),
+        ),
+    ],
+}
