@@ -49,6 +49,9 @@ def forward(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]) -
             "the scale is alpha / r, yours is r / alpha": base + rank / alpha * low,
             "the scale belongs to the update alone, not to x W^T": alpha / rank * (base + low),
             "r is the number of rows of A, yours is the size of x": base + alpha / n_in * low,
+            "r is the number of columns of B, yours is the number of its rows": (
+                base + alpha / n_out * low
+            ),
         }
         same(got, base + alpha / rank * low, "the output", known)
         _attached(got, {"A": A, "B": B})

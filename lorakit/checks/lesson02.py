@@ -33,11 +33,20 @@ def patches(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
             "the values of a patch are in the order (row, column, colour), the weight's are in "
             "(colour, row, column)": colour_last @ W + bias,
             "rows and columns inside a patch are exchanged": turned @ W + bias,
+            "the shape is right, but every token differs: a reshape alone tears the picture into "
+            "runs of pixels, axes have to change places in between": (
+                images.reshape(len(images), -1, 3 * p * p) @ W + bias
+            ),
             "tokens and features are exchanged: tokens come first, (N, T, dim)": tokens.mT,
             "the grid of tokens is still there: make one sequence of it": grid.permute(0, 2, 3, 1),
             "the batch holds several images, and each has tokens of its own": tokens.flatten(0, 1),
         }
-        same(answer(images, weight, bias), tokens, f"for patches of {p} x {p}, the tokens", known)
+        same(
+            answer(images, weight, bias),
+            tokens,
+            f"for patches of {p} x {p}, the tensor of tokens",
+            known,
+        )
     return "a convolution whose stride is its size is one matrix product per patch."
 
 

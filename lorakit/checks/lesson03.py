@@ -89,6 +89,12 @@ def embedding(adapt: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
             "the sign is the wrong way round: minus belongs where flips is True": (
                 -weight[:, pixels] * sign
             ),
+            "255 - x is for bytes; a number's negative is -x": torch.where(
+                flips, 255 - weight[:, pixels], weight[:, pixels]
+            ),
+            "multiplied by flips, columns become zero: the sign should be +1 or -1": (
+                weight[:, pixels] * flips
+            ),
         }
         if dim == values:
             mistakes["the rows of E are permuted: the values of a block are its columns"] = (

@@ -78,6 +78,8 @@ def _check_noise(noise: list[Tensor], n: int, sigma: float, C: float, L: int) ->
     if not torch.isfinite(first).all():
         raise Mistake(f"the result is not finite for a batch of {n} examples")
     want, std = sigma * C / L, first.std().item()
+    if n == 0 and std == 0:
+        raise Mistake("an empty batch got no noise: its sum is 0, and is noised like any other")
     if std < 1e-4 * want and first.abs().max() > 0:
         raise Mistake("every coordinate got the same noise: draw one number for each")
     if std > 0 and torch.equal(first, again):

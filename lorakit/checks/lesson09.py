@@ -39,7 +39,7 @@ def interval(function: Callable) -> str:
                 "that is the whole width; the half-width was asked for": 2 * wide * error,
             },
         )
-    return "with three runs it is 2.5 standard deviations wide: three seeds say little."
+    return "with three runs it is 2.5 standard deviations to either side: three seeds say little."
 
 
 @exercise("09.best")

@@ -48,6 +48,9 @@ def steps(function: Callable[[int, int, int], int]) -> str:
                 "a step is a whole number, and each epoch has its own smaller last batch": (
                     epochs * images / batch
                 ),
+                "images that fill their batches need no extra one: round up, do not add one": (
+                    epochs * (images // batch + 1)
+                ),
                 "those are the steps of a single epoch": math.ceil(images / batch),
                 "that counts images, not batches": epochs * images,
             },

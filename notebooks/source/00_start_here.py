@@ -252,10 +252,11 @@ print(f"{len(digits.train)} training images, {len(digits.test)} test images")
 figure = plot_encryption(digits.test.images[:3])
 
 # %% [markdown]
-# Columns two to four show each step of the cipher alone, and you can still make out something: which blocks
-# are bright, or an outline. The fifth has all three steps. The last two are decrypted: with the right key the
-# picture is back exactly, with a wrong one it is not. Blocks are as large as the patches that a Vision
-# Transformer (ViT) cuts pictures into, 8 × 8 pixels.
+# Columns two to four show each step of the cipher alone: **scramble** moves whole blocks, **shuffle** moves
+# the values inside a block, **negative** turns some of them negative. In each you can still make out
+# something: which blocks are bright, or an outline. The fifth column has all three. The last two are
+# decrypted: with the right key the picture is back exactly, with a wrong one it is not. Blocks are as large
+# as the patches that a Vision Transformer (ViT) cuts pictures into, 8 × 8 pixels.
 #
 # In this lesson we use **shuffle** and **negative** and leave the blocks in their places. A key hides its
 # secret even when you print it:
@@ -322,10 +323,10 @@ check("00.encrypt", encrypted)
 # </details>
 
 # %% [markdown]
-# Now the trainer. The ViT is pre-trained and frozen. `lora` adds a small trainable update to the query and
-# value maps of every block, of **rank** 4 (lesson 01). `lora+patch` also lets the **patch embedding** learn,
-# the first linear map, which turns a block of pixels into a token: the paper's idea. Both train a new output
-# layer, the **head**.
+# Now the trainer. The ViT is pre-trained and frozen. `lora` adds a small trainable update, of **rank** 4
+# (lesson 01), to two linear maps of every layer, called query and value (lesson 02). `lora+patch` also lets
+# the **patch embedding** learn, the first linear map, which turns a block of pixels into a token: the paper's
+# idea. Both train a new output layer, the **head**.
 
 # %% [markdown] tags=["hints"] exercise="00.share"
 # ### Exercise 3: how much trains?
@@ -363,7 +364,8 @@ check("00.share", share)
 #     return counts["trainable"] / counts["total"]
 # ```
 #
-# Papers often divide by the size of the model before LoRA was added. It makes the share a little larger.
+# Papers often divide by the size of the model before LoRA was added. It makes the share a little larger; the
+# table of lesson 02 does so too.
 #
 # </details>
 
@@ -419,7 +421,8 @@ with style():
 #
 # - **A model can learn from pictures that you can not read.** The cipher moves the values of every block in
 #   the same way, so what was regular stays regular. A model needs regularity, not looks.
-# - **On these digits the patch embedding buys nothing.** In so few epochs it may even cost a little: its
+# - **On these digits the patch embedding buys nothing.** In the run shown `lora` falls further from plain to
+#   encrypted than `lora+patch`, yet ends no lower. In so few epochs training it may even cost a little: its
 #   learning rates, tuned on harder pictures, are smaller. The digits are grey, smooth and simple, and enough
 #   of them comes through a frozen patch embedding that does not fit. On the `street` pictures of lesson 04
 #   the gap is wide.

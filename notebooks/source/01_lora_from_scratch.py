@@ -114,8 +114,9 @@ check("01.count", count_lora)
 # </details>
 
 # %% [markdown]
-# Every attention map in ViT-B/16 is 768 × 768. Let us draw how LoRA's count grows with $r$. **Predict**
-# first: at which rank does LoRA train as many numbers as the whole matrix has? Is it 768?
+# ViT-B/16 is a common Vision Transformer of 86 million weights. The linear maps of its attention, for query,
+# key, value and output (lesson 02), are 768 × 768 each. Let us draw how LoRA's count grows with $r$.
+# **Predict** first: at which rank does LoRA train as many numbers as the whole matrix has? Is it 768?
 
 # %%
 n = 768
@@ -377,7 +378,8 @@ check("01.merge", merged_weight)
 #
 # So far we have assumed that a low-rank change is enough. Is it? We take `vit_micro`, the small ViT that
 # comes with this course (width 128, 6 blocks, pre-trained on drawn letters), and teach it real handwritten
-# digits twice: once with all its weights free, once with LoRA of rank 4 on the query and value maps.
+# digits twice: once with all its weights free, once with LoRA of rank 4 on the query and value maps, two of
+# the linear maps of each block.
 
 # %%
 tiny = {"train": 64, "val": 20, "test": 60} if preset == "smoke" else {}
@@ -409,8 +411,8 @@ assert gap < 1e-3
 # %% [markdown]
 # Now the weights. The **singular values** of $\Delta W$ say how much of the change lies in each of its
 # independent directions; a matrix of rank $r$ has exactly $r$ that are not zero. We take the query map of the
-# last block from both models. (timm keeps query, key and value in one matrix of 3 · 128 rows; the query's are
-# the first 128. Lesson 02 has the details.)
+# last block from both models. (timm, the library that our ViTs come from, keeps query, key and value in one
+# matrix of 3 · 128 rows; the query's are the first 128. Lesson 02 has the details.)
 #
 # **Predict**: full fine-tuning could use all 128 directions. Does it?
 
@@ -491,7 +493,8 @@ with style():
 #
 # Why $\alpha / r$, and not just a number? Hu et al. divide by $r$ so that a learning rate that suits one rank
 # suits others too. Let us test that where it starts: one step of Adam at the same learning rate, from the
-# same pre-trained model. How much does the class token's last feature vector move?
+# same pre-trained model. How much do the features move that the head reads, the last vector of the **class
+# token** (lesson 02)?
 #
 # **Predict**: with a fixed scale (say 2), does the same step move a model of rank 64 as much as one of rank
 # 1?

@@ -63,9 +63,10 @@ from lorakit.style import METHOD_COLOURS, METHOD_MARKERS, style
 # %% [markdown]
 # ## A picture becomes a sequence
 #
-# `vit_micro` is a timm `VisionTransformer` like ViT-B/16, only smaller: 32 × 32 pixels, patches of 8 × 8,
-# tokens of width 128. It cuts a picture into patches and turns each into one **token**, a vector. In timm the
-# patch embedding is a convolution. Look at its kernel and its stride:
+# `vit_micro` is a `VisionTransformer` of timm, the library that most vision models come from. It is built
+# like ViT-B/16, only smaller: 32 × 32 pixels, patches of 8 × 8, tokens of width 128. It cuts a picture into
+# patches and turns each into one **token**, a vector. In timm the patch embedding is a convolution. Look at
+# its kernel and its stride:
 
 # %%
 tiny = {"train": 64, "val": 20, "test": 60} if preset == "smoke" else {}
@@ -168,8 +169,9 @@ with style():
 #
 # ## From tokens to logits
 #
-# Two more learned things join in before the blocks: a **class token**, a vector put in front of the sequence,
-# and a **position embedding**, a vector added to each token. After the blocks, the head reads the class token
+# Two more learned things join in before the **blocks** (the six layers, each attention and then an **MLP**,
+# two linear maps with a nonlinearity between): a **class token**, a vector put in front of the sequence, and
+# a **position embedding**, a vector added to each token. After the blocks, the head reads the class token
 # alone. By hand:
 
 # %%
@@ -373,8 +375,8 @@ for method, rank in ((method, rank) for method, ranks in runs.items() for rank i
 pd.DataFrame(rows).set_index(["method", "r"])
 
 # %% [markdown]
-# Check one of them on paper. With 12 blocks, two targets a block, and $r(\text{in} + \text{out})$ numbers
-# each:
+# (`share` divides by the size of the model before LoRA was added.) Check two of them on paper. With 12
+# blocks, two targets a block, and $r(\text{in} + \text{out})$ numbers each:
 
 # %%
 width, depth, classes, p, r = 768, 12, 10, 16, 4
@@ -525,9 +527,9 @@ names = stuck(sound, late, steps)
 print(f"optimiser last: {len(names)} stuck")
 
 # %% [markdown]
-# Note how little the accuracy says here: on easy pictures a probe is nearly as good, so a model that trains
-# nothing but its head passes for a success. The weights do not lie. (`lorakit.fit` builds its optimiser
-# itself, from what trains at that moment.)
+# Note how little the accuracy says here: on easy pictures a probe alone reads most of them, so a model that
+# trains nothing but its head passes for a success. The weights do not lie. (`lorakit.fit` builds its
+# optimiser itself, from what trains at that moment.)
 #
 # ## What you can do now
 #

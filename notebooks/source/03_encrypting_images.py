@@ -8,7 +8,7 @@
 #     - show what still leaks from an encrypted picture
 #     - prove, on paper and in code, that a ViT can read encrypted images as well as plain ones
 #     - find a normalisation that silently breaks that proof
-#     needs: Python and PyTorch basics. Lesson 01 helps, but is not needed.
+#     needs: Python and PyTorch basics, and lesson 02 for the patch embedding, tokens and positions.
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -184,7 +184,8 @@ scrambled = blocks[key.blocks]  # (N, c p²): whole rows change places
 # <details><summary>Hint 2</summary>
 #
 # `...` in an index stands for all the axes before. Reading, `x[..., permutation]`, and writing,
-# `y[..., permutation] = x`, are inverse to each other. Only one of them is "place j shows value permutation[j]".
+# `y[..., permutation] = x`, are inverse to each other. Only one of them is "place j shows value
+# permutation[j]".
 #
 # </details>
 
@@ -236,8 +237,8 @@ show({name: from_blocks(b, p, size) for name, b in steps.items()}, "No single st
 
 # %% [markdown]
 # None of them alone. Scrambling leaves pieces that you can recognise one by one. Shuffling leaves every piece
-# in its place, so that the outline stays: what is lost is only detail finer than a block. Negatives at fixed
-# places leave the edges. Smaller blocks would hide less still in step 2, and more in step 1.
+# in its place, so that the outline stays: what is lost is colour, and detail finer than a block. Negatives at
+# fixed places leave the edges. Smaller blocks would hide less still in step 2, and more in step 1.
 #
 # ## All of it, and back
 #
@@ -280,9 +281,10 @@ named = {f"{name}\nr = {correlation(x, face):.2f}": x for name, x in guesses.ite
 show(named, "An almost right key gives an almost right picture")
 
 # %% [markdown]
-# $r$ is the correlation of the decrypted values with the plain ones. Remember this figure. In a modern cipher
-# such as AES, one wrong bit of the key gives pure noise. Here each right piece of the key makes the picture a
-# little better, so an attacker can *improve* a key piece by piece and need not guess it whole.
+# $r$ is the correlation of the decrypted values with the plain ones. (Even with all places wrong the blocks
+# are in order, so $r$ is not 0 and the outline shows.) Remember this figure. In a modern cipher such as AES,
+# one wrong bit of the key gives pure noise. Here each right piece of the key makes the picture a little
+# better, so an attacker can *improve* a key piece by piece and need not guess it whole.
 #
 # ## How many keys are there?
 #
@@ -308,7 +310,7 @@ print(
 # Many times the bits of AES. What does that prove? Nothing. The newspaper's cryptogram has far more keys than
 # anyone could try, and people solve it over breakfast, because they do not try keys: they use what the cipher
 # leaves visible. The number of keys is an upper bound on the attacker's work and says nothing about the best
-# attack. Lesson 05, `05_breaking_the_cipher`, shows what they use here.
+# attack. [Lesson 05](05_breaking_the_cipher.ipynb) shows what they use here.
 #
 # Worse, a key is only as good as the way it was drawn. `make_key(size, p)` takes it from the operating
 # system's cryptographic generator. With `seed=`, anyone who guesses the seed draws the same key. Say that a
@@ -360,8 +362,8 @@ with style():
 # **Scramble alone** keeps every block whole: colours, skin, cloth, print. **Shuffle alone** keeps brightness
 # in its place. **Shuffle and negative** together shrink the map of brightness, or turn it upside down if the
 # key flips more than half of the values, but the outline stays; and the distance from grey is not changed at
-# all. Only with **all three** do both maps look like noise, and even then the numbers have only changed
-# *places*. What stays exactly the same:
+# all. Once blocks are scrambled, alone or with **all three**, both maps look like noise, and even then their
+# numbers have only changed *places*. What stays exactly the same:
 
 # %%
 plain, encrypted = ((2 * to_blocks(x, p).int() - 255).abs() for x in (face, secret))  # 255 |x|
@@ -377,8 +379,8 @@ print("all three: equal blocks stay equal:                ", torch.equal(new[100
 # %% [markdown]
 # The last line is the deepest: one key for all blocks of all pictures. A plain wall gives the same block
 # again and again, and two frames of a film differ only where something moved. Cryptographers know the problem
-# as electronic codebook mode. But with a fresh key for each picture, no one patch embedding would fit them
-# all, as you are about to see. The regularity that the ViT needs is the one that an attacker uses.
+# as electronic codebook mode. But with a fresh order of values for each picture, no one patch embedding would
+# fit them all, as you are about to see. The regularity that the ViT needs is the one that an attacker uses.
 #
 # ## Why a ViT does not mind
 #
@@ -394,7 +396,11 @@ print("all three: equal blocks stay equal:                ", torch.equal(new[100
 #    wherever they stand (they are permutation **equivariant**), and the class token stays in front: the
 #    logits are **the same**.
 #
-# Kiya et al. (2022, arXiv 2207.05366) transform models in this way. Now in code.
+# Kiya et al. (2022, arXiv 2207.05366) transform models in this way. It takes a ViT whose positions enter
+# once, added to the tokens, and whose attention sees all tokens. With windows (Swin), or relative or rotary
+# positions, every layer asks where a token stands, and $e'$ alone does not undo scrambled blocks.
+#
+# Now in code.
 
 # %% [markdown] tags=["hints"] exercise="03.embedding"
 # ### Exercise 3: the embedding that undoes the cipher
@@ -517,7 +523,7 @@ with style():
 # and windows that straddle two blocks. After the shuffle, what belongs together lies elsewhere, and elsewhere
 # again for the next place. That can be tested without any training. Take encrypted images (shuffle and
 # negative), and ask for the **best possible** linear first layer, by least squares, to give what the plain
-# one gave on plain images.
+# one gave on plain images. $R^2$ is the share of the outputs' variance that it explains: 1 is all of it.
 
 # %%
 street = normalise(load("street", train=60 if smoke else 150, val=1, test=1).train.images).double()
@@ -591,8 +597,8 @@ print(f"largest difference of logits: {(on_plain - on_secret).abs().max():.2f}")
 # by $(1 - 2m) / s$. The derivation needs $\tilde x = D P x$ for the numbers that **reach the model**.
 #
 # Why did the accuracy not fall? These digits are easy: the best logit mostly leads by more than the error.
-# That is luck with this data set and not a reason to trust the next one. Accuracy is a blunt test. Where you have an
-# identity, test the identity.
+# That is luck with this data set and not a reason to trust the next one. Accuracy is a blunt test. Where you
+# have an identity, test the identity.
 #
 # Two cures: normalise with mean = std = 0.5 in all colours (`lorakit.normalise`; the images stay bytes), or
 # normalise first and encrypt the numbers.
@@ -661,16 +667,19 @@ for percent in (0, 50, 75, 90):
 # leaks, and prove in three lines that a ViT can read encrypted images without any loss. You also know the
 # small print: blocks as large as patches, and a normalisation that is the same for all colours.
 #
-# Next: lesson 04 trains on encrypted images without the key, and `05_breaking_the_cipher` takes the attacker's
-# side. Try here: `make_key(224, 8)` or `make_key(224, 32)` on the face. What does the block size do to each step?
+# Next: [lesson 04](04_learning_from_encrypted_images.ipynb) trains on encrypted images without the key, and
+# [lesson 05](05_breaking_the_cipher.ipynb) takes the attacker's side. Try here: `make_key(224, 8)` or
+# `make_key(224, 32)` on the face. What does the block size do to each step?
 #
 # ## What this does not protect
 #
 # - **One known picture is enough.** Somebody who has a varied picture in plain and encrypted form reads both
-#   permutations off it (lesson 05). The size of the key space does not help.
-# - **The pieces can be put together.** Scrambled blocks are a jigsaw (Chuman and Kiya 2022, arXiv
-#   2211.02369), and whatever the maps above show, an attacker has too.
-# - **The adapted model carries the key.** $E'$ next to a public $E$ gives the pixel key by comparing columns.
+#   permutations and the negatives off it (lesson 05). The size of the key space does not help.
+# - **No known picture may be needed.** Scrambled blocks are a jigsaw, and the order inside them shows in what
+#   correlates with what: Chuman and Kiya (2022, arXiv 2211.02369) restore pictures with blocks *and* pixels
+#   shuffled, and lesson 05 gets from encrypted pictures alone to readable ones. Whoever trains has thousands.
+# - **The adapted model carries the key.** $E'$ next to a public $E$ gives the pixel key by comparing columns,
+#   and $e'$ next to $e$ the order of the blocks by comparing rows.
 # - **Labels are not encrypted**, nor is the number of pictures, nor which of them are equal.
 # - **It is not differential privacy.** The cipher hides what pictures look like from whoever trains. What the
 #   trained model remembers of any one of them is another question, with other tools.

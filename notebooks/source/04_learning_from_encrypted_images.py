@@ -70,7 +70,7 @@ from lorakit.tables import summarise
 
 smoke = preset == "smoke"
 sizes = {
-    "train": 96 if smoke else 2400,
+    "train": 96 if smoke else 2000,
     "val": 20 if smoke else 100,
     "test": 100 if smoke else 1000,
 }
@@ -124,8 +124,8 @@ for name, weight in (("frozen", E), ("adapted", adapt_patch_embedding(E, key))):
 #
 # Suppose somebody who has pairs of plain and encrypted pictures may add one correction right behind the
 # frozen patch embedding. Call its output $t$. The correction is $t + t W + c$ ($t$ a row), with $W$ of rank
-# $r$, and is fitted to give the plain token, by ridge regression cut down to rank $r$ (reduced-rank
-# regression: Izenman 1975). This looks like LoRA, in a place where our `lora` has none.
+# $r$, and is fitted to give the plain token: the best linear map, of which only the $r$ strongest directions are
+# kept (ridge regression cut down to rank $r$, or reduced-rank regression: Izenman 1975). This looks like LoRA, in a place where our `lora` has none.
 #
 # **Predict**: how much of the plain tokens' variance can it explain, on test images, at $r = 4$, at $r =
 # 16$, at full rank?
@@ -326,7 +326,7 @@ check("04.experiment", answer)
 folder = TemporaryDirectory()
 table, jobs = Path(folder.name) / "results.csv", 1 if smoke else None
 experiments = [base.but(cipher=c, method=m) for c in ("none", shown) for m in methods]
-rows = sweep(experiments, table, n_jobs=jobs, progress=False)
+rows = sweep(experiments, table, n_jobs=jobs)
 wide = rows.pivot(index="method", columns="cipher", values="accuracy").loc[list(methods)]
 wide["trainable"] = rows.groupby("method")["trainable"].first()
 wide.style.format({"none": "{:.1%}", shown: "{:.1%}", "trainable": "{:,}"})
@@ -497,7 +497,7 @@ length_table.loc[list(methods[1:])].style.format("{:.1%}")
 best = base.but(cipher=shown, method="lora+patch")
 few = best.but(train=best.train // 3)
 settings = [few, few.but(epochs=3 * few.epochs), best]  # the last one is in the table already
-data_rows = sweep(settings, table, n_jobs=jobs, progress=False)
+data_rows = sweep(settings, table, n_jobs=jobs)
 data_rows["steps"] = data_rows["epochs"] * (data_rows["train"] / data_rows["batch_size"]).round()
 data_rows[["train", "epochs", "steps", "train_loss", "accuracy"]].style.format(
     {"steps": "{:,.0f}", "train_loss": "{:.2f}", "accuracy": "{:.1%}"}
@@ -555,7 +555,8 @@ for method in ("lora", "lora+patch"):
 
 # %% [markdown]
 # It trains, the loss falls, nothing is raised. "On our data the patch embedding does not help", says the
-# report. Which of the two runs does the colleague's number look like? And what would you count?
+# report. Which of the two runs is the colleague's number nearer to (the rates are those of `lora+patch`)? And
+# what would you count?
 #
 # <details><summary>What went wrong</summary>
 #
@@ -612,7 +613,7 @@ with style():
         for line in summarise(part).itertuples():
             ax.errorbar(line.mean, names.index(line.method), xerr=line.interval, capsize=3, markersize=8,
                         color=METHOD_COLOURS[line.method], marker=METHOD_MARKERS[line.method])  # fmt: skip
-        ax.set_title(f"{dataset}\n{cipher.replace('+', ' + ', 1)}", fontsize=10)
+        ax.set_title(f"{dataset}\n{cipher.replace('+', ' + ')}", fontsize=10)
         ax.set(xlim=(0, 1.1), xticks=[0, 0.5, 1], xlabel="test accuracy")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_yticks(range(len(names)), names)

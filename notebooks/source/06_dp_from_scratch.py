@@ -65,10 +65,10 @@ print(f"N = {N} training images, 1/N = {1 / N:.2g}, delta = {delta:g}")
 # %% [markdown]
 # ## The promise
 #
-# Two data sets are **neighbours**, $D \sim D'$, if one is the other with one example added or removed. ($N$
-# itself counts as public: only *whose* example is in there is hidden.) A randomised algorithm $M$, here a
-# whole training run, is $(\varepsilon, \delta)$**-differentially private** if for all neighbours and every
-# set $S$ of outputs
+# Two data sets are **neighbours**, $D \sim D'$, if one is the other with one example added or removed.
+# (Settings that we compute from $N$, such as $\delta$ and the sample rate below, count as public and are the
+# same for both.) A randomised algorithm $M$, here a whole training run, is $(\varepsilon,
+# \delta)$**-differentially private** if for all neighbours and every set $S$ of outputs
 #
 # $$P[M(D) \in S] \;\le\; e^{\varepsilon}\, P[M(D') \in S] + \delta$$
 #
@@ -76,11 +76,14 @@ print(f"N = {N} training images, 1/N = {1 / N:.2g}, delta = {delta:g}")
 # data. It is asked of every pair, so it holds for the worst one, and against someone who knows every other
 # example.
 #
-# Now let $S$ be "all outputs for which the attacker says *it was in*". Then $P[M(D) \in S]$ is the
-# attacker's **true positive rate** (TPR), $P[M(D') \in S]$ the **false positive rate** (FPR), and the
-# definition bounds one by the other. Neighbours are symmetric, so it also holds for "it was not in": $1 -
-# \mathrm{FPR} \le e^{\varepsilon} (1 - \mathrm{TPR}) + \delta$. Together (Kairouz, Oh and Viswanath 2015,
-# arXiv 1311.0776):
+# Let your example be in $D$ and not in $D'$, and let $S$ be "all outputs for which the attacker says *it was
+# in*". Then $P[M(D) \in S]$ is the attacker's **true positive rate** (TPR), $P[M(D') \in S]$ the **false
+# positive rate** (FPR), and the definition bounds one by the other. Neighbours are symmetric, so it also
+# holds for "it was not in": $1 - \mathrm{FPR} \le e^{\varepsilon} (1 - \mathrm{TPR}) + \delta$. Together
+# (Kairouz, Oh and Viswanath 2015, arXiv 1311.0776):
+#
+# $$\mathrm{TPR} \;\le\; \min\big(e^{\varepsilon}\,\mathrm{FPR} + \delta,\;\;
+# 1 - e^{-\varepsilon} (1 - \delta - \mathrm{FPR})\big)$$
 #
 # **Predict**: an attacker accepts one false alarm in a hundred. At $\varepsilon = 2$, how many of the true
 # members can they catch at most? And at $\varepsilon = 8$?
@@ -400,8 +403,8 @@ check("06.poisson", poisson_batch)
 #     return (torch.rand(N) < q).nonzero().flatten()
 # ```
 #
-# Batches vary in size, and some are empty. Both are part of the proof: the algorithm must not skip an empty
-# batch.
+# Batches vary in size, and one may be empty. Both are part of the proof: the algorithm must not skip an
+# empty batch.
 #
 # </details>
 
@@ -415,8 +418,9 @@ check("06.poisson", poisson_batch)
 # - **PRV** (Gopi et al. 2021, arXiv 2106.02848) adds up the loss numerically, with a bound on its own
 #   error. Use this one.
 # - **RDP** (Mironov 2017, arXiv 1702.07476) tracks moments: an upper bound, looser.
-# - **GDP** (Dong, Roth and Su 2019, arXiv 1905.02383) uses a central limit theorem: an approximation that
-#   can come out *below* the truth. Never report it as a guarantee.
+# - **GDP** (Dong, Roth and Su 2019, arXiv 1905.02383; for Poisson batches Bu et al. 2019, arXiv 1911.11607)
+#   uses a central limit theorem: an approximation that can come out *below* the truth. Never report it as a
+#   guarantee.
 #
 # Our training: expected batch $L$, $T$ steps, $\varepsilon = 2$. Which $\sigma$?
 
@@ -675,9 +679,9 @@ print("times an example was seen: from", int(seen.min()), "to", int(seen.max()))
 # Let every other clipped gradient be $-C$ along one direction; yours is $+C$ (data set $D$), or your place
 # is empty and gives 0 ($D'$; under shuffling a neighbour must leave a hole, or all batches would shift).
 # The attacker knows the batch sizes and adds $C$ for every place. Now all noisy sums are centred at 0, but
-# the one with your place at $2C$ in $D$ and at $C$ in $D'$. No coin hides whether you took part: everybody
-# else is known to be in some batch, so the hole shows. The attacker says "in" if the largest of $T$ sums
-# exceeds $c$:
+# the one with your place at $2C$ in $D$ and at $C$ in $D'$. With Poisson batches nobody would know how many
+# examples a sum holds, nor whether you are in any. Here the sizes are known, and your place is in one batch
+# for sure. The attacker says "in" if the largest of $T$ sums exceeds $c$:
 #
 # $$\mathrm{TPR} = 1 - \Phi\!\left(\tfrac{c}{\sigma}\right)^{T-1}
 # \Phi\!\left(\tfrac{c - 2}{\sigma}\right), \qquad
@@ -737,8 +741,8 @@ print("times an example was seen: from", int(seen.min()), "to", int(seen.max()))
 # - Write DP-SGD: coins, clip, sum, noise, divide by the *expected* batch size, count every step.
 # - Ask of any private training: who is a neighbour, how were batches drawn, which accountant, which delta?
 # - For real training use `lorakit.fit(model, data, privacy=Privacy(epsilon=2, delta=...))`: Opacus
-#   underneath, and errors for what can silently go wrong. Lesson 10 shows the price for every method, and
-#   an audit that attacks a trained model.
+#   underneath, and errors for much of what can silently go wrong. Lesson 07 shows what it costs, lesson 08
+#   attacks a trained model.
 #
 # ## What this does not protect
 #

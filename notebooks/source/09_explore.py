@@ -20,8 +20,8 @@
 
 # %% [markdown]
 # You have met every idea of this course. Now put your own questions: what does rank buy, what does privacy
-# cost, which method would you choose for 50,000 trainable parameters and $\varepsilon = 2$? The answers are in
-# tables with one row for every training run, measured with the `full` preset and three seeds. Nothing is
+# cost, which method would you choose for 100,000 trainable parameters and $\varepsilon = 2$? The answers are
+# in tables with one row for every training run, measured with the `full` preset and three seeds. Nothing is
 # trained for them here, so every picture comes at once.
 
 # %% tags=["parameters"]
@@ -110,7 +110,8 @@ check("09.interval", half_width)
 #     return t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n)
 # ```
 #
-# Twelve seeds would make it about four times narrower than three: a factor of two by $\sqrt n$, and two by $t$.
+# Twelve seeds would make it about four times narrower than three: a factor of two by $\sqrt n$, and two by
+# $t$.
 #
 # </details>
 
@@ -139,8 +140,8 @@ figure = plot_accuracy(encrypted, "rank")
 figure = plot_accuracy(encrypted, "trainable")
 
 # %% [markdown]
-# And privacy. An infinite $\varepsilon$ means none. **Predict**: where will the gap between plain and encrypted
-# images be widest?
+# And privacy. An infinite $\varepsilon$ means none. **Predict**: where will the gap between plain and
+# encrypted images be widest?
 
 # %%
 both = pd.concat(
@@ -149,6 +150,12 @@ both = pd.concat(
 figure = plot_accuracy(both, "epsilon")
 
 # %% [markdown]
+# It is widest on `street`, and on both data sets it widens as $\varepsilon$ falls: encrypted images ask for
+# more learning than plain ones, and noise leaves room for less (lesson 07).
+#
+# A bar may reach past 100 %: Student's t does not know that accuracy ends there, and with three seeds its
+# intervals are wide.
+#
 # ## Turn the knobs
 #
 # The cell below draws the same function with drop-downs. It needs a running kernel; without one, look at the
@@ -211,14 +218,14 @@ for budget, epsilon in ((5_000, np.inf), (100_000, np.inf), (100_000, 2.0)):
     )
 
 # %% [markdown]
-# The first of many is always a little flattered: the best of twenty means is partly luck. Look at its interval
-# before you choose it over the second.
+# The first of many is always a little flattered: the best of twenty means is partly luck. Look at its
+# interval before you choose it over the second.
 
 # %% [markdown] tags=["hints"] exercise="09.best"
 # ### Exercise 2: the best within a budget
 #
-# Given rows with columns `method`, `trainable`, `epsilon`, `seed` and `accuracy`, return the name of the method
-# with the best **mean** among those within both limits (limits included).
+# Given rows with columns `method`, `trainable`, `epsilon`, `seed` and `accuracy`, return the name of the
+# method with the best **mean** among those within both limits (limits included).
 #
 # <details><summary>Hint 1</summary>
 #
@@ -227,8 +234,8 @@ for budget, epsilon in ((5_000, np.inf), (100_000, np.inf), (100_000, 2.0)):
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The same method may be there with several $\varepsilon$. They are different settings: group by both, then take
-# the mean.
+# The same method may be there with several $\varepsilon$. They are different settings: group by both, then
+# take the mean.
 #
 # </details>
 
@@ -292,7 +299,7 @@ print(summarise(like).set_index("method")["mean"].sort_values().map("{:.1%}".for
 # ## Add your own
 #
 # A row of yours goes into a table of its own and stands beside the others. This one trains `bitfit` (head and
-# biases) for a few seconds; change what you like.
+# biases) for a short while, with the seed 0; change what you like.
 
 # %%
 size = {"train": 60, "val": 20, "test": 60} if preset == "smoke" else {}
@@ -309,7 +316,7 @@ beside = pd.concat([encrypted[encrypted["dataset"] == "digits"], own])
 figure = plot_accuracy(beside, "trainable")
 
 # %% [markdown]
-# One dot without a bar: one seed. Run more seeds before you believe it.
+# `bitfit` is the mark without a bar: one seed. Run more seeds before you believe it.
 #
 # ## What you can do now
 #
@@ -317,12 +324,12 @@ figure = plot_accuracy(beside, "trainable")
 # - Choose a method for a budget, and distrust the winner of many.
 # - See when an average compares mixtures.
 #
-# Next, lesson 10 regenerates every figure from nothing.
+# Next, [lesson 10](10_paper_figures.ipynb) regenerates every figure from nothing.
 #
 # ## What this does not protect
 #
-# - The tables hold what **this** small world gave: a ViT of 1.2 million parameters and two data sets of digits. They do not
-#   say what ViT-B/16 does on your pictures.
-# - Choosing the best of many private runs is one more look at the data: the $\varepsilon$ of the chosen run does not
-#   include it (Papernot and Steinke 2021, arXiv 2110.03620).
+# - The tables hold what **this** small world gave: a ViT of 1.2 million parameters and two data sets of
+#   digits. They do not say what ViT-B/16 does on your pictures.
+# - Choosing the best of many private runs is one more look at the data: the $\varepsilon$ of the chosen run
+#   does not include it (Papernot and Steinke 2021, arXiv 2110.03620).
 # - Three seeds vary the start, the order and the key, not the test images.

@@ -221,9 +221,9 @@ check("10.key", key)
 # ## Does it work on encrypted images?
 #
 # A big marker is the mean; with several seeds, small dots are the seeds and the bar is the 95 % confidence
-# interval of the mean over seeds (Student's t; with three seeds it is 2.5 standard deviations wide). A seed
-# changes the start, the order of the images and the key; the images stay the same, so the interval does not
-# speak of other test images.
+# interval of the mean over seeds (Student's t; with three seeds it reaches 2.5 standard deviations to either
+# side). A seed changes the start, the order of the images and the key; the images stay the same, so the
+# interval does not speak of other test images.
 
 # %%
 figure = plot_accuracy(rows)
@@ -237,28 +237,31 @@ for dataset in rows["dataset"].unique():
 # %% [markdown]
 # What to look for, and what the `full` preset found (its figures are in `figures/`): on `street` the methods
 # are close as long as pictures are plain, for the pre-trained patch embedding reads them already. Encrypted,
-# a frozen patch embedding projects each block onto directions that no longer fit, and LoRA, which sits behind
-# it, gets only what comes through. Letting the patch embedding learn closes most of the gap to full
-# fine-tuning; with the few images of `quick` the gap is wider.
+# a frozen patch embedding projects each block onto directions that no longer fit: little is lost, but it
+# comes through weak and mixed up (lesson 04), and LoRA, which sits behind it, sorts out only a part. Letting
+# the patch embedding learn closes most of the gap to full fine-tuning; with the few images of `quick` the gap
+# is wider.
 #
 # Two limits show in the same figure. With **scrambled** blocks `lora+patch` falls behind: the position
 # embedding is frozen, and it is the part that would have to be permuted. Letting it learn an update as well
 # (`lora+patch+pos`) wins back eight points of the twenty-four that are missing. And the handwritten `digits` are
 # so simple (grey, 8 × 8 pixels enlarged) that even a frozen, ill-fitting patch embedding keeps enough of them:
-# there, `lora` does about as well, and the patch embedding buys nothing.
+# there, `lora` does about as well, and the patch embedding buys next to nothing.
 #
 # ## How much rank, and where?
 #
 # Filled markers have LoRA on the query and value maps; hollow ones on the attention's output and the MLP
-# (`proj`, `fc1`, `fc2`), at the same rank.
+# (`proj`, `fc1`, `fc2`), at the same rank and so with more parameters: nearly as many as rank 16 on query and
+# value.
 
 # %%
 figure = plot_accuracy(encrypted, "rank")
 saved = save_figure(figure, out / "rank")
 # %% [markdown]
-# Rank is a small lever here. Where LoRA sits matters more, and on `street` neither makes up for a frozen
-# patch embedding. (The dip of `lora` at rank 8 is a lesson in tuning: more rank wants smaller steps, and its
-# learning rate was tuned at ranks 4 and 16 only.)
+# Rank is a small lever for `lora+patch`. For `lora` it matters more where LoRA sits: on the MLP, rank 4 is
+# twelve points ahead of rank 16 on query and value. For `lora+patch` that difference, three points, is within
+# the intervals. On `street` neither makes up for a frozen patch embedding. (The dip of `lora` at rank 8 is a
+# lesson in tuning: more rank wants smaller steps, and its learning rate was tuned at ranks 4 and 16 only.)
 #
 # ## What does accuracy cost in parameters?
 
@@ -317,11 +320,11 @@ else:
 #
 # ## The other privacy
 #
-# Encryption hides pictures from whoever trains. It says nothing of what the trained model gives away about any
-# one of them. **Differential privacy** (DP) does: under $(\varepsilon, \delta)$-DP, taking one example out of the
-# training set changes the probability of any outcome by at most a factor $e^{\varepsilon}$, except for $\delta$.
-# DP-SGD (Abadi et al. 2016, arXiv 1607.00133) pays for it in three steps: draw a random batch, clip every
-# example's gradient to norm $C$, add Gaussian noise of standard deviation $\sigma C$ to their sum.
+# Encryption hides pictures from whoever trains. It says nothing of what the trained model gives away about
+# any one of them. **Differential privacy** (DP) does: under $(\varepsilon, \delta)$-DP, taking one example
+# out of the training set changes the probability of any outcome by at most a factor $e^{\varepsilon}$, plus
+# $\delta$. DP-SGD (Abadi et al. 2016, arXiv 1607.00133) pays for it in three steps: draw a random batch, clip
+# every example's gradient to norm $C$, add Gaussian noise of standard deviation $\sigma C$ to their sum.
 #
 # | | image encryption | differential privacy |
 # | --- | --- | --- |
@@ -347,10 +350,10 @@ figure = plot_accuracy(compared, "epsilon")
 saved = save_figure(figure, out / "epsilon")
 # %% [markdown]
 # What the `full` preset found (`figures/epsilon.png`): on plain `digits`, 1,097 training images, a strict
-# $\varepsilon = 0.5$ costs 16 to 24 points, $\varepsilon = 8$ three or four. Encrypted, the same promise costs far
-# more: now something new has to be learned from every picture, and that is what noise drowns. So the two kinds
-# of privacy can be had together, but they do not come for the price of one. With ten times the images
-# (`street`, plain) the same $\varepsilon$ is much cheaper: one example weighs less in a larger crowd.
+# $\varepsilon = 0.5$ costs 18 to 24 points, $\varepsilon = 8$ three or four. Encrypted, the same promise
+# costs far more: now something new has to be learned from every picture, and that is what noise drowns. So
+# the two kinds of privacy can be had together, but they do not come for the price of one. With nine times the
+# images (`street`, plain) the same $\varepsilon$ is much cheaper: one example weighs less in a larger crowd.
 #
 # ## Rank and parameters under noise
 
@@ -393,8 +396,8 @@ figure = plot_signal_to_noise(ratios, sigma)
 saved = save_figure(figure, out / "signal_to_noise")
 # %% [markdown]
 # The price per parameter is real, and yet it does not decide. Noise spreads evenly over all directions; the
-# gradient of a pre-trained model lies in few of them, step after step, and there it still adds up while the
-# noise averages out. What fewer parameters buy for certain is time and memory (`figures/benchmark.png`).
+# gradient of a pre-trained model lies in few of them, step after step, and there it adds up faster than the
+# noise does. What fewer parameters buy for certain is time and memory (`figures/benchmark.png`).
 #
 # ## What is epsilon made of?
 #
@@ -482,9 +485,9 @@ table.style.hide(axis="index")
 #   nothing.
 # - **It is not differential privacy.** Encryption hides what pictures look like from whoever trains without
 #   the key. It says nothing of what the trained model remembers about any one of them.
-# - **Differential privacy is not secrecy.** Whoever trains sees every picture. And the promise covers the trained
-#   parameters alone: not the training losses, not a checkpoint, and not if somebody knows the seed of the noise,
-#   as everybody does in this notebook.
+# - **Differential privacy is not secrecy.** Whoever trains sees every picture. And the promise covers the
+#   trained parameters alone: not the training losses, not a checkpoint file (it tells the noise to come), and
+#   not if somebody knows the seed of the noise, as everybody does in this notebook.
 # - **Labels are not encrypted.**
 # - **This is a small world**: a ViT of 1.2 million parameters, pre-trained on drawn letters, with images of
 #   32 × 32 pixels. The paper works with ViT-B/16 and natural images; no number here is the paper's.

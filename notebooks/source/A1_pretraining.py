@@ -56,9 +56,9 @@ smoke = preset == "smoke"
 # %% [markdown]
 # ## The letters
 #
-# `lorakit/glyphs.py` draws characters in twelve fonts that ship inside matplotlib: slanted, shifted, between
-# two neighbours that reach into the picture, over a coloured gradient, with noise. No download, no
-# photograph, nobody's data.
+# `lorakit/glyphs.py` draws characters, Latin, Greek and Cyrillic, in twelve fonts that ship inside
+# matplotlib: slanted, shifted, between two neighbours that reach into the picture, over a coloured gradient,
+# with noise. No download, no photograph, nobody's data.
 
 # %%
 letters = load("letters", train=24, val=1, test=100 if smoke else 1000)
