@@ -71,8 +71,9 @@ def mistake_shuffled_as_poisson(
     """What is claimed when shuffled batches are accounted as if they were Poisson samples.
 
     In shuffled batches every example takes part exactly once in an epoch. What can be proved then
-    without any amplification is the Gaussian mechanism once an epoch; how much of the gap is real
-    is partly open (Chua et al. 2024, arXiv 2403.17673, show that much of it is).
+    without any amplification, if a removed example leaves a hole and moves no other to another
+    batch, is the Gaussian mechanism once an epoch; how much of the gap is real is partly open
+    (Chua et al. 2024, arXiv 2403.17673, show that much of it is).
 
     Returns:
         ``claimed_epsilon`` (Poisson) and ``epsilon`` (proved for batches in any fixed order).

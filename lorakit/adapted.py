@@ -3,7 +3,9 @@
 A ViT turns each block x_i into a token E x_i + b + e_i, with e_i the position embedding of place
 i. The cipher shows block x_{s(i)} at place i, its values permuted and flipped: D P x_{s(i)}. With
 E' = E P⁻¹ D and e'_i = e_{s(i)} the tokens are the old ones in another order, and a transformer
-does not care about the order of its tokens: the logits are the same.
+does not care about the order of its tokens: the logits are the same. (Kiya et al. 2022, arXiv
+2207.05366. The numbers must reach the model as D P x: mean = std = 0.5 in every channel, or
+encrypt after normalising.)
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Audit:
 
     Attributes:
         fpr, tpr: the ROC curve, false and true positive rates from (0, 0) to (1, 1).
-        advantage: the largest tpr - fpr, 0 (blind) to 1.
+        advantage: the largest tpr - fpr, 0 to 1; blind guesses come out a little above 0.
         guesses, correct: guesses ventured and how many were right.
         epsilon_lower: with the given confidence, epsilon at this delta is at least this.
         confidence: of the bound, 0 to 1.
@@ -88,7 +88,7 @@ def epsilon_lower_bound(
 
     Under (epsilon, delta)-DP the number of correct guesses is at most, in distribution, a binomial
     with success probability e^epsilon / (1 + e^epsilon), plus a term for delta (arXiv 2305.08846,
-    theorem 5.2). With delta = 0 it is the one-sided bound of Clopper and Pearson (1934). It holds
+    section 5). With delta = 0 it is the one-sided bound of Clopper and Pearson (1934). It holds
     for guesses that do not look at the truth, their number included.
 
     Raises:

@@ -1,15 +1,16 @@
 """Perceptual image encryption: a keyed permutation of pixels, block by block.
 
-The steps, each optional (Kiya et al.'s block-wise encryption; used by Lin et al. 2025,
-arXiv 2507.11943):
+The steps, each optional (block-wise encryption after Kiya and others; on images of this kind
+Lin et al. 2025, arXiv 2507.11943, fine-tune):
 
 ``scramble``  permute the blocks of p x p pixels;
 ``shuffle``   permute the c p² values inside a block, channels mixed, the same in every block;
 ``negative``  flip some of those values to their negative, the same ones in every block.
 
 Together they only move values about and flip signs, so one gather encrypts a batch. This hides
-what a picture looks like from whoever lacks the key. It is not cryptographically secure: one
-known picture of enough variety gives the key away.
+what a picture looks like from a viewer who lacks the key. It is not cryptographically secure: one
+known picture of enough variety gives the key away, and encrypted pictures alone may, if there are
+enough of them (``lorakit.attacks``).
 """
 
 from __future__ import annotations

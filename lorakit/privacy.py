@@ -1,10 +1,10 @@
 """Differential privacy in numbers: settings, epsilon, the noise multiplier.
 
 A randomised training M is (epsilon, delta)-DP if for all data sets D, D' that differ by adding or
-removing one example (their size N is taken as public) and all sets S of models
-P[M(D) in S] <= e^epsilon P[M(D') in S] + delta (Dwork and Roth 2014, def. 2.4). DP-SGD (Abadi et
-al. 2016, arXiv 1607.00133) draws each example into a batch with probability q, clips its gradient
-to norm C, and adds Gaussian noise of standard deviation sigma C to the sum.
+removing one example (settings computed from their size N are public, the same for both) and all
+sets S of models P[M(D) in S] <= e^epsilon P[M(D') in S] + delta (Dwork and Roth 2014, def. 2.4).
+DP-SGD (Abadi et al. 2016, arXiv 1607.00133) draws each example into a batch with probability q,
+clips its gradient to norm C, and adds Gaussian noise of standard deviation sigma C to the sum.
 """
 
 from __future__ import annotations

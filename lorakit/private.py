@@ -92,6 +92,9 @@ class PrivateSteps:
     def step(self, batch: Tensor, loss_of: LossOf) -> float:
         """Clip, sum, noise, count, update; the mean loss of the batch, NaN if it is empty.
 
+        The promise covers the parameters. It does not cover the loss, which gets no noise, nor the
+        error for missing gradients, which are looked for before the noise.
+
         Raises:
             PrivacyError: the step would pass the target epsilon, the model was changed or moved
                 since it was wrapped, a parameter has had no gradient in three steps, or an earlier

@@ -49,7 +49,7 @@ def write(source: Path, executed: NotebookNode) -> Path:
     mine = [cell for cell in notebook.cells if cell.cell_type == "code"]
     theirs = [cell for cell in executed.cells if cell.cell_type == "code"]
     if [cell.source for cell in mine] != [cell.source for cell in theirs]:
-        raise SystemExit(f"{source.stem}: its code has changed; run it: build.py {source.stem}")
+        raise ValueError(f"{source.stem}: its code has changed; run it: build.py {source.stem}")
     for number, (cell, done) in enumerate(zip(mine, theirs), start=1):
         cell.execution_count = number
         cell.outputs = [output for output in done.outputs if not _is_progress(output)]
@@ -83,5 +83,8 @@ if __name__ == "__main__":
         print(write(every[name], execute(every[name])).relative_to(HERE.parent))
     for source in every.values():  # the frames of others name this one's time and neighbours
         if (built := HERE / f"{source.stem}.ipynb").exists():
-            write(source, nbformat.read(built, as_version=4))
+            try:
+                write(source, nbformat.read(built, as_version=4))
+            except ValueError as error:
+                print(error)
     write_readme()

@@ -24,7 +24,7 @@ def rate(function: Callable[[int, int, int], tuple[float, int, float]]) -> str:
             {
                 "q is 1 / len(loader): that is what plain Opacus takes, but it gives another "
                 "expected batch than the one asked for, unless batches divide N": 1 / loader,
-                "q is the batch divided by floor(N / batch) batches; how likely is it that one "
+                "q is one over floor(N / batch), a number of batches; how likely is it that one "
                 "example is in one batch?": 1 / floor,
                 "q is upside down: a probability is at most 1": 1 / right,
                 "q does not depend on the number of epochs": right / epochs,

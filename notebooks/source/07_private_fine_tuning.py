@@ -115,7 +115,7 @@ pd.DataFrame(history)[shown].round(3).set_index("epoch")
 
 # %% [markdown]
 # The first epoch takes the largest share by far, and every further one adds less: $\varepsilon$ grows slower
-# than the steps. Stopping early saves little. The last line stays just below 2, because lorakit rounds the
+# than the steps. So half of the epochs cost much more than half of the budget. The last line stays just below 2, because lorakit rounds the
 # noise up.
 #
 # Mind what the promise covers: the **weights**, all the way through training. It does not cover the columns
@@ -124,9 +124,9 @@ pd.DataFrame(history)[shown].round(3).set_index("epoch")
 #
 # ## What the accountant has to know
 #
-# Three numbers make $\varepsilon$: $\sigma$, the **sample rate** $q$ (the probability that one example is in
-# one batch), and the number of **steps** $T$. Get $q$ or $T$ wrong, and $\varepsilon$ belongs to another
-# training.
+# Given $\delta$, three numbers make $\varepsilon$: $\sigma$, the **sample rate** $q$ (the probability that
+# one example is in one batch), and the number of **steps** $T$. Get $q$ or $T$ wrong, and $\varepsilon$
+# belongs to another training.
 
 # %% [markdown] tags=["hints"] exercise="07.rate"
 # ### Exercise 1: plan a private training
@@ -311,8 +311,7 @@ print(f"going on with another C: {refused}")
 # %% [markdown]
 # The broken and the unbroken run end at the same $\varepsilon$ and, on a CPU, at the very same weights. The
 # steps between the last finished epoch and the stop were taken twice, with the same batches and the same
-# noise, so the second time gave nothing new away. With **fresh** noise they would have to be paid for twice:
-# never restart from an old checkpoint with a new seed and count the steps once. The file knows the noise to
+# noise, so the second time gave nothing new away. With **fresh** noise they would have to be paid for twice, if anybody saw what the first pass gave: never restart from an old checkpoint with a new seed and count the steps once. The file knows the noise to
 # come: keep it as secret as the data. (Opacus' own `load_checkpoint` unpickles, which can run code: do not
 # open a stranger's file with it.)
 #
@@ -434,8 +433,7 @@ table.loc[["probe", "lora", "lora+patch", "full"]]
 # parameters of the probe, overlaps the others' intervals at the smallest $\varepsilon$ and is level with the
 # best or ahead at the larger ones; encrypted (figure above) it is the same. So the argument is right about
 # the ratio and wrong as a prediction. Here is the usual explanation: noise spreads evenly over $d$
-# directions, while the gradients of a pre-trained model lie in few of them, step after step, and along those
-# the signal adds up and the noise does not. Li et al. (2022, arXiv 2207.00160) study when this happens; Li et
+# directions, while the gradients of a pre-trained model lie in few of them, step after step, and along those the signal adds up with the number of steps, the noise only with its square root. Li et al. (2022, arXiv 2207.00160) study when this happens; Li et
 # al. (2021, arXiv 2110.05679) saw it in language models. (Three seeds, and a learning rate tuned for each
 # method: small differences mean nothing.)
 #
@@ -576,8 +574,9 @@ pd.Series(norms_tried, name="test accuracy").rename_axis("C").to_frame().round(3
 # %% [markdown] tags=["hints"] exercise="07.total"
 # ### Exercise 3: the bill
 #
-# Write `total(runs)`, for a list of pairs $(\varepsilon_i, \delta_i)$ of runs on the same data: the pair that
-# holds for all of them together by **basic composition** (Dwork and Roth 2014, theorem 3.16).
+# Write `total(runs)`, for a list of pairs $(\varepsilon_i, \delta_i)$ of runs on the same data: the pair
+# that holds for all of them together by **basic composition** (Dwork and Roth 2014, theorem 3.16, and
+# appendix B for runs chosen after seeing earlier ones).
 #
 # <details><summary>Hint 1</summary>
 #
@@ -615,7 +614,7 @@ check("07.total", total)
 
 # %% [markdown]
 # An accountant does better: it adds up all steps of all runs, at **one** $\delta$. Here is the honest bill
-# for the tuning behind this very lesson. Every candidate in `tuning.csv` trained on the same 1,097 digits at
+# for the tuning behind this very lesson. Every private candidate in `tuning.csv` trained on the same 1,097 digits at
 # $\varepsilon = 2$.
 
 # %%
@@ -730,8 +729,7 @@ for part, values in parts(right).items():
 #
 # ## What this does not protect
 #
-# - **Anything but the weights.** Training losses, accuracies and checkpoints are not covered, validation
-#   images neither.
+# - **Anything but the weights.** Training losses and accuracies are not covered, nor a checkpoint file, which knows the noise to come, nor validation images.
 # - **More than one example.** The unit is one picture, added or removed, with $N$ public. A person with many
 #   pictures has less protection than the $\varepsilon$ says.
 # - **The tuning.** Each run here kept its promise; all of them together spent far more.
