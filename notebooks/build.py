@@ -20,10 +20,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from tqdm import tqdm
 
-# the kernel's own peak, and that of its largest worker
 _PROBE = """\
-from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
-print(sum(getrusage(who).ru_maxrss for who in (RUSAGE_SELF, RUSAGE_CHILDREN)))"""
+from resource import RUSAGE_SELF, getrusage
+print(getrusage(RUSAGE_SELF).ru_maxrss)"""  # the kernel's own peak, without a sweep's workers
 
 
 def execute(source: Path) -> NotebookNode:
