@@ -111,7 +111,8 @@ def _front(source: Path) -> str:
         f"**You will learn to**\n{learn}\n\n"
         f"**Before you start** {lesson['needs']}\n\n"
         f"**Time** the cells run in {_time(source)} on two CPU cores (preset `quick`; the kernel's "
-        f"peak memory is {memory:.1f} GB); reading and exercises take as long as you like.\n\n{_links(source)}"
+        f"peak memory is {memory:.1f} GB); reading and exercises take as long as you like.\n\n"
+        f"{_links(source)}"
     )
 
 

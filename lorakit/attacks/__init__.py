@@ -3,7 +3,7 @@
 ``recover_key``     some pictures are known both plain and encrypted;
 ``match_columns``   a patch embedding was published;
 ``solve_jigsaw``    only scrambled pictures are known;
-``recover_pixels``  only encrypted pictures are known, a hundred or more.
+``recover_pixels``  only encrypted pictures are known, some hundreds of them.
 """
 
 from lorakit.attacks.ciphertext_only import places_right, recover_pixels

@@ -5,8 +5,8 @@ pictures. Shuffling moves a correlation but leaves it as it is; a negative turns
 scrambling does nothing to it. So the table of correlations of encrypted pictures is that of any
 other pictures, with rows and columns permuted alike. Finding the permutation is a quadratic
 assignment problem, solved here with FAQ (Vogelstein et al. 2015, "Fast approximate quadratic
-programming for graph matching"), from several random starts. (Attacks on encrypted pictures alone
-are surveyed by Sirichotedumrong and Kiya 2020, arXiv 2010.06198.)
+programming for graph matching"), from several random starts. (Other attacks on encrypted pictures
+alone are compared by Sirichotedumrong and Kiya 2020, arXiv 2010.06198.)
 
 A mirrored or turned block has nearly the same correlations, and so has one with its colours
 exchanged or all negative: the pixel key is found up to these. A person sees through all of them.
@@ -24,16 +24,17 @@ from lorakit.cipher import CHANNELS, Key, to_blocks
 
 
 def recover_pixels(
-    encrypted: Tensor, public: Tensor, block_size: int, *, starts: int = 24, seed: int = 0
+    encrypted: Tensor, public: Tensor, block_size: int, *, starts: int = 64, seed: int = 0
 ) -> Key:
     """The key of pixel shuffling and negatives that fits best; blocks stay where they are.
 
     Args:
         encrypted: pictures encrypted with one key, uint8 (M, 3, H, H); with
-            blocks of 8 x 8 a hundred of 32 x 32 may do.
+            blocks of 8 x 8 some hundreds of 32 x 32 mostly do.
         public: other, plain pictures with about the same correlations, uint8 (L, 3, H', H').
         block_size: p in pixels, a divisor of H and H'.
-        starts: how many times to start; the best fit is kept.
+        starts: how many times to start; the best fit is kept. More starts help more than more
+            pictures.
         seed: of the starts.
     """
     from scipy.optimize import quadratic_assignment

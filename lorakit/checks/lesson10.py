@@ -38,12 +38,22 @@ def key(function: Callable) -> str:
         raise Mistake("asked twice, it gives two keys: a killed sweep would begin anew")
     if function(dict(reversed(settings.items()))) != first:
         raise Mistake("the same settings in another order get another key; sort them first")
-    for name, other in (("seed", 1), ("rank", 16), ("epochs", 1), ("method", "full")):
+    for name, other in (
+        ("seed", 1),
+        ("dataset", "digits"),
+        ("rank", 16),
+        ("epochs", 1),
+        ("method", "full"),
+    ):
         if function({**settings, name: other}) == first:
             raise Mistake(
                 f"with another {name} the key is the same, so the run would be skipped and the old "
                 "result shown for it"
             )
+    if function({**settings, "rank": 12, "epochs": 1}) == first:
+        raise Mistake(
+            "rank 12 and epochs 1 get the key of rank 1 and epochs 12: keep the names too"
+        )
     if function({**settings, "rank": 11, "epochs": 2}) == function(
         {**settings, "rank": 1, "epochs": 12}
     ) or function({"a": 1, "b": 23}) == function({"a": 12, "b": 3}):

@@ -119,7 +119,7 @@ with style():
 # | who applies it | the owner, before sending | the trainer, while training |
 # | rests on | a key that stays secret | a proof, with a number, $\varepsilon$ |
 # | does not give | an $\varepsilon$, or a bound on what the model memorises | any secrecy of the pictures from the trainer |
-# | falls to | one known pair of a plain and an encrypted picture (lesson 05) | wrong accounting, a known seed (lessons 06 and 08) |
+# | falls to | one known pair of a plain and an encrypted picture, or many encrypted ones alone (lesson 05) | wrong accounting, a known seed (lessons 06 and 08) |
 # | costs | accuracy, unless the right part of the model may adapt (lesson 04) | accuracy, more for a smaller $\varepsilon$ (lesson 07) |
 #
 # Here $\varepsilon$ (epsilon) says by what factor, $e^{\varepsilon}$, taking one example out of the training
@@ -132,7 +132,7 @@ with style():
 #
 # For each worry, write `"encryption"`, `"dp"`, `"both"` (both are needed) or `"neither"`.
 #
-# - `curious trainer`: a company trains on its own computers. Its staff should not see what the pictures look
+# - `curious trainer`: a company trains on its own computers. Its staff, who only look and do not attack, should not see what the pictures look
 #   like.
 # - `published model`: you train at home, on plain pictures, and publish the model. No stranger should be able
 #   to tell from it whether Ada's picture was among them.
@@ -490,8 +490,7 @@ for name, used in asked.items():
 #
 # ## What this does not protect
 #
-# - **The cipher is weak.** It keeps a casual eye out, not an attacker: one known picture of enough variety
-#   gives the key away (lesson 05). The same goes for a user whom you give the key.
+# - **The cipher is weak.** It keeps a casual eye out, not an attacker: one known picture of enough variety, or many encrypted ones alone, gives it away (lesson 05). The same goes for a user whom you give the key.
 # - **Labels are never encrypted**, in any lesson.
 # - **Nothing here was differentially private.** The models of this lesson carry no bound on what they
 #   remember of any picture, encrypted or not.

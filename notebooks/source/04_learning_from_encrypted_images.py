@@ -119,8 +119,9 @@ for name, weight in (("frozen", E), ("adapted", adapt_patch_embedding(E, key))):
 # ## Lost, or only mixed up?
 #
 # $E$ has 128 rows and 192 columns, so it drops 64 directions of a block. Pre-training chose which; with
-# encrypted blocks they are other ones. It is tempting to stop here and say: the frozen embedding **loses**
-# the picture. But weak and turned is not the same as lost. Let us measure.
+# encrypted blocks they are other ones. (On ViT-B/16 it is 768 × 768 and need drop none.) It is tempting to
+# stop here and say: the frozen embedding **loses** the picture. But weak and turned is not the same as
+# lost. Let us measure.
 #
 # Suppose somebody who has pairs of plain and encrypted pictures may add one correction right behind the
 # frozen patch embedding. Call its output $t$. The correction is $t + t W + c$ ($t$ a row), with $W$ of rank
@@ -462,9 +463,9 @@ with style():
 # %% [markdown]
 # Within `lora+patch` rank is a small lever: ranks differ by less than the intervals, though within each
 # seed rank 16 beats rank 1. (Bars that pass 100 % remind you how rough an interval from three seeds is.)
-# Where LoRA sits is a larger lever: on `proj`, `fc1` and `fc2` (hollow markers) it reaches the maps that
-# write into the residual stream. `lora` gains most from that, more than from rank 16 on `q+v`, which costs
-# more parameters. It still falls short of `lora+patch`.
+# For `lora`, where it sits is a larger lever: on `proj`, `fc1` and `fc2` (hollow markers) it reaches the
+# maps that write into the residual stream. `lora` gains most from that, more than from rank 16 on `q+v`,
+# which costs more parameters. It still falls short of `lora+patch`.
 #
 # The dip of `lora` at rank 8 is no law of nature. Its learning rate is the one tuned at rank 4; rank 16 has
 # its own. A figure can only be as fair as its tuning.
@@ -646,8 +647,7 @@ with style():
 #
 # - **The trained patch embedding tells of the key.** Do not publish it next to the public one and trust in
 #   the key.
-# - **One key for all pictures** is what makes learning possible. It is also what makes the cipher weak: one
-#   known picture of enough variety gives the key away.
+# - **One key for all pictures** is what makes learning possible. It is also what makes the cipher weak: one known picture of enough variety gives the key away, and enough encrypted ones alone may (lesson 05): the trainer has them all.
 # - **Labels are not encrypted**, and the size and class balance of the data set show.
 # - **It is not differential privacy.** The model may remember single pictures; nothing here bounds how
 #   well.

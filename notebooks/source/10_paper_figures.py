@@ -479,8 +479,7 @@ table.style.hide(axis="index")
 #
 # ## What this does not protect
 #
-# - **The key is weak.** One picture of enough variety, known in plain and encrypted form, gives both
-#   permutations away; so does the exactly adapted patch embedding next to the public one. Scrambled blocks can
+# - **The key is weak.** One picture of enough variety, known in plain and encrypted form, gives the whole key away; the exactly adapted patch embedding next to the public one gives the order and the negatives inside a block, the adapted position rows the order of blocks. Encrypted pictures alone may do (lesson 05). Scrambled blocks can
 #   be put together like a jigsaw (Chuman and Kiya 2022, arXiv 2211.02369). The size of the key space proves
 #   nothing.
 # - **It is not differential privacy.** Encryption hides what pictures look like from whoever trains without

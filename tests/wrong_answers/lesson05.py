@@ -57,6 +57,16 @@ def steal(ask, p):
             "    return torch.stack([x.mean(-1), x.amax(-1), x.amin(-1)], dim=-1)",
         ),
         (
+            "forgets too much",
+            "def fingerprint(blocks):\n    return ((blocks.double() - 127.5) ** 2).sum(1)",
+        ),
+        (
+            "forgets too much",
+            "def fingerprint(blocks):\n"
+            "    x = torch.minimum(blocks, 255 - blocks).double()\n"
+            "    return torch.stack([x.mean(1), x.std(1), x.amin(1), x.amax(1)], dim=1)",
+        ),
+        (
             "one row for each block",
             "def fingerprint(blocks):\n"
             "    return torch.minimum(blocks, 255 - blocks).flatten().sort().values",

@@ -7,6 +7,8 @@ WRONG = {
          "    return json.dumps({k: v for k, v in sorted(settings.items()) if k != 'seed'})"),
         ("run into one another", "def key(settings):\n"
          "    return ''.join(str(settings[k]) for k in sorted(settings))"),
+        ("keep the names", "def key(settings):\n"
+         "    return json.dumps(sorted(map(str, settings.values())))"),
         ("two keys", "def key(settings):\n    import random\n    return random.random()"),
     ],
     "10.share": [
