@@ -3,8 +3,8 @@
 Blocks that belong together continue each other across their common border. One key scrambles all
 pictures alike, so the costs of a neighbourhood can be summed over pictures: what is a coincidence
 in one is none in a hundred. (Jigsaw solvers against block scrambling: Chuman and Kiya 2022, arXiv
-2202.00806; with pixels shuffled too: arXiv 2211.02369. The measure of fit is from Gallagher 2012, "Jigsaw puzzles with pieces of unknown
-orientation", CVPR.)
+2202.00806; with pixels shuffled too: arXiv 2211.02369. The measure of fit is from Gallagher 2012,
+"Jigsaw puzzles with pieces of unknown orientation", CVPR.)
 """
 
 from __future__ import annotations
