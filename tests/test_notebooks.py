@@ -1,5 +1,6 @@
 """Every notebook runs at ``smoke`` with no network, and is what its source says."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import papermill
 import pytest
 from compose import README, compose, course_table, sources
 
+import lorakit
 from lorakit import grid, read_table
 from lorakit.style import CIPHER_SHOWN
 from lorakit.tables import accuracy_table, summarise
@@ -55,6 +57,16 @@ def test_a_lesson_has_its_frame(name):
     assert re.search(r"^##+ Find the silent bug", text, re.M)
     for path in re.findall(r"\]\((?!http|#)([^)#]+)\)", text):
         assert (ROOT / "notebooks" / path).exists(), path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_does_not_define_again_what_lorakit_exports(name):
+    """Where building it is the lesson, it has a name of its own and is held against lorakit's."""
+    notebook = compose(ROOT / "notebooks" / "source" / f"{name}.py")
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, kinds)}
+    assert not defined & set(lorakit.__all__)
 
 
 def test_the_course_table_in_the_readme_is_that_of_the_notebooks():
