@@ -348,8 +348,8 @@ with style():
 # %% [markdown]
 # On plain pictures the methods are close: the pre-trained patch embedding reads them already, and training
 # it buys little. Encrypted, they fan out. `lora` finds something of what the frozen embedding lets through,
-# as it should, since most of it *is* there. The patch embedding closes part of the way to full fine-tuning,
-# not all of it, and all four stay far below their accuracy on plain pictures in so short a training.
+# as it should, since most of it *is* there. Training the patch embedding closes most of the way to full
+# fine-tuning, and all four stay far below their accuracy on plain pictures in so short a training.
 #
 # This was one seed, small data and few steps. What holds beyond that?
 #
