@@ -279,10 +279,10 @@ with style():
 
 # %% [markdown]
 # Low variety is little protection. One grey digit opens all other grey digits; the bits that it leaves you
-# will explain in a moment. In black and white it takes more pairs. Sheets of paper leave nearly the
-# whole key open, and yet other sheets are opened: they have nothing in them that a wrong key could get
-# wrong. So "it decrypts other pictures" and "the key was found" are two claims, and what the first is worth
-# hangs on the pictures.
+# will explain in a moment. In black and white it takes more pairs. Sheets of paper leave most of the key
+# open, and yet other sheets are opened: they have nothing in them that a wrong key could get wrong. So "it
+# decrypts other pictures" and "the key was found" are two claims, and what the first is worth hangs on the
+# pictures.
 
 # %% [markdown] tags=["hints"] exercise="05.bits"
 # ### Exercise 3: how many keys are left?
@@ -460,9 +460,9 @@ with style():
 # %% [markdown]
 # If the blue line stands clear of the grey, whoever holds $E'$ can *confirm* a key. That is not yet a way
 # to *find* it among some $2^{1376}$, though a score that also rises for keys nearly right is something to
-# climb on; but a leak that the simplest attack misses is still a leak, and it grows as training goes on.
-# Set `preset = "full"` to train much longer (minutes): in our run, matching $E' - E$ then put values within
-# two pixels of their place on average, with most signs right, though still few places exactly.
+# climb on. A leak that the simplest attack misses is still a leak, and it grows as training goes on. Set
+# `preset = "full"` to train much longer (minutes): in our run, matching $E' - E$ then put values within two
+# pixels of their place on average, with most signs right, though still few places exactly.
 #
 # ## A jigsaw puzzle
 #
@@ -566,7 +566,7 @@ with style():
 # To find the order is a quadratic assignment problem: permute one table so that it agrees best with the
 # other. It is hard in general, and SciPy has a good heuristic (FAQ: Vogelstein et al. 2015), to be tried
 # from several random starts. The public pictures need not show the same things, but their statistics have
-# to be alike. Here they are letters, drawn by the same program; letters do not open photographs.
+# to be alike. Here they are letters, drawn by the same program.
 #
 # One thing can not be known this way: a mirrored or turned block has nearly the same correlations, and so
 # has one with its colours exchanged, or all of it negative. We count these lookalikes as found.
