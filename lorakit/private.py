@@ -10,7 +10,8 @@ import torch
 from timm.layers import LayerNorm
 from torch import Tensor, nn
 
-from lorakit.position import RAW, PositionUpdate, grad_sampler
+from lorakit.guards import check_unchanged, listed, matched_parameters
+from lorakit.position import PositionUpdate, grad_sampler
 from lorakit.privacy import Privacy, PrivacyError, compute_epsilon
 from lorakit.steps import LossOf
 
@@ -58,7 +59,7 @@ class PrivateSteps:
 
         privacy.check(examples, batch_size)
         self.model, self.privacy = model, privacy
-        self.parameters = _matched(model, optimizer)
+        self.parameters = matched_parameters(model, optimizer)
         self.examples, self.planned, self.taken = examples, steps, 0
         self.sample_rate = batch_size / examples
         self.sigma = privacy.sigma(self.sample_rate, steps)
@@ -100,7 +101,7 @@ class PrivateSteps:
                 since it was wrapped, a parameter has had no gradient in three steps, or an earlier
                 step was broken off.
         """
-        self._check_unchanged()
+        check_unchanged(self.model, self.parameters, self.device)
         if self._broken:
             raise PrivacyError(
                 "an earlier step raised an error and left half a sum of gradients; make new steps, "
@@ -183,52 +184,7 @@ class PrivateSteps:
             }
             if self._without_gradient and self._nonempty >= 3:
                 raise PrivacyError(
-                    "the gradients of these parameters were all zero in three steps, so only noise "
-                    f"would move them, and epsilon be spent for it: {_some(self._without_gradient)}"
+                    "the gradients of these parameters were all zero in three steps: only noise "
+                    f"would move them, and cost epsilon: {listed(self._without_gradient)}"
                 )
         self.taken = after
-
-    def _check_unchanged(self) -> None:
-        if not self.model.training:
-            raise PrivacyError(
-                "the model is in evaluation mode, where Opacus records no gradients of examples; "
-                "call model.train() first"
-            )
-        now = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        if {n: id(p) for n, p in now.items()} != {n: id(p) for n, p in self.parameters.items()}:
-            raise PrivacyError(
-                "the model's trainable parameters are not those it was wrapped with; choose them "
-                "(LoRA, method) before training"
-            )
-        if moved := {n: p for n, p in now.items() if p.device != self.device}:
-            raise PrivacyError(
-                f"the model was moved from {self.device} after it was wrapped: {_some(moved)}; "
-                "move it first"
-            )
-
-
-def _matched(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
-    """The trainable parameters by name, once they are known to be the optimiser's."""
-    trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if missing := {n: p for n, p in trainable.items() if id(p) not in held}:
-        raise PrivacyError(
-            f"the optimiser does not hold {_some(missing)}: they would get noise and never move; "
-            "make it after LoRA was added and the model moved"
-        )
-    if not trainable or held - {id(p) for p in trainable.values()}:
-        raise PrivacyError(
-            "the optimiser holds parameters that are frozen or not in the model: it was made for "
-            "another model or before the method was chosen"
-        )
-    if raw := {n: p for n, p in trainable.items() if n in RAW}:
-        raise PrivacyError(
-            f"{_some(raw)} sit in no layer, so Opacus has no fast gradient for them; train "
-            "a PositionUpdate instead: apply_method(model, method, private=True)"
-        )
-    return trainable
-
-
-def _some(parameters: dict[str, nn.Parameter]) -> str:
-    names = list(parameters)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

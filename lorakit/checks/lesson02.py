@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorakit.checks.verdict import Mistake, exercise, same
+from lorakit.checks.verdict import Mistake, begun, exercise, same, unanswered
 from lorakit.vit import apply_method, create_backbone
 
 
@@ -56,9 +56,7 @@ def qkv(answer: Callable[[Tensor], Sequence[Tensor]]) -> str:
     for dim in (6, 9):
         weight = torch.randn(3 * dim, dim, generator=generator)
         before = weight.clone()
-        got = answer(weight)
-        if got is None or got is ...:
-            raise NotImplementedError
+        got = begun(answer(weight))
         if len(got) != 3:
             raise Mistake(f"three matrices are asked for, you return {len(got)}")
         if not all(isinstance(mine, Tensor) for mine in got):
@@ -87,8 +85,7 @@ def trainable(answer: Callable[[str], bool]) -> str:
     for targets in (("q", "v"), ("q", "k", "v", "proj", "fc1", "fc2")):
         rules = _lora_patch(targets)
         got = {name: answer(name) for name in rules}
-        if all(value is None or value is ... for value in got.values()):
-            raise NotImplementedError
+        begun(None if all(map(unanswered, got.values())) else got)
         wrong = [name for name, trains in rules.items() if bool(got[name]) != trains]
         for part, words in _WORDS.items():
             first = next((name for name in wrong if part in name), None)

@@ -66,7 +66,7 @@ def judge(name: str, answer: object) -> Verdict:
     if name not in known:
         raise ValueError(f"name={name!r}: allowed: one of {known}")
     try:
-        return Verdict(name, "right", _CHECKS[name](_begun(answer)))
+        return Verdict(name, "right", _CHECKS[name](begun(answer)))
     except NotImplementedError:
         return Verdict(name, "open", "still open. Fill in the cell above and run it again.")
     except Mistake as mistake:
@@ -96,7 +96,7 @@ def same(
         mistakes: results of known mistakes, by the words that name them.
         tolerance: relative to the largest value of ``want``.
     """
-    _begun(got)
+    begun(got)
     want = torch.as_tensor(want).detach().double()
     try:
         mine = torch.as_tensor(got).detach().cpu().double()
@@ -126,7 +126,13 @@ def same(
     raise Mistake(f"{what} differs from the right one by up to {(mine - want).abs().max():.3g}")
 
 
-def _begun(answer: object) -> object:
-    if answer is ... or answer is None:
+def unanswered(answer: object) -> bool:
+    """Whether an answer, or what a learner's function returned, is still ``...`` or None."""
+    return answer is ... or answer is None
+
+
+def begun(answer: object) -> object:
+    """The answer itself; NotImplementedError, which ``judge`` calls open, if it is unanswered."""
+    if unanswered(answer):
         raise NotImplementedError
     return answer
