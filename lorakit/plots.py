@@ -76,6 +76,8 @@ def plot_accuracy(
             ax.set_title(", ".join(titles.get(name, name) for name in names), fontsize=11)
         low = 0.5 if rows["accuracy"].min() > 0.5 else 0
         axes.flat[0].set_ylim(low, 1.03)
+        for ax in [] if low else axes.flat:
+            _chance(ax)
         for ax in axes[-1]:
             ax.set_xlabel(AXES[x])
         for ax in axes[:, 0]:
@@ -159,10 +161,14 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
     if hue != "method":
         explain_colours(ax, means, x, hue)
     value_axis(ax, x, values)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _chance(ax: Axes) -> None:
+    """A line at what guessing one of ten classes gives."""
     ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
     ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="top",
                 fontsize=9, color="#777777")  # fmt: skip
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def _legend(figure: Figure, axes: np.ndarray) -> None:

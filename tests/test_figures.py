@@ -109,7 +109,9 @@ def test_epochs_figure_says_what_is_missing_to_full(rows):
     assert figure.get_suptitle() == title
     assert points(figure.axes[0], "full") == pytest.approx([0.91, 0.96])
     assert points(figure.axes[0], "lora") == []  # of one length only
-    assert figure.axes[0].get_ylim()[0] == 0.5  # nothing is below
+    assert figure.axes[0].get_ylim()[0] == 0.5  # nothing is below, nor drawn there
+    assert not figure.axes[0].texts
+    assert [t.get_text() for t in plot_accuracy(rows).axes[0].texts] == ["chance"]
     with pytest.raises(ValueError, match="several lengths"):
         plot_accuracy(rows, "epochs")
 
