@@ -98,8 +98,14 @@ def apply_method(
     update_position = method == "lora+patch+pos" or (method == "full" and private)
     if update_position:
         check_position(model)  # before anything is changed
+    settings = {"method": method, "targets": [], "rank": None, "alpha": None, "blocks": None}
     if method.startswith("lora"):
+        targets = [targets] if isinstance(targets, str) else list(targets)
+        blocks = None if blocks is None else sorted(blocks)
+        alpha = 2 * rank if alpha is None else alpha
         add_lora(model, targets, rank, alpha, blocks)
+        settings |= {"targets": targets, "rank": rank, "alpha": alpha, "blocks": blocks}
+    model.adaptation = settings | {"private": private}  # for save_adapter
     if update_position:
         add_position_update(model)
     for name, parameter in model.named_parameters():

@@ -1,0 +1,160 @@
+"""An adapter file gives back what was trained, and nothing broken is ever loaded."""
+
+import json
+import random
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from lorakit.adapter import load_adapter, read_adapter, save_adapter
+from lorakit.lora import lora_layers, merge_lora, remove_lora
+from lorakit.vit import METHODS, apply_method, create_backbone
+
+
+def trained(method="lora+patch", private=False, **kwargs):
+    """A backbone with a method whose trainable parameters have moved."""
+    model = apply_method(create_backbone("vit_micro", 10), method, private=private, **kwargs)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05 * torch.randn_like(parameter)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(3, 3, 32, 32)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_adapter(trained(), tmp_path / "a.safetensors", classes=list("0123456789"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("private", [False, True])
+def test_what_was_trained_comes_back(method, private, images, tmp_path):
+    model = trained(method, private, rank=3, alpha=5, targets=["q", "fc2"], blocks=[0, 4])
+    path = save_adapter(model, tmp_path / "a.safetensors")
+    again = load_adapter(path).eval()
+    assert torch.equal(again(images), model(images))
+    trains = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert trains == {n for n, p in again.named_parameters() if p.requires_grad}
+    assert trains == set(load_file(path))
+    assert save_adapter(again, tmp_path / "b.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_the_header_says_what_it_is(saved):
+    header, tensors = read_adapter(saved)
+    assert header["backbone"] == "vit_micro" and header["rank"] == 4 and header["alpha"] == 8
+    assert header["method"] == "lora+patch" and header["targets"] == ["q", "v"]
+    assert header["classes"] == list("0123456789") and "torch" in header["versions"]
+    assert tensors["head.bias"].shape == (10,)
+    assert saved.stat().st_size < 5 * sum(t.numel() for t in tensors.values())
+
+
+def unchanged(model, act, match):
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    with pytest.raises(ValueError, match=match):
+        act(model)
+    after = dict(model.named_parameters())
+    assert before.keys() == after.keys() and not next(lora_layers(model), None)
+    assert all(torch.equal(before[n], p) for n, p in after.items())
+
+
+def edit(path, change):
+    """Rewrite a file after changing its header and tensors in place."""
+    header, tensors = read_adapter(path)
+    change(header, tensors)
+    save_file(tensors, path, {"lorakit": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda h, t: t.pop("head.bias"), "missing.*head.bias"),
+        (lambda h, t: t.update(extra=torch.ones(2)), "not expected.*extra"),
+        (lambda h, t: t.update({"head.bias": torch.ones(9)}), "another shape.*head.bias"),
+        (lambda h, t: t.update({"head.bias": torch.ones(10).long()}), "finite"),
+        (lambda h, t: t.update({"head.bias": torch.full((10,), torch.nan)}), "finite"),
+        (lambda h, t: h.update(backbone="vit_tiny_patch16_224"), "made for backbone"),
+        (lambda h, t: h.update(classes=["a", "b"]), "2 classes"),
+        (lambda h, t: h.update(base="0" * 64), "frozen weights"),
+        (lambda h, t: h.update(rank=10**9), "settings do not fit.*rank"),
+        (lambda h, t: h.update(rank=True), "settings do not fit.*rank"),
+        (lambda h, t: h.update(targets=[["q"]]), "settings do not fit"),
+        (lambda h, t: h.update(method="magic"), "settings do not fit.*method"),
+        (lambda h, t: h.update(blocks=[7]), "settings do not fit.*blocks"),
+        (lambda h, t: h.update(rank="4"), "'rank'"),
+        (lambda h, t: h.pop("alpha"), "'alpha'"),
+        (lambda h, t: h.update(format=2), "format"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_the_model_untouched(saved, change, match):
+    edit(saved, change)
+    model = create_backbone("vit_micro", 10)
+    unchanged(model, lambda m: load_adapter(saved, m), match)
+
+
+def test_other_weights_or_shapes_of_a_backbone_are_refused(saved, make_vit):
+    other = create_backbone("vit_micro", 10)
+    with torch.no_grad():
+        other.blocks[3].mlp.fc1.weight[0, 0] += 1
+    unchanged(other, lambda m: load_adapter(saved, m), "frozen weights")
+    load_adapter(saved, other, check_base=False)
+    unchanged(make_vit(), lambda m: load_adapter(saved, m), "made for backbone 'vit_micro'")
+    unchanged(create_backbone("vit_micro", 7), lambda m: load_adapter(saved, m), "has 7")
+    with pytest.raises(ValueError, match="LoRA already"):
+        load_adapter(saved, trained())
+
+
+@given(seed=st.integers(0, 10**6), kind=st.sampled_from(["cut", "noise", "flip", "header"]))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+def test_broken_bytes_are_refused_or_harmless(saved, seed, kind):
+    """A flipped bit of a weight may pass, as a finite weight; anything else is a ValueError."""
+    good, rng = saved.read_bytes(), random.Random(seed)
+    bad = bytearray(good)
+    size = int.from_bytes(good[:8], "little")
+    if kind == "cut":
+        bad = bad[: rng.randrange(len(bad))]
+    elif kind == "noise":
+        bad = bytearray(rng.randbytes(rng.randrange(1, 2000)))
+    else:
+        for _ in range(rng.randint(1, 6)):
+            bad[rng.randrange(8 + size if kind == "header" else len(bad))] ^= 1 << rng.randrange(8)
+    path = saved.with_name("broken.safetensors")
+    path.write_bytes(bad)
+    model = BACKBONE
+    try:
+        load_adapter(path, model)
+    except ValueError:
+        assert not next(lora_layers(model), None)
+    else:
+        assert kind in ("flip", "header")
+        remove_lora(model)
+
+
+BACKBONE = create_backbone("vit_micro", 10)
+
+
+def test_saving_refuses_what_could_not_be_loaded(tmp_path):
+    path = tmp_path / "a.safetensors"
+    for model, match in (
+        (create_backbone("vit_micro", 10), "apply_method"),
+        (remove_lora(trained()), "apply_method"),
+        (merge_lora(trained()), "unmerge"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            save_adapter(model, path)
+    with pytest.raises(ValueError, match="10 names"):
+        save_adapter(trained(), path, classes=["a"])
+    broken = trained()
+    broken.head.bias.data[0] = float("inf")
+    with pytest.raises(ValueError, match=r"head\.bias"):
+        save_adapter(broken, path)
+    assert not path.exists()
+    with pytest.raises(FileNotFoundError):
+        load_adapter(path)
