@@ -15,6 +15,7 @@ enough of them (``lorakit.attacks``).
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 from collections.abc import Iterable
@@ -131,6 +132,22 @@ def decrypt(images: Tensor, key: Key) -> Tensor:
     """Undo ``encrypt`` with the same key, exactly. Arguments and errors as there."""
     source, flips = _places(key, images)
     return _negate(images.flatten(-3), flips)[..., source.argsort()].view_as(images)
+
+
+def key_bits(image_size: int, block_size: int, steps: Iterable[str] = STEPS) -> dict[str, float]:
+    """Bits of the key space, step by step: log2 N!, log2 (c p²)! and c p². They prove nothing.
+
+    >>> {step: round(bits) for step, bits in key_bits(32, 8).items()}
+    {'scramble': 44, 'shuffle': 1184, 'negative': 192}
+    """
+    key = make_key(image_size, block_size, steps, seed=0)  # checks the arguments
+    n, values = len(key.blocks), len(key.pixels)
+    bits = {
+        "scramble": math.lgamma(n + 1) / math.log(2),
+        "shuffle": math.lgamma(values + 1) / math.log(2),
+        "negative": float(values),
+    }
+    return {step: bits[step] for step in key.steps}
 
 
 def to_blocks(images: Tensor, block_size: int) -> Tensor:

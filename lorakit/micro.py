@@ -11,6 +11,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.vision_transformer import VisionTransformer
 
 WEIGHTS = str(files("lorakit") / "weights" / "vit_micro.safetensors")
+# lora+patch of rank 16, trained on encrypted street digits by python -m lorakit.explore.example
+EXAMPLE_ADAPTER = str(files("lorakit") / "weights" / "example_adapter.safetensors")
 
 default_cfgs = generate_default_cfgs(
     {

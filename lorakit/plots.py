@@ -58,13 +58,7 @@ def plot_accuracy(
         ValueError: an unknown x or hue, nothing to draw, or rows that differ in a setting the
             figure does not show.
     """
-    if x not in AXES or hue not in HUES or x == hue:
-        raise ValueError(
-            f"x={x!r}, hue={hue!r}: allowed: two different ones, of {tuple(AXES)} and {HUES}"
-        )
-    rows = _choose(rows, x, rank, targets)
-    by = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
-    means = summarise(rows, by)
+    rows, means = _means(rows, x, hue, rank, targets)
     panel = ["dataset"] if "cipher" in (x, hue) else ["dataset", "cipher"]
     with style():
         figure, axes = _axes(means, panel)
@@ -85,6 +79,39 @@ def plot_accuracy(
         suptitle(figure, headline(rows, x, hue))
         _legend(figure, axes)
         return figure
+
+
+def draw_accuracy(
+    ax: Axes,
+    rows: pd.DataFrame,
+    x: str = "rank",
+    *,
+    hue: str = "method",
+    rank: int = 4,
+    targets: str = TARGETS_SHOWN,
+) -> pd.DataFrame:
+    """One panel of ``plot_accuracy`` on an axes that is there; the means that were drawn.
+
+    Arguments and errors as there; the rows are those of one data set.
+    """
+    rows, means = _means(rows, x, hue, rank, targets)
+    _panel(ax, means, rows, x, hue)
+    low = 0.5 if rows["accuracy"].min() > 0.5 else 0
+    ax.set(xlabel=AXES[x], ylabel="test accuracy", ylim=(low, 1.03))
+    if not low:
+        _chance(ax)
+    return means
+
+
+def _means(rows, x: str, hue: str, rank: int, targets: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows a figure shows, and a line for each of its marks."""
+    if x not in AXES or hue not in HUES or x == hue:
+        raise ValueError(
+            f"x={x!r}, hue={hue!r}: allowed: two different ones, of {tuple(AXES)} and {HUES}"
+        )
+    rows = _choose(rows, x, rank, targets)
+    by = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
+    return rows, summarise(rows, by)
 
 
 def _choose(rows: pd.DataFrame, x: str, rank: int, targets: str) -> pd.DataFrame:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from lorakit.experiment import Experiment
 from lorakit.files import write_atomic
 from lorakit.style import CIPHER_NAMES, DATASET_NAMES, METHOD_NAMES
 
@@ -46,6 +48,14 @@ def summarise(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
     ).reset_index()
     summary["interval"] *= t.ppf(0.975, np.maximum(summary["seeds"] - 1, 1))
     return summary
+
+
+def apart(rows: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Settings in which rows differ that agree in ``by`` and the seed, so are no repetitions."""
+    settings = [f.name for f in fields(Experiment) if f.name in rows and f.name not in by]
+    several = rows[rows.duplicated([*by, "seed"], keep=False)]
+    counts = several.groupby([*by, "seed"], dropna=False)[settings].nunique(dropna=False)
+    return [name for name in settings if name != "seed" and (counts[name] > 1).any()]
 
 
 def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:

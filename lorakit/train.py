@@ -28,14 +28,16 @@ from lorakit.steps import PlainSteps
 class Step:
     """What a callback sees after each optimiser step; ``step`` counts from 1 to ``steps``.
 
-    ``loss`` is the batch's mean, NaN if private sampling left the batch empty. ``spent()`` gives
-    the privacy spent so far, as ``{"epsilon": 1.2}``; it takes a moment to work out.
+    ``loss`` is the batch's mean, NaN if private sampling left the batch empty; ``accuracy`` that of
+    the training images seen so far in this epoch. ``spent()`` gives the privacy spent so far, as
+    ``{"epsilon": 1.2}``; it takes a moment to work out.
     """
 
     epoch: int
     step: int
     steps: int
     loss: float
+    accuracy: float = math.nan
     spent: Callable[[], dict[str, float]] = dict
 
 
@@ -151,7 +153,8 @@ def fit(
                         raise DivergenceError(f"{where}; lr={lr}: try a smaller one") from None
                     scheduler.step()
                     bar.update()
-                    if callback and callback(Step(epoch, done, total, loss, steps.spent)):
+                    seen = objective.means()["accuracy"]
+                    if callback and callback(Step(epoch, done, total, loss, seen, steps.spent)):
                         return history
                 row = {"epoch": epoch, **objective.means(), "lr": scheduler.get_last_lr()[0],
                        "seconds": time.perf_counter() - start, **steps.spent()}  # fmt: skip

@@ -24,6 +24,8 @@ _PROBE = """\
 from resource import RUSAGE_SELF, getrusage
 print(getrusage(RUSAGE_SELF).ru_maxrss)"""  # the kernel's own peak, without a sweep's workers
 
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 def execute(source: Path) -> NotebookNode:
     """Run one lesson, and note its time and peak memory."""
@@ -51,7 +53,7 @@ def write(source: Path, executed: NotebookNode) -> Path:
         raise ValueError(f"{source.stem}: its code has changed; run it: build.py {source.stem}")
     for number, (cell, done) in enumerate(zip(mine, theirs), start=1):
         cell.execution_count = number
-        cell.outputs = [output for output in done.outputs if not _is_progress(output)]
+        cell.outputs = [_without_widget(o) for o in done.outputs if not _is_progress(o)]
     path = HERE / f"{source.stem}.ipynb"
     nbformat.write(notebook, path)
     return path
@@ -66,8 +68,14 @@ def write_readme() -> None:
 
 def _is_progress(output: dict) -> bool:
     """Progress bars mean nothing in a saved notebook."""
-    widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-    return widget or output.get("name") == "stderr"
+    data = output.get("data", {})
+    return (_WIDGET in data and "image/png" not in data) or output.get("name") == "stderr"
+
+
+def _without_widget(output: NotebookNode) -> NotebookNode:
+    """An explorer's picture alone: its widget lives only as long as the kernel."""
+    output.get("data", {}).pop(_WIDGET, None)
+    return output
 
 
 if __name__ == "__main__":

@@ -32,29 +32,36 @@ import tempfile
 
 import numpy as np
 import pandas as pd
-from IPython.display import display
-from ipywidgets import Dropdown, interact
 from scipy.stats import t
 
-from lorakit import Experiment, read_table, sweep
+from lorakit import read_table
 from lorakit.checks import check
+from lorakit.explore import (
+    CipherExplorer,
+    LiveTraining,
+    PrivacyExplorer,
+    ResultsExplorer,
+    attack_explorer,
+    rank_explorer,
+    singular_explorer,
+)
 from lorakit.findings import best_within, finding
 from lorakit.plots import plot_accuracy
-from lorakit.style import CIPHER_NAMES, DATASET_NAMES
 from lorakit.tables import epsilon_name, summarise
 
 results = root / "figures" / "results"
 plain_rows = read_table(results / "results.csv")  # encryption, every method; no privacy
 long_rows = read_table(results / "length.csv")  # trained for longer
 private_rows = read_table(results / "privacy.csv")  # differential privacy
-rows = pd.concat([plain_rows, long_rows, private_rows], ignore_index=True)
+rows = pd.concat([plain_rows, private_rows], ignore_index=True)
+every = pd.concat([rows, long_rows], ignore_index=True)
 
 # %%
 print(
-    f"{len(rows)} runs, {rows['seconds'].sum() / 3600:.1f} hours of computing on",
-    *rows["device"].unique(),
+    f"{len(every)} runs, {every['seconds'].sum() / 3600:.1f} hours of computing on",
+    *every["device"].unique(),
 )
-rows[
+every[
     ["dataset", "cipher", "method", "rank", "epsilon", "epochs", "seed", "accuracy", "trainable"]
 ].sample(6, random_state=0)
 
@@ -130,78 +137,81 @@ for dataset in at_rank_4["dataset"].unique():
     print(finding(at_rank_4, dataset), end="\n\n")
 
 # %% [markdown]
-# Rank, and parameters, on encrypted images:
+# ## Turn the knobs
+#
+# The same function behind controls. Each explorer of this lesson draws at once when you move something, says in
+# a sentence what the picture shows, and switches off what cannot be, with the reason. On a page without a
+# running kernel you see its first picture.
+#
+# **Predict**, before you move anything: on encrypted `street`, does rank 16 of `lora` reach rank 1 of
+# `lora+patch`? And at which $\varepsilon$ is the gap between plain and encrypted images widest?
 
 # %%
-encrypted = plain_rows[plain_rows["cipher"] == "shuffle+negative"]
-figure = plot_accuracy(encrypted, "rank")
-
-# %%
-figure = plot_accuracy(encrypted, "trainable")
+results_explorer = ResultsExplorer(rows)
+results_explorer
 
 # %% [markdown]
-# And privacy. An infinite $\varepsilon$ means none. **Predict**: where will the gap between plain and
-# encrypted images be widest?
-
-# %%
-both = pd.concat(
-    [private_rows, plain_rows[plain_rows["cipher"].isin(private_rows["cipher"].unique())]]
-)
-figure = plot_accuracy(both, "epsilon")
-
-# %% [markdown]
-# It is widest on `street`, and on both data sets it widens as $\varepsilon$ falls: encrypted images ask for
-# more learning than plain ones, and noise leaves room for less (lesson 07).
+# Choose `shuffle + negative` under *cipher*: the whole line of `lora` lies below that of `lora+patch`. A trained
+# patch embedding is worth more there than sixteen times the rank. Then choose *against: privacy budget ε* and
+# *coloured by: cipher*. The gap between plain and encrypted is widest on `street`, and on both data sets it widens as
+# $\varepsilon$ falls: encrypted images ask for more learning than plain ones, and noise leaves room for less
+# (lesson 07).
 #
 # A bar may reach past 100 %: Student's t does not know that accuracy ends there, and with three seeds its
 # intervals are wide.
 #
-# ## Turn the knobs
+# ## What a rank costs
 #
-# The cell below draws the same function with drop-downs. It needs a running kernel; without one, look at the
-# pictures above, which are some of its states.
-
+# **Predict**: in ViT-B/16 at rank 4, which part of `lora+patch` trains most parameters?
 
 # %%
-def explore(x, dataset, cipher, epsilon):
-    """Draw one data set; where x is not the setting, keep rows with the chosen value."""
-    mine = both[both["dataset"] == dataset]
-    if x != "cipher":
-        mine = mine[mine["cipher"] == cipher]
-    if x != "epsilon":
-        mine = mine[mine["epsilon"] == epsilon]
-    if mine.empty:
-        print("No such runs in the table: choose another epsilon or cipher.")
-        return
-    figure = plot_accuracy(mine, x)
-    display(figure)
-    figure.clear()
-
-
-interact(
-    explore,
-    x=Dropdown(
-        options={
-            "rank": "rank",
-            "trainable parameters": "trainable",
-            "epsilon": "epsilon",
-            "cipher": "cipher",
-        },
-        description="against",
-    ),
-    dataset=Dropdown(
-        options={name: key for key, name in DATASET_NAMES.items()}, description="data set"
-    ),
-    cipher=Dropdown(
-        options={CIPHER_NAMES[key]: key for key in both["cipher"].unique()}, description="cipher"
-    ),
-    epsilon=Dropdown(
-        options={epsilon_name(e): e for e in sorted(both["epsilon"].unique(), reverse=True)},
-        description="privacy",
-    ),
-)
+rank_explorer()
 
 # %% [markdown]
+# The patch embedding, four fifths of them: it is a full map of 768 by 768 numbers, and rank does not touch it.
+# Go to rank 64 and see where LoRA overtakes it; then look at what differential privacy keeps in memory, a
+# gradient for every example.
+#
+# How much of a rank does a training use? Here are the singular values of every update
+# $\Delta W = \frac{\alpha}{r} B A$ of an adapter of rank 16, trained on encrypted street digits and saved by
+# `save_adapter`.
+
+# %%
+singular_explorer()
+
+# %% [markdown]
+# They fall, but not off a cliff: a higher rank is used where it is offered, and buys little (the first explorer).
+#
+# ## What encryption hides
+#
+# **Predict**: with *scramble* alone, and blocks of 16 by 16, can you read the digit? Try your own picture too; it
+# stays in this kernel.
+
+# %%
+CipherExplorer()
+
+# %% [markdown]
+# ## What breaks it
+#
+# One known pair gives the key away if the picture has enough different values. Lower them until it has not;
+# then find the number of pictures that makes up for it. Switch to the jigsaw, and ask how many encrypted
+# pictures it needs when none is known.
+
+# %%
+attack_explorer()
+
+# %% [markdown]
+# ## What a promise costs
+#
+# **Predict**: you halve $\varepsilon$. Does $\sigma$ double? Then choose *show: ε against δ* and move $\delta$ into the
+# red: the smaller $\varepsilon$ there is an empty promise.
+
+# %%
+PrivacyExplorer()
+
+# %% [markdown]
+# When you rest, the tight PRV accountant answers after a moment; RDP and GDP follow every move.
+#
 # ## What does a budget buy?
 #
 # You may train at most so many parameters, and spend at most so much $\varepsilon$. `best_within` lists what
@@ -209,7 +219,7 @@ interact(
 
 # %%
 for budget, epsilon in ((5_000, np.inf), (100_000, np.inf), (100_000, 2.0)):
-    offers = best_within(rows, "street", "shuffle+negative", parameters=budget, epsilon=epsilon)
+    offers = best_within(every, "street", "shuffle+negative", parameters=budget, epsilon=epsilon)
     best = offers.iloc[0]
     where = f", r = {best['rank']:.0f} on {best['targets']}" if best["rank"] > 0 else ""
     print(
@@ -268,7 +278,7 @@ check("09.best", best_method)
 # Somebody wants to know what the paper's method adds, and writes one line.
 
 # %%
-on_street = rows[rows["dataset"] == "street"]
+on_street = every[every["dataset"] == "street"]
 print(on_street.groupby("method")["accuracy"].mean().sort_values().map("{:.1%}".format).to_string())
 
 # %% [markdown]
@@ -296,27 +306,21 @@ like = like[
 print(summarise(like).set_index("method")["mean"].sort_values().map("{:.1%}".format).to_string())
 
 # %% [markdown]
-# ## Add your own
+# ## Train one yourself
 #
-# A row of yours goes into a table of its own and stands beside the others. This one trains `bitfit` (head and
-# biases) for a short while, with the seed 0; change what you like.
+# Choose an experiment and press *Train*. It runs in a process of its own, so that the page stays free; *Stop*
+# ends it within a step. A finished row goes into a table of yours and, as a star, into the results explorer at the
+# top; a star is one seed, and is never averaged with the committed runs. Scroll up to see it there.
 
 # %%
-size = {"train": 60, "val": 20, "test": 60} if preset == "smoke" else {}
-mine = Experiment(
-    dataset="digits",
-    cipher="shuffle+negative",
-    method="bitfit",
-    epochs=1 if preset == "smoke" else 8,
-    **size,
-)
-with tempfile.TemporaryDirectory() as folder:  # use a path of your own to keep it
-    own = sweep([mine], f"{folder}/mine.csv")
-beside = pd.concat([encrypted[encrypted["dataset"] == "digits"], own])
-figure = plot_accuracy(beside, "trainable")
+own_table = Path(tempfile.mkdtemp()) / "my_runs.csv"  # a path of your own keeps it
+LiveTraining(own_table, on_row=results_explorer.add)
 
 # %% [markdown]
-# `bitfit` is the mark without a bar: one seed. Run more seeds before you believe it.
+# Without a page to click on, the same is `sweep([Experiment(...)], "my_runs.csv")`.
+#
+# All explorers stand side by side on one page, without the text, with `python -m lorakit.explore` (it needs
+# `pip install voila`).
 #
 # ## What you can do now
 #

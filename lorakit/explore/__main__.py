@@ -1,0 +1,36 @@
+"""The dashboard as a web page of its own, through Voilà: ``python -m lorakit.explore``.
+
+What follows goes to Voilà, for example ``--port=8866 --no-browser``.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+TITLE = "lorakit: private image classification with low-rank-adapted Vision Transformers"
+CODE = """\
+from lorakit.explore import committed_rows, dashboard
+dashboard(committed_rows({root!r}), {table!r})"""
+
+
+def write_page(folder: Path) -> Path:
+    """The notebook that Voilà shows; tables are looked for where the command was given."""
+    here = Path.cwd()
+    code = CODE.format(root=str(here), table=str(here / "my_runs.csv"))
+    cells = [nbformat.v4.new_markdown_cell(f"# {TITLE}"), nbformat.v4.new_code_cell(code)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path = folder / "lorakit.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        from voila.app import main
+    except ImportError:
+        sys.exit("Voilà is missing; install it with: pip install voila")
+    with tempfile.TemporaryDirectory() as folder:
+        sys.argv = ["voila", str(write_page(Path(folder))), *sys.argv[1:]]
+        main()

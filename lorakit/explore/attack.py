@@ -1,0 +1,161 @@
+"""The cipher broken: from known pictures, or as a jigsaw; more effort, a clearer picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from lorakit import data
+from lorakit.attacks import neighbours_right, recover_key
+from lorakit.attacks.assembly import assemble
+from lorakit.attacks.jigsaw import border_costs
+from lorakit.cipher import Key, decrypt, encrypt, make_key
+from lorakit.explore.explorer import Explorer, dropdown, slider
+from lorakit.explore.view import View, bullets, four_pictures
+
+ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
+MOST_KNOWN, MOST_PICTURES, MOST_STARTS = 8, 40, 8
+
+
+def known_view(
+    *,
+    dataset: str = "street",
+    block_size: int = 8,
+    known: int = 1,
+    levels: int = 256,
+    seed: int = 1,
+) -> View:
+    """A secret picture opened with the key that known pairs give away.
+
+    Args:
+        dataset: ``street`` or ``digits``.
+        block_size: p in pixels, a divisor of 32.
+        known: pairs of a plain and an encrypted picture, 1 to 8.
+        levels: how many different values the known pictures have, 2 to 256: with few, places
+            cannot be told apart.
+        seed: number of the teaching key.
+    """
+    images = _images(dataset)
+    if not 1 <= known <= MOST_KNOWN:
+        raise ValueError(f"known={known}: allowed: 1 to {MOST_KNOWN}")
+    if not 2 <= levels <= 256:
+        raise ValueError(f"levels={levels}: allowed: 2 to 256")
+    key = make_key(images.shape[-1], block_size, seed=seed)
+    plain = (images[:known].long() * levels // 256 * 255 // (levels - 1)).to(torch.uint8)
+    encrypted, secret = encrypt(plain, key), encrypt(images[-1], key)
+    found = recover_key(plain, encrypted, block_size)
+    opened = decrypt(secret, found.key)
+    right = (opened == images[-1]).float().mean().item()
+    finding = (
+        f"{known} known picture{'s' * (known > 1)}: "
+        + ("the key is found, with nothing left to guess" if found.determined
+           else f"about {found.bits_left:,.0f} bits of the key are left open")
+        + f"; {right:.0%} of the values of a secret picture are right"
+    )  # fmt: skip
+    pictures = {"known: plain": plain[0], "known: encrypted": encrypted[0],
+                "secret: encrypted": secret, "secret: opened": opened}  # fmt: skip
+    return View(four_pictures(pictures), finding, lambda: bullets([
+        "The same key encrypted all pictures: what one gives away opens all others.",
+        "A known picture with few different values leaves places that cannot be told apart. Lower "
+        "them until one picture is not enough; then add a second one.",
+        "A new key for every picture stops this attack, and training on such pictures too "
+        "(lesson 05).",
+    ]))  # fmt: skip
+
+
+def jigsaw_view(
+    *, dataset: str = "street", block_size: int = 8, pictures: int = 10, starts: int = 4,
+    seed: int = 1,
+) -> View:  # fmt: skip
+    """Scrambled blocks put together again from encrypted pictures alone.
+
+    Args:
+        dataset, block_size, seed: as in ``known_view``; only blocks are scrambled here.
+        pictures: that share the key, 1 to 40.
+        starts: how many blocks to grow the picture from, 1 to 8.
+    """
+    if not (1 <= pictures <= MOST_PICTURES and 1 <= starts <= MOST_STARTS):
+        raise ValueError(f"pictures={pictures}, starts={starts}: allowed: 1 to 40, and 1 to 8")
+    images = _images(dataset)
+    key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
+    place = assemble(_costs(dataset, block_size, seed)[pictures - 1], starts=starts)
+    values = len(key.pixels)
+    found = Key(key.image_size, block_size, place.argsort(), torch.arange(values),
+                torch.zeros(values, dtype=torch.bool), ("scramble",))  # fmt: skip
+    right = neighbours_right(found, key)
+    finding = (
+        f"{pictures} encrypted picture{'s' * (pictures > 1)}, none known: {right:.0%} of "
+        "neighbouring blocks are put together right"
+    )
+    secret = encrypt(images, key)
+    shown = {
+        "first: encrypted": secret[0],
+        "first: put together": decrypt(secret[0], found),
+        "another: encrypted": secret[-1],
+        "another: put together": decrypt(secret[-1], found),
+    }
+    return View(four_pictures(shown), finding, lambda: bullets([
+        "Blocks that belong together continue each other. A coincidence in one picture is none in "
+        "ten that share a key.",
+        f"{(key.image_size // block_size) ** 2} blocks of {block_size} × {block_size} pixels; "
+        "smaller blocks are more and say less about their neighbours.",
+        "Pixel shuffling hides the borders; then the attack needs other statistics (lesson 05).",
+    ]))  # fmt: skip
+
+
+def attack_explorer() -> Explorer:
+    """Explore how much an attacker needs."""
+    controls = {
+        "attack": dropdown("attack", ATTACKS.items(), hint="What the attacker has"),
+        "dataset": dropdown("pictures", ["street", "digits"], hint="Which pictures"),
+        "block_size": dropdown("block size", (4, 8, 16), 8, hint="Side of a block, pixels"),
+        "known": slider("known pictures", 1, MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
+        "levels": widgets.SelectionSlider(
+            description="different values",
+            value=256,
+            options=(2, 3, 4, 6, 8, 16, 64, 256),
+            tooltip="Levels of brightness in the known pictures",
+        ),
+        "pictures": slider("encrypted pictures", 1, MOST_PICTURES, 3, hint="That share one key"),
+        "starts": slider("effort: starts", 1, MOST_STARTS, 4, hint="Of the jigsaw solver"),
+        "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
+    }
+    return Explorer(_view, controls, rules=_rules)
+
+
+def _view(
+    attack: str, known: int, levels: int, pictures: int, starts: int, **shared: object
+) -> View:
+    if attack == "known":
+        return known_view(known=known, levels=levels, **shared)
+    return jigsaw_view(pictures=pictures, starts=starts, **shared)
+
+
+def _rules(controls: Mapping[str, widgets.Widget]) -> str:
+    jigsaw = controls["attack"].value == "jigsaw"
+    controls["known"].disabled = controls["levels"].disabled = jigsaw
+    controls["pictures"].disabled = controls["starts"].disabled = not jigsaw
+    if jigsaw:
+        return "The jigsaw knows no plain picture."
+    return "Known pairs give the key at once: no further pictures, no repeated starts."
+
+
+@lru_cache(maxsize=2)
+def _images(dataset: str) -> Tensor:
+    """Some pictures, uint8 (M, 3, 32, 32); the last one is the secret."""
+    if dataset == "digits":
+        return data.load("digits").train.images[:MOST_PICTURES]
+    return data.load(dataset, train=MOST_PICTURES, val=1, test=1).train.images
+
+
+@lru_cache(maxsize=32)
+def _costs(dataset: str, block_size: int, seed: int) -> Tensor:
+    """Border costs of the first 1, 2, ... pictures, (M, 2, N, N): they add up over pictures."""
+    images = _images(dataset)
+    key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
+    encrypted = encrypt(images, key)
+    return torch.stack([border_costs(picture, block_size) for picture in encrypted]).cumsum(0)

@@ -1,0 +1,141 @@
+"""A picture through the cipher and back, under keys right and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+
+import ipywidgets as widgets
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from lorakit import data
+from lorakit.cipher import STEPS, decrypt, encrypt, key_bits, make_key
+from lorakit.explore.explorer import Explorer, dropdown, slider
+from lorakit.explore.view import View, bullets, four_pictures
+
+UPLOAD_SIZE = 128  # pixels; a divisor of it and of 32 is a block size for every picture
+BLOCK_SIZES = (2, 4, 8, 16, 32)
+_MOST_BYTES = 20_000_000
+
+
+def cipher_view(
+    *, image: Tensor, block_size: int = 8, steps: tuple[str, ...] = STEPS, seed: int = 1
+) -> View:
+    """Plain, encrypted, decrypted, and decrypted with the next key, with their likeness.
+
+    Args:
+        image: uint8 (3, H, H).
+        block_size: p in pixels, a divisor of H.
+        steps: any of ``cipher.STEPS``.
+        seed: number of the teaching key; the wrong key is the next one.
+
+    Raises:
+        ValueError: what ``make_key`` or ``encrypt`` refuse.
+    """
+    size = image.shape[-1]
+    right, wrong = (make_key(size, block_size, steps, seed=s) for s in (seed, seed + 1))
+    secret = encrypt(image, right)
+    pictures = {"plain": image, "encrypted": secret, "decrypted": decrypt(secret, right),
+                "wrong key": decrypt(secret, wrong)}  # fmt: skip
+    titled = {f"{n}: similarity {similarity(image, x):.2f}": x for n, x in pictures.items()}
+    figure = four_pictures(titled)
+    bits = key_bits(size, block_size, steps)
+    done = " + ".join(steps) if steps else "no step chosen"
+    finding = f"{done}: encrypted, the similarity to the plain picture is "
+    finding += f"{similarity(image, secret):.2f} of 1; the right key restores it exactly"
+
+    def details() -> str:
+        parts = ", ".join(f"{step} {count:,.0f}" for step, count in bits.items()) or "none"
+        return bullets([
+            f"Key space in bits: {parts}; together {sum(bits.values()):,.0f}. A large key space "
+            "proves nothing: one known picture opens this cipher.",
+            f"Blocks of {block_size} × {block_size} pixels, {(size // block_size) ** 2:,} of them "
+            f"in a picture of {size} × {size}.",
+            "Similarity is SSIM (Wang et al. 2004): 1 for the same picture.",
+        ])  # fmt: skip
+
+    return View(figure, finding, details)
+
+
+def similarity(a: Tensor, b: Tensor) -> float:
+    """Structural similarity (SSIM) of two pictures uint8 (3, H, W): 1 if they are the same."""
+    from skimage.metrics import structural_similarity
+
+    side = min(7, a.shape[-1] - 1 + a.shape[-1] % 2)  # of the window, odd
+    x, y = a.numpy(), b.numpy()
+    found = structural_similarity(x, y, channel_axis=0, win_size=side, data_range=255)
+    return round(float(found), 2) + 0.0  # never -0.0
+
+
+def read_image(content: bytes, size: int = UPLOAD_SIZE) -> Tensor:
+    """An image file as uint8 (3, size, size): turned upright, its middle square, resized.
+
+    Raises:
+        ValueError: too large a file, or not an image.
+    """
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"the file has {len(content):,} bytes; allowed: {_MOST_BYTES:,}")
+    try:
+        with Image.open(BytesIO(content)) as file:
+            picture = ImageOps.exif_transpose(file).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"this is not an image that can be read ({error})") from None
+    picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return pixels.view(size, size, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
+
+
+def samples() -> dict[str, Tensor]:
+    """Pictures to begin with, by name: uint8 (3, H, H)."""
+    street = data.load("street", train=6, val=1, test=1).train.images
+    digits = data.load("digits").train.images
+    large = F.interpolate(street[:1].float(), scale_factor=4, mode="bicubic").clamp(0, 255)
+    named = {f"street digit {i + 1}": image for i, image in enumerate(street)}
+    named |= {f"handwritten digit {i + 1}": image for i, image in enumerate(digits[:4])}
+    return named | {"street digit 1, 128 × 128": large[0].to(torch.uint8)}
+
+
+class CipherExplorer(Explorer):
+    """Explore the cipher on a sample or on a picture of one's own."""
+
+    def __init__(self) -> None:
+        self.images = samples()
+        controls = {
+            "image": dropdown("picture", list(self.images), hint="Which picture is encrypted"),
+            "block_size": dropdown("block size", BLOCK_SIZES, 8, hint="Side of a block, pixels"),
+            "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
+            **{step: widgets.Checkbox(True, description=step, tooltip=f"The step {step}")
+               for step in STEPS},
+        }  # fmt: skip
+        self.upload = widgets.FileUpload(accept="image/*", description="Your own picture",
+                                         tooltip="Stays in this notebook's kernel")  # fmt: skip
+        self.upload.layout.width = "auto"
+        super().__init__(self._view, controls, rules=self._rules, extra=(self.upload,))
+        self.upload.observe(self._uploaded, "value")
+
+    def _view(self, image: str, block_size: int, seed: int, **steps: bool) -> View:
+        chosen = tuple(step for step in STEPS if steps[step])
+        return cipher_view(image=self.images[image], block_size=block_size, steps=chosen, seed=seed)
+
+    def _rules(self, controls: Mapping[str, widgets.Widget]) -> str:
+        if not any(controls[step].value for step in STEPS):
+            return "With no step the picture stays plain."
+        if controls["block_size"].value == self.images[controls["image"].value].shape[-1]:
+            return "One block fills this picture: there is nothing to scramble."
+        return ""
+
+    def _uploaded(self, change: dict) -> None:
+        for file in change["new"]:
+            try:
+                image = read_image(bytes(file["content"]))
+            except ValueError as error:
+                self.say(f"{file['name']}: {error}", alert=True)
+                continue
+            self.images[file["name"]] = image
+            self._busy = True
+            self.controls["image"].options = list(self.images)
+            self._busy = False
+            self.controls["image"].value = file["name"]

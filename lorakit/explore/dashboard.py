@@ -1,0 +1,51 @@
+"""All explorers on one page, as tabs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ipywidgets as widgets
+import pandas as pd
+
+from lorakit.explore.attack import attack_explorer
+from lorakit.explore.cipher import CipherExplorer
+from lorakit.explore.live import LiveTraining
+from lorakit.explore.privacy import PrivacyExplorer
+from lorakit.explore.rank import rank_explorer, singular_explorer
+from lorakit.explore.results import ResultsExplorer
+from lorakit.sweep import read_table
+
+
+def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.Tab:
+    """Six explorers as tabs; a finished training appears among the results.
+
+    Args:
+        rows: a results table.
+        table: a CSV file for the rows trained here; those it holds already are shown too.
+    """
+    own = read_table(table) if Path(table).exists() else None
+    results = ResultsExplorer(rows, own)
+    tabs = {
+        "Results": results,
+        "Rank": widgets.VBox([rank_explorer(), singular_explorer()]),
+        "Cipher": CipherExplorer(),
+        "Privacy": PrivacyExplorer(),
+        "Attack": attack_explorer(),
+        "Train": LiveTraining(table, results.add),
+    }
+    return widgets.Tab(list(tabs.values()), titles=list(tabs), layout={"width": "100%"})
+
+
+def committed_rows(root: str | Path = ".") -> pd.DataFrame:
+    """The result tables that ship with the course, in or above a folder, or beside the package.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    starts = [Path(root).resolve(), Path(__file__).resolve().parent]
+    for folder in [folder for start in starts for folder in (start, *start.parents)]:
+        results = folder / "figures" / "results"
+        if (results / "results.csv").exists():
+            tables = [read_table(results / f"{name}.csv") for name in ("results", "privacy")]
+            return pd.concat(tables, ignore_index=True)
+    raise FileNotFoundError(f"root={str(root)!r}: no figures/results/results.csv there or above")

@@ -1,0 +1,19 @@
+"""Train the adapter that the rank explorer shows by default: ``python -m lorakit.explore.example``.
+
+It takes about three minutes on one CPU core.
+"""
+
+import torch
+
+from lorakit.adapter import save_adapter
+from lorakit.experiment import Experiment
+from lorakit.micro import EXAMPLE_ADAPTER
+from lorakit.presets import PRESETS, SHOWN
+from lorakit.runner import train_model
+
+EXPERIMENT = Experiment(cipher=SHOWN, method="lora+patch", rank=16, **PRESETS["full"]["street"])
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # as in sweep
+    model, _, _ = train_model(EXPERIMENT, progress=True)
+    print(save_adapter(model, EXAMPLE_ADAPTER))

@@ -1,0 +1,158 @@
+"""The frame of every explorer: controls, a sentence, a picture; answers each move at once."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from html import escape
+
+import ipywidgets as widgets
+
+from lorakit.explore.view import View, static_png, to_png
+
+_PAUSE = 0.008  # seconds in which moves are gathered into one picture
+_BOLD = "font-weight:bold;line-height:1.35"
+_CSS = (  # content as narrow as the page, instead of cut off
+    "<style>.lorakit-explorer .widget-html-content, .lorakit-explorer .widget-html "
+    "{min-width: 0; width: 100%}</style>"
+)
+_WRAP = {"display": "flex", "flex_flow": "row wrap", "width": "100%"}
+
+
+class Explorer(widgets.VBox):
+    """Controls beside a picture that follows them.
+
+    Args:
+        view: a plain function from the controls' values, by name, to a ``View``. A ValueError of
+            it is shown to the reader in words.
+        controls: widgets with a ``value``, by the name of the argument they give.
+        rules: called before each picture with the controls; it switches off what is impossible
+            and returns why, or nothing.
+        extra: further widgets to stand below the controls.
+    """
+
+    def __init__(
+        self,
+        view: Callable[..., View],
+        controls: Mapping[str, widgets.Widget],
+        *,
+        rules: Callable[[Mapping[str, widgets.Widget]], str] | None = None,
+        extra: tuple[widgets.Widget, ...] = (),
+    ) -> None:
+        self.view, self.controls, self.rules = view, dict(controls), rules
+        self.drawn = 0  # pictures so far
+        self._waiting = self._busy = False
+        self.finding = widgets.HTML()
+        self.picture = widgets.HTML(layout={"max_width": "100%"})  # an Image has no alt text
+        self.details = widgets.HTML(layout={"max_width": "100%"})
+        self.message = widgets.HTML()
+        for control in self.controls.values():
+            control.layout.width, control.layout.margin = "auto", "2px 0"
+            if "description_width" in control.style.traits():
+                control.style.description_width = "130px"
+            control.observe(self._changed, "value")
+        knobs = widgets.VBox(
+            [*self.controls.values(), *extra, self.message],
+            layout={"flex": "1 1 300px", "max_width": "460px", "margin": "0 16px 8px 0"},
+        )
+        shown = widgets.VBox(
+            [self.finding, self.picture, self.details],
+            layout={"flex": "2 1 340px", "min_width": "0"},
+        )
+        super().__init__([widgets.HTML(_CSS), widgets.Box([knobs, shown], layout=_WRAP)])
+        self.add_class("lorakit-explorer")
+        self.draw()
+
+    def draw(self) -> None:
+        """Show the picture of the controls' present values."""
+        self._waiting, self._busy = False, True
+        try:
+            reason = self.rules(self.controls) if self.rules else ""
+            values = {name: control.value for name, control in self.controls.items()}
+            self.show(self.view(**values), reason or "")
+        except Exception as error:  # on the page, since a handler's traceback is never seen
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            self.finding.value = self.picture.value = self.details.value = ""
+            self.say(f"Nothing to show. {kind}{error}", alert=True)
+        finally:
+            self._busy = False
+
+    def show(self, view: View, reason: str = "") -> None:
+        """Put a view on the page, and a remark on what is switched off."""
+        self.now = view
+        source = b64encode(to_png(view.figure)).decode()
+        width, height = view.figure.canvas.get_width_height()
+        self.picture.value = (  # sizes and sync decoding, so that nothing jumps or flickers
+            f'<img src="data:image/png;base64,{source}" alt="{escape(view.finding)}" '
+            f'width="{width}" height="{height}" decoding="sync" '
+            'style="max-width:100%;height:auto">'
+        )
+        self.finding.value = f'<div style="{_BOLD}">{escape(view.finding)}</div>'
+        self.say(reason)
+        self.drawn += 1
+        try:
+            asyncio.get_running_loop().call_later(_PAUSE, self._finish, view)
+        except RuntimeError:
+            self._finish(view)
+
+    def say(self, text: str, *, alert: bool = False) -> None:
+        """A remark below the controls; an alert is read aloud at once."""
+        look = 'role="alert" style="color:#B00020' if alert else 'role="status" style="color:#555'
+        self.message.value = f'<div {look};line-height:1.35">{escape(text)}</div>' if text else ""
+
+    def _changed(self, _change: object) -> None:
+        """Draw soon, once for all moves that arrive until then; at once where no loop runs."""
+        if self._busy or self._waiting:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.draw()
+            return
+        self._waiting = True
+        loop.call_later(_PAUSE, self.draw)
+
+    def _finish(self, view: View) -> None:
+        """Add the details, unless there is a newer picture already."""
+        if view is self.now:
+            self.details.value = view.details()
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict:
+        """The widget, and a picture for pages without a kernel."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle["text/plain"] = self.now.finding if hasattr(self, "now") else "an explorer"
+        if hasattr(self, "now"):
+            bundle["image/png"] = b64encode(static_png(self.now)).decode()
+        return bundle
+
+
+def dropdown(text: str, options: object, value: object = None, *, hint: str) -> widgets.Dropdown:
+    """A choice; ``hint`` says what it does, for the mouse and for a screen reader."""
+    more = {} if value is None else {"value": value}
+    return widgets.Dropdown(description=text, options=options, tooltip=hint, **more)
+
+
+def slider(text: str, low: int, high: int, value: int, *, hint: str) -> widgets.IntSlider:
+    """A whole number."""
+    return widgets.IntSlider(value, low, high, description=text, tooltip=hint)
+
+
+def log_slider(
+    text: str, low: float, high: float, value: float, *, hint: str, form: str = ",.0f"
+) -> widgets.FloatLogSlider:
+    """A number from 10**low to 10**high, 20 steps for each factor of ten."""
+    return widgets.FloatLogSlider(
+        value, base=10, min=low, max=high, step=0.05, description=text, tooltip=hint,
+        readout_format=form,
+    )  # fmt: skip
+
+
+def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
+    """Offer other options, and keep the chosen one if it is among them."""
+    options = [tuple(option) for option in options]
+    if list(control.options) != options:
+        chosen = control.value
+        control.options = options
+        if chosen in [value for _, value in options]:
+            control.value = chosen

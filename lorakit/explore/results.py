@@ -1,0 +1,216 @@
+"""Accuracy against rank, parameters, epsilon or cipher, from any results table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from ipywidgets import Dropdown
+
+from lorakit.explore.explorer import Explorer, dropdown, log_slider, refill
+from lorakit.explore.view import View, bullets, new_figure, to_html
+from lorakit.findings import best_within, headline
+from lorakit.plots import HUES, draw_accuracy
+from lorakit.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES, METHOD_COLOURS, style
+from lorakit.tables import KEYS, apart, epsilon_name, in_order, summarise
+
+AGAINST = {"rank": "rank r", "trainable": "trainable parameters", "epsilon": "privacy budget ε",
+           "cipher": "encryption"}  # fmt: skip
+_BY = [*KEYS, "epsilon"]
+
+
+def results_view(
+    rows: pd.DataFrame,
+    own: pd.DataFrame | None = None,
+    *,
+    dataset: str,
+    x: str = "rank",
+    hue: str = "method",
+    cipher: str = "none",
+    epsilon: float = math.inf,
+    training: str | None = None,
+    parameters: float = 1e6,
+    budget: float = math.inf,
+) -> View:
+    """Draw a selection of a results table, with a table under it and the best for a budget.
+
+    Args:
+        rows: a results table.
+        own: rows of one's own, drawn as stars and never averaged with the others.
+        dataset, cipher, epsilon: what is kept; not used where x or hue shows it.
+        x, hue: see ``plots.plot_accuracy``.
+        training: which of several trainings alike in all that is shown, see ``trainings``.
+        parameters, budget: at most so many trainable parameters, and so much epsilon.
+
+    Raises:
+        ValueError: nothing to draw.
+    """
+    mine = choose(rows, dataset, x, hue, cipher, epsilon)
+    names = mine["training"] if "training" in mine else trainings(mine)
+    if training in set(names.dropna()):
+        mine = mine[names.isna() | (names == training)]
+    with style():
+        figure = new_figure(height=4.6, below=1.85)
+        ax = figure.add_subplot()
+        means = draw_accuracy(ax, mine, x, hue=hue)
+        if own is not None and len(own):
+            _stars(ax, choose(own, dataset, x, hue, cipher, epsilon), x, means)
+        figure.legend(loc="lower left", ncol=2, fontsize=10, columnspacing=1.2)
+
+    def details() -> str:
+        table = summarise(mine, _BY).sort_values("mean", ascending=False)
+        ciphers = in_order(mine["cipher"])
+        best = [_best(rows, dataset, c, parameters, budget) for c in ciphers]
+        return bullets(best) + to_html(_readable(table))
+
+    return View(figure, headline(mine, x, hue), details)
+
+
+def choose(
+    rows: pd.DataFrame, dataset: str, x: str, hue: str, cipher: str, epsilon: float
+) -> pd.DataFrame:
+    """The rows of one data set, and of a cipher and an epsilon unless x or hue shows them."""
+    mine = rows[rows["dataset"] == dataset]
+    for name, value in (("cipher", cipher), ("epsilon", epsilon)):
+        if name not in (x, hue):
+            mine = mine[mine[name] == value]
+    return mine
+
+
+def trainings(rows: pd.DataFrame) -> pd.Series:
+    """A name for each row whose settings differ from others that a picture shows alike, or NaN.
+
+    Those would be averaged as if they were repetitions; one of them has to be chosen.
+    """
+    names = pd.Series(np.nan, index=rows.index, dtype=object)
+    if different := apart(rows, _BY):
+        several = rows.duplicated([*_BY, "seed"], keep=False)
+        cells = rows[_BY].merge(rows.loc[several, _BY].drop_duplicates(), how="left",
+                                indicator=True)["_merge"].eq("both").to_numpy()  # fmt: skip
+        names[cells] = [
+            ", ".join(f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in line.items())
+            for line in rows.loc[cells, different].to_dict("records")
+        ]
+    return names
+
+
+class ResultsExplorer(Explorer):
+    """Explore a results table; ``add`` puts a row of one's own into the picture.
+
+    Args:
+        rows: any results table, for example of ``read_table``.
+        own: rows of one's own to begin with.
+    """
+
+    def __init__(self, rows: pd.DataFrame, own: pd.DataFrame | None = None) -> None:
+        self.rows, self.own = rows.assign(training=trainings(rows)), own
+        datasets = [(DATASET_NAMES.get(d, d), d) for d in in_order(rows["dataset"])]
+        ciphers = [(CIPHER_NAMES.get(c, c), c) for c in in_order(rows["cipher"])]
+        shown = CIPHER_SHOWN if CIPHER_SHOWN in set(rows["cipher"]) else ciphers[0][1]
+        budgets = [(epsilon_name(e), e) for e in sorted(rows["epsilon"].unique(), reverse=True)]
+        against = [(name, key) for key, name in AGAINST.items()]
+        controls = {
+            "dataset": dropdown("data set", datasets, hint="Which images"),
+            "x": dropdown("against", against, hint="What stands on the horizontal axis"),
+            "hue": dropdown("coloured by", list(HUES), hint="What colours tell apart"),
+            "cipher": dropdown("cipher", ciphers, shown, hint="Encryption of all images"),
+            "epsilon": dropdown("privacy", budgets, hint="Privacy budget epsilon of the runs"),
+            "training": dropdown("training", [("the only one", None)],
+                                 hint="Which of several trainings alike in all else"),
+            "parameters": log_slider("budget: up to", 3, 6.1, 1e5,
+                                     hint="Budget: at most so many trainable parameters"),
+            "budget": dropdown("budget: ε up to", budgets, hint="Budget: at most so much epsilon"),
+        }  # fmt: skip
+        super().__init__(self._view, controls, rules=self._rules)
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Show one more row of one's own, and move the controls to where it can be seen."""
+        line = pd.DataFrame([row])
+        old = self.own[self.own["id"] != row["id"]] if self.own is not None else None
+        self.own = line if old is None or old.empty else pd.concat([old, line], ignore_index=True)
+        self._busy = True
+        for name in ("dataset", "cipher", "epsilon"):
+            control = self.controls[name]
+            if row[name] in [value for _, value in control.options]:
+                control.value = row[name]
+        self._busy = False
+        self.draw()
+
+    def _view(self, **chosen: object) -> View:
+        return results_view(self.rows, self.own, **chosen)
+
+    def _rules(self, controls: Mapping[str, Dropdown]) -> str:
+        x, hue = controls["x"].value, controls["hue"]
+        reasons = []
+        refill(hue, [(name, name) for name in HUES if name != x])
+        for name in ("cipher", "epsilon"):
+            controls[name].disabled = name in (x, hue.value)
+        if off := [name for name in ("cipher", "epsilon") if controls[name].disabled]:
+            reasons.append(f"All values of {' and '.join(off)} are in the picture: no choice.")
+        if not controls["epsilon"].disabled:
+            mine = self.rows[self.rows["dataset"] == controls["dataset"].value]
+            if not controls["cipher"].disabled:
+                mine = mine[mine["cipher"] == controls["cipher"].value]
+            offers = sorted(mine["epsilon"].unique(), reverse=True)
+            refill(controls["epsilon"], [(epsilon_name(e), e) for e in offers])
+            if hidden := set(self.rows["epsilon"]) - set(offers):
+                names = ", ".join(f"{e:g}" for e in sorted(hidden))
+                reasons.append(f"No runs at ε = {names} with this data set and cipher.")
+        values = {n: controls[n].value for n in ("dataset", "x", "cipher", "epsilon")}
+        names = choose(self.rows, hue=hue.value, **values)["training"].dropna()
+        several = list(names.value_counts().index)
+        refill(controls["training"], [(n, n) for n in several] or [("the only one", None)])
+        controls["training"].disabled = len(several) < 2
+        return " ".join(reasons)
+
+
+def _stars(ax, own: pd.DataFrame, x: str, means: pd.DataFrame) -> None:
+    """Rows of one's own, each a star where its setting is on the axis."""
+    if own.empty:
+        return
+    values = in_order(means[x].dropna())
+    if x in ("cipher", "epsilon"):
+        own = own[own[x].isin(values)]
+        places = [values.index(v) for v in own[x]]
+    else:
+        places = own[x].fillna(min(values))
+    colours = [METHOD_COLOURS[m] for m in own["method"]]
+    ax.scatter(places, own["accuracy"], 190, colours, "*", edgecolors="black", zorder=5)
+    ax.plot([], [], "*", color="white", markeredgecolor="black", markersize=12, label="your runs")
+
+
+def _best(rows: pd.DataFrame, dataset: str, cipher: str, parameters: float, budget: float) -> str:
+    """The best method within a budget, in words."""
+    limit = f"up to {parameters:,.0f} parameters, " + (
+        f"ε up to {budget:g}" if np.isfinite(budget) else "with or without privacy"
+    )
+    text = f"{CIPHER_NAMES.get(cipher, cipher)}, {limit}: "
+    try:
+        names = rows["training"] if "training" in rows else trainings(rows)
+        best = best_within(rows[names.isna()], dataset, cipher,
+                           parameters=int(parameters), epsilon=budget).iloc[0]  # fmt: skip
+    except ValueError:
+        return text + "no run in the table is within it"
+    lora = f", r = {best['rank']:.0f} on {best['targets']}" if best["rank"] > 0 else ""
+    sure = f" ± {100 * best['interval']:.1f}" if np.isfinite(best["interval"]) else ""
+    return (
+        f"{text}best is {best['method']}{lora}: {best['mean']:.1%}{sure}, "
+        f"{best['trainable']:,} parameters, {epsilon_name(best['epsilon'])}"
+    )
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns in words, few digits."""
+    return pd.DataFrame({
+        "method": table["method"],
+        "cipher": [CIPHER_NAMES.get(c, c) for c in table["cipher"]],
+        "LoRA on": table["targets"].fillna(""),
+        "r": [f"{r:.0f}" if r > 0 else "" for r in table["rank"]],
+        "ε": [f"{e:g}" if np.isfinite(e) else "∞" for e in table["epsilon"]],
+        "accuracy": [f"{100 * m:.1f}" + (f" ± {100 * i:.1f}" if i >= 0 else "") + " %"
+                     for m, i in zip(table["mean"], table["interval"])],
+        "seeds": table["seeds"],
+        "parameters": [f"{n:,}" for n in table["trainable"]],
+    })  # fmt: skip

@@ -1,0 +1,98 @@
+"""What an explorer shows at one moment: a picture, a sentence, details."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from lorakit.style import style
+
+DPI = 100
+_TABLE = (
+    ".lorakit-table th, .lorakit-table td {padding: 1px 12px 1px 0; text-align: left; "
+    "white-space: nowrap; line-height: 1.5}"
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """A figure, what it says in one sentence, and HTML to stand below it, made when asked for."""
+
+    figure: Figure
+    finding: str
+    details: Callable[[], str] = str
+
+
+def new_figure(width: float = 5.6, height: float = 3.7, below: float = 0.62) -> Figure:
+    """An empty figure in inches that pyplot does not know, so that nobody has to close it.
+
+    Margins are fixed, ``below`` inches at the bottom: a constrained layout doubles the time.
+    """
+    with style():
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
+        FigureCanvasAgg(figure)
+        figure.subplots_adjust(left=0.8 / width, right=1 - 0.2 / width,
+                               top=1 - 0.12 / height, bottom=below / height)  # fmt: skip
+    return figure
+
+
+def four_pictures(pictures: dict[str, Tensor]) -> Figure:
+    """Two rows of two titled pictures, each uint8 (3, H, W)."""
+    with style():
+        figure = new_figure(5.6, 5.9)
+        axes = figure.subplots(2, 2)
+        figure.subplots_adjust(0.01, 0.01, 0.99, 0.95, 0.04, 0.12)
+        for ax, (name, picture) in zip(axes.flat, pictures.items()):
+            ax.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")  # (H, W, 3)
+            ax.axis("off")
+            ax.set_title(name, loc="center", fontsize=11)
+    return figure
+
+
+def to_png(figure: Figure) -> bytes:
+    """Draw once and compress lightly; ``savefig`` draws twice."""
+    with style():
+        figure.canvas.draw()
+    buffer = BytesIO()
+    pixels = np.asarray(figure.canvas.buffer_rgba())
+    Image.fromarray(pixels).convert("RGB").save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
+
+
+def static_png(view: View) -> bytes:
+    """The picture with its sentence above it, for a page without a kernel."""
+    words = fill(view.finding, width=int(10.5 * view.figure.get_figwidth()))
+    body = Image.open(BytesIO(to_png(view.figure)))
+    head = Figure(figsize=(body.width / DPI, 0.2 * (words.count("\n") + 1) + 0.15), dpi=DPI)
+    FigureCanvasAgg(head)
+    with style():
+        head.text(0.01, 0.5, words, va="center", weight="bold", fontsize=11)
+    title = Image.open(BytesIO(to_png(head)))
+    whole = Image.new("RGB", (body.width, title.height + body.height), "white")
+    whole.paste(title, (0, 0))
+    whole.paste(body, (0, title.height))
+    buffer = BytesIO()
+    whole.quantize(128).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+def to_html(table: pd.DataFrame) -> str:
+    """A table that scrolls sideways where the page is narrow."""
+    plain = table.to_html(index=False, border=0, escape=True, na_rep="", classes="lorakit-table")
+    return f'<style>{_TABLE}</style><div style="overflow-x:auto;max-width:100%">{plain}</div>'
+
+
+def bullets(lines: list[str]) -> str:
+    """Lines of text as an HTML list."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul style="margin:0.2em 0;padding-left:1.2em;line-height:1.4">{items}</ul>'

@@ -1,0 +1,54 @@
+"""The dashboard through Voilà, as wide as a laptop and as narrow as a phone."""
+
+import itertools
+import sys
+import time
+
+import pytest
+
+from .conftest import free_port, serve
+from .page import alerts, labels, move, state, until
+
+pytestmark = pytest.mark.timeout(600)
+TABS = ("Results", "Rank", "Cipher", "Privacy", "Attack", "Train")
+MOVED = {"Results": "against", "Rank": "rank r", "Cipher": "block size", "Privacy": "epsilon ε",
+         "Attack": "attack", "Train": "method"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def voila(course, tmp_path_factory):
+    """The README's command, and the address it serves."""
+    port = free_port()
+    command = [sys.executable, "-m", "lorakit.explore", f"--port={port}", "--no-browser"]
+    log = tmp_path_factory.mktemp("voila") / "log"
+    with serve(command, port, course, log):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_every_tab_is_readable_and_answers(voila, browse, shots, width):
+    page, errors = browse(voila, width)
+    page.get_by_role("tab", name="Train").wait_for(timeout=120_000)
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        explorer = page.locator(".lorakit-explorer:visible").first
+        image = explorer.locator("img")
+        until(lambda i=image: i.count() and i.bounding_box(), f"the picture of {tab}")
+        time.sleep(0.3)
+        page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_default.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = image.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert box["width"] >= min(500, 0.8 * width)
+        boxes = [row.bounding_box() for row in explorer.locator(".widget-inline-hbox").all()]
+        for above, below in itertools.pairwise(boxes):
+            assert above["y"] + above["height"] <= below["y"] + 1
+        apart = box["x"] >= max(b["x"] + b["width"] for b in boxes) - 1
+        assert apart or box["y"] >= boxes[-1]["y"] + boxes[-1]["height"] - 1
+        before = state(explorer)
+        assert MOVED[tab] in labels(explorer)
+        move(explorer, MOVED[tab])
+        until(lambda e=explorer, b=before: state(e) != b, f"an answer in {tab}")
+        assert not alerts(explorer)
+        page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_changed.png", full_page=True)
+    assert not errors

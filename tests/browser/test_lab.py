@@ -1,0 +1,157 @@
+"""The explorers in a real JupyterLab: every control moved, a training run and stopped."""
+
+import time
+
+import pytest
+from PIL import Image
+
+from .page import (
+    alerts,
+    choose,
+    control,
+    labels,
+    move,
+    open_explorers,
+    picture,
+    run_all,
+    state,
+    until,
+)
+
+pytestmark = pytest.mark.timeout(900)
+NAMES = ("results", "rank", "singular", "cipher", "attack", "privacy", "train")
+SILENT = {("attack", "effort: starts"), ("results", "training"), ("singular", "adapter")}
+
+
+@pytest.fixture(scope="module")
+def lesson(chromium, lab):
+    """Lesson 09, run from top to bottom: its page, its explorers by name, console errors."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+    page.route(lambda url: not url.startswith(lab), lambda route: route.fulfill(body=""))
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_default_timeout(60_000)
+    page.goto(f"{lab}/lab/tree/notebooks/09_explore.ipynb?reset")
+    run_all(page)
+    until(lambda: len(open_explorers(page)) == len(NAMES), "all explorers")
+    yield page, dict(zip(NAMES, open_explorers(page))), errors
+    page.close()
+
+
+def shoot(explorer, path):
+    explorer.scroll_into_view_if_needed()
+    time.sleep(0.3)
+    explorer.screenshot(path=path)
+
+
+def test_the_lesson_runs_without_an_error(lesson):
+    page, explorers, errors = lesson
+    failed = '[data-mime-type="application/vnd.jupyter.error"]'
+    assert page.locator(failed).count() == 0
+    assert not errors
+    for name, explorer in explorers.items():
+        assert explorer.locator("img").first.get_attribute("alt"), name
+        assert not alerts(explorer), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_control_changes_what_the_page_shows(lesson, shots, name):
+    _, explorers, errors = lesson
+    explorer = explorers[name]
+    shoot(explorer, shots / f"lab_{name}_default.png")
+    todo, moved = labels(explorer), set()
+    while todo:
+        label = todo.pop(0)
+        before = state(explorer)
+        move(explorer, label)
+        moved.add(label)
+        if (name, label) not in SILENT:
+            until(lambda b=before: state(explorer) != b, f"an answer to {label!r} of {name}")
+        assert not alerts(explorer), (name, label)
+        todo += [more for more in labels(explorer) if more not in moved and more not in todo]
+    shoot(explorer, shots / f"lab_{name}_changed.png")
+    assert moved and not errors
+
+
+def test_a_control_that_does_nothing_is_off_and_says_why(lesson):
+    explorers = lesson[1]
+    results = explorers["results"]
+    choose(results, "coloured by", "method")
+    choose(results, "against", "encryption")
+    until(lambda: control(results, "cipher").is_disabled(), "the cipher to be switched off")
+    assert "All values of cipher are in the picture" in results.inner_text()
+    choose(results, "against", "rank r")
+    until(lambda: control(results, "cipher").is_enabled(), "the cipher to come back")
+
+
+def test_an_impossible_choice_is_told_in_words_and_can_be_left(lesson):
+    _, explorers, errors = lesson
+    rank = explorers["rank"]
+    targets = rank.locator("select[multiple]")
+    targets.select_option([])
+    until(lambda: alerts(rank), "an alert")
+    assert "targets" in alerts(rank)[0] and rank.locator("img").count() == 0
+    targets.select_option(["q", "fc2"])
+    until(lambda: not alerts(rank) and rank.locator("img").count(), "the picture to come back")
+    assert "on q, fc2" in rank.inner_text() and not errors
+
+
+def test_a_drag_is_gathered_into_few_pictures(lesson):
+    """Thirty moves in a moment: the last one is shown, and far fewer were drawn."""
+    page, explorers, _ = lesson
+    cipher = explorers["cipher"]
+    page.evaluate("""() => { window.seen = new Set(); new MutationObserver(() =>
+        document.querySelectorAll('.lorakit-explorer')[3].querySelectorAll('img').forEach(
+        i => window.seen.add(i.src))).observe(document.body, {subtree: true, childList: true}) }""")
+    handle = control(cipher, "key number")
+    handle.focus()
+    for _ in range(30):
+        handle.press("ArrowRight", delay=0)
+    at = handle.get_attribute("aria-valuenow")
+    time.sleep(3)
+    drawn = page.evaluate("window.seen.size")
+    assert 1 <= drawn < 25 and float(handle.get_attribute("aria-valuenow")) == float(at)
+
+
+def test_an_uploaded_picture_is_encrypted_and_a_broken_one_refused(lesson, tmp_path):
+    _, explorers, errors = lesson
+    cipher = explorers["cipher"]
+    good, bad = tmp_path / "mine.png", tmp_path / "broken.png"
+    Image.radial_gradient("L").resize((200, 120)).save(good)
+    bad.write_bytes(b"not a picture")
+    before = picture(cipher)
+    cipher.locator("input[type=file]").set_input_files(good)
+    until(lambda: picture(cipher) != before, "the uploaded picture")
+    assert control(cipher, "picture").evaluate("e => e.value") == "mine.png"
+    cipher.locator("input[type=file]").set_input_files(bad)
+    until(lambda: alerts(cipher), "an alert")
+    assert "broken.png: this is not an image" in alerts(cipher)[0] and not errors
+
+
+def test_train_and_stop(lesson, course, shots):
+    _, explorers, errors = lesson
+    live, results = explorers["train"], explorers["results"]
+    choose(live, "data set", "handwritten digits (real)")
+    until(lambda: "1097" in control(live, "images").inner_text(), "the sizes of digits")
+    choose(live, "images", "100")
+    choose(live, "method", "probe")
+    before = picture(results)
+    until(lambda: "probe, 100 images" in live.inner_text(), "the sentence to follow")
+    live.get_by_role("button", name="Train").click()
+    until(lambda: live.get_by_role("button", name="Stop").is_enabled(), "the training to start")
+    assert control(live, "method").is_disabled()
+    move(explorers["rank"], "rank r")  # the page answers while it trains
+    until(lambda: "Finished" in live.inner_text(), "the training to finish")
+    until(lambda: picture(results) != before, "a star in the results")
+    shoot(live, shots / "lab_train_finished.png")
+    shoot(results, shots / "lab_results_star.png")
+    choose(live, "images", "1097")
+    choose(live, "method", "full")
+    until(lambda: "full, 1,097 images" in live.inner_text(), "the sentence to follow")
+    live.get_by_role("button", name="Train").click()
+    until(lambda: " left" in live.inner_text(), "the first steps")
+    live.get_by_role("button", name="Stop").click()
+    until(lambda: "Stopped after step" in live.inner_text(), "the training to stop")
+    until(lambda: live.get_by_role("button", name="Train").is_enabled(), "a next training")
+    assert not alerts(live) and not errors

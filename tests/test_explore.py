@@ -1,0 +1,438 @@
+"""The plain functions behind the explorers at the ends of their ranges, and the explorers."""
+
+import asyncio
+import gc
+import json
+import math
+import time
+from base64 import b64decode
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lorakit import Experiment, read_table, run
+from lorakit.accounting import Quick, quick_noise
+from lorakit.adapter import save_adapter
+from lorakit.budget import budget, singular_values
+from lorakit.cipher import STEPS, key_bits
+from lorakit.explore import (
+    CipherExplorer,
+    LiveTraining,
+    PrivacyExplorer,
+    ResultsExplorer,
+    attack_explorer,
+    committed_rows,
+    dashboard,
+    rank_explorer,
+    singular_explorer,
+)
+from lorakit.explore.__main__ import write_page
+from lorakit.explore.attack import jigsaw_view, known_view
+from lorakit.explore.cipher import cipher_view, read_image, samples, similarity
+from lorakit.explore.live import curves_view
+from lorakit.explore.privacy import SHOWS, privacy_view
+from lorakit.explore.rank import BACKBONES, rank_view, singular_view
+from lorakit.explore.results import results_view, trainings
+from lorakit.explore.view import to_png
+from lorakit.lora import TARGETS
+from lorakit.privacy import compute_epsilon
+from lorakit.vit import apply_method, count_parameters, create_backbone
+
+SETTINGS = (("probe", None, 1290), ("lora", 1, 4362), ("lora", 4, 13578), ("lora+patch", 1, 29066),
+            ("lora+patch", 4, 38282), ("full", None, 1218186))  # fmt: skip
+
+
+@pytest.fixture
+def table(made_up):
+    order = ["probe", "lora", "lora+patch", "full"]
+
+    def accuracy(method, rank, epsilon, seed):
+        return 0.6 + 0.08 * order.index(method) + 0.01 * seed - (0.1 if epsilon < 9 else 0)
+
+    return made_up(SETTINGS, accuracy, epsilons=(2.0, math.inf))
+
+
+def size(view):
+    """Of the drawn picture, which must not be blank."""
+    image = Image.open(BytesIO(to_png(view.figure)))
+    assert np.asarray(image).std() > 5
+    return image.size
+
+
+# --- budget: counted by formula, against models that are built
+
+
+@pytest.mark.parametrize("backbone", ["vit_micro", "vit_base_patch16_224"])
+@pytest.mark.parametrize("method", ["lora", "lora+patch"])
+@pytest.mark.parametrize("targets", [("q", "v"), ("k", "fc1"), TARGETS])
+@pytest.mark.parametrize("blocks, rank", [(1, 1), (5, 16), (None, 4)])
+def test_the_budget_is_what_a_model_has(backbone, method, targets, blocks, rank):
+    cost = budget(backbone, rank, targets, blocks=blocks, patch_embed=method == "lora+patch")
+    with torch.device("meta"):
+        model = create_backbone(backbone, pretrained=False)
+        total = count_parameters(model)["total"]
+        chosen = None if blocks is None else range(blocks)
+        counts = count_parameters(
+            apply_method(model, method, rank=rank, targets=targets, blocks=chosen)
+        )
+    assert (cost.trainable, cost.total) == (counts["trainable"], total)
+    assert {n: getattr(cost, n) for n in ("lora", "patch_embed", "head")} == {
+        n: counts[n] for n in ("lora", "patch_embed", "head")
+    }
+
+
+def test_the_budget_of_the_paper():
+    cost = budget("vit_base_patch16_224", 4)
+    assert cost.trainable == 745_738 and round(100 * cost.share, 2) == 0.87
+    assert cost.private_bytes(64) == 64 * cost.adapter_bytes == 64 * 4 * 745_738
+
+
+@pytest.mark.parametrize(
+    "change, name",
+    [({"rank": 0}, "rank"), ({"rank": 129}, "rank"), ({"targets": ()}, "targets"),
+     ({"targets": "x"}, "targets"), ({"blocks": 7}, "blocks"), ({"classes": 1}, "classes")],
+)  # fmt: skip
+def test_a_budget_out_of_range(change, name):
+    with pytest.raises(ValueError, match=name):
+        budget(**{"backbone": "vit_micro", "rank": 4, **change})
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    model = apply_method(
+        create_backbone("vit_micro"), "lora", rank=3, alpha=6, targets=["q", "fc1"]
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".B." in name:
+                parameter.normal_()
+    return model, save_adapter(model, tmp_path / "a.safetensors")
+
+
+def test_singular_values_of_an_adapter(adapter):
+    model, path = adapter
+    values = singular_values(path)
+    assert len(values) == 6 * 2 * 3
+    for (block, target), mine in values.groupby(["block", "target"]):
+        layer = model.get_submodule(
+            f"blocks.{block}." + {"q": "attn.qkv", "fc1": "mlp.fc1"}[target]
+        )
+        expected = torch.linalg.svdvals(layer.updates[target].delta_weight())[:3]
+        assert np.allclose(mine["value"], expected.detach(), rtol=1e-4)
+    assert size(singular_view(adapter=path))[0] == 560
+
+
+def test_singular_values_need_lora(tmp_path):
+    path = save_adapter(apply_method(create_backbone("vit_micro"), "probe"), tmp_path / "p")
+    with pytest.raises(ValueError, match="no LoRA"):
+        singular_values(path)
+
+
+# --- quick accounting
+
+
+@given(st.floats(0.1, 30), st.floats(0.001, 1), st.integers(1, 3000), st.floats(-8, -2))
+@settings(max_examples=25, deadline=None)
+def test_quick_noise_keeps_its_epsilon(epsilon, rate, steps, exponent):
+    delta = 10**exponent
+    try:
+        sigma = quick_noise(epsilon, rate, steps, delta)
+    except ValueError as error:
+        assert "sigma from 0.2 to 1000" in str(error)
+        return
+    assert 0.98 * epsilon < Quick(sigma, rate).rdp(steps, delta) <= epsilon
+    assert compute_epsilon(sigma, rate, steps, delta, accountant="rdp") <= epsilon * 1.001
+
+
+# --- plain functions at the ends of their ranges
+
+
+@pytest.mark.parametrize("rank", [1, 64])
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_rank_view(backbone, rank):
+    depth = 6 if backbone == "vit_micro" else 12
+    for blocks, targets, patch in ((1, ["q"], False), (depth, TARGETS, True)):
+        view = rank_view(backbone=backbone, rank=rank, alpha=1, targets=targets, blocks=blocks,
+                         patch_embed=patch, classes=1000, batch=256)  # fmt: skip
+        cost = budget(backbone, rank, targets, blocks=blocks, patch_embed=patch, classes=1000)
+        assert f"{cost.trainable:,}" in view.finding and "on disk" in view.details()
+        size(view)
+
+
+@pytest.mark.parametrize("block_size", [2, 32])
+@pytest.mark.parametrize("steps", [(), ("negative",), STEPS])
+def test_cipher_view(block_size, steps):
+    for image in (samples()["street digit 1"], samples()["street digit 1, 128 × 128"]):
+        view = cipher_view(image=image, block_size=block_size, steps=steps, seed=99)
+        size(view)
+        assert ("1.00 of 1" in view.finding) == (not steps)
+        bits = sum(key_bits(image.shape[-1], block_size, steps).values())
+        assert f"together {bits:,.0f}" in view.details()
+
+
+def test_similarity():
+    image = samples()["street digit 1"]
+    assert similarity(image, image) == 1 and similarity(image, 255 - image) < 0.1
+
+
+@pytest.mark.parametrize("mode, extent", [("L", (1, 1)), ("RGBA", (300, 40)), ("P", (40, 300))])
+def test_an_image_file_becomes_a_square(mode, extent):
+    buffer = BytesIO()
+    Image.new(mode, extent, 1).save(buffer, "png")
+    assert read_image(buffer.getvalue()).shape == (3, 128, 128)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
+def test_what_is_no_image_is_refused(content):
+    with pytest.raises(ValueError, match="not an image"):
+        read_image(content)
+    with pytest.raises(ValueError, match="allowed"):
+        read_image(b"0" * 20_000_001)
+
+
+@pytest.mark.parametrize("show", SHOWS)
+@pytest.mark.parametrize("known", ["epsilon", "noise_multiplier"])
+@pytest.mark.parametrize("examples, batch", [(100, 1), (100, 100), (10**6, 65_536)])
+def test_privacy_view(show, known, examples, batch):
+    for epochs, epsilon, sigma, delta in ((1, 0.1, 0.32, 1e-8), (100, 31.0, 31.0, 0.1)):
+        view = privacy_view(examples=examples, batch=batch, epochs=epochs, known=known, show=show,
+                            epsilon=epsilon, noise_multiplier=sigma, delta=delta)  # fmt: skip
+        size(view)
+        assert ("empty promise" in view.finding) == (delta >= 1 / examples)
+        assert "trap" in view.details()
+
+
+def test_privacy_view_says_what_the_tight_accountant_found():
+    view = privacy_view(known="noise_multiplier", noise_multiplier=1.0, tight=2.5)
+    assert "ε = 2.5 by PRV" in view.finding
+    with pytest.raises(ValueError, match="batch=11"):
+        privacy_view(examples=10, batch=11)
+
+
+@pytest.mark.parametrize("dataset", ["street", "digits"])
+@pytest.mark.parametrize("block_size", [4, 16])
+def test_attack_views(dataset, block_size):
+    for known, levels in ((1, 2), (8, 256)):
+        view = known_view(dataset=dataset, block_size=block_size, known=known, levels=levels)
+        assert "%" in view.finding and size(view) == (560, 590)
+    for pictures, starts in ((1, 1), (40, 8)):
+        view = jigsaw_view(dataset=dataset, block_size=block_size, pictures=pictures, starts=starts)
+        assert "put together right" in view.finding and size(view) == (560, 590)
+
+
+def test_more_effort_opens_more():
+    """One known picture of many values opens a secret one; of two values it does not."""
+    assert "nothing left to guess; 100%" in known_view(levels=256).finding
+    assert "left open" in known_view(levels=2).finding
+    assert "100%" not in known_view(levels=2).finding
+    assert "100%" in jigsaw_view(pictures=40, starts=8).finding
+
+
+@pytest.mark.parametrize("x", ["rank", "trainable", "epsilon", "cipher"])
+@pytest.mark.parametrize("hue", ["method", "cipher", "epsilon"])
+def test_results_view(table, x, hue):
+    if x == hue:
+        with pytest.raises(ValueError, match="two different"):
+            results_view(table, dataset="street", x=x, hue=hue)
+        return
+    view = results_view(
+        table, table[:1], dataset="street", x=x, hue=hue, parameters=1e3, budget=2.0
+    )
+    size(view)
+    assert "no run in the table is within it" in view.details()
+    best = results_view(table, dataset="street", x=x, hue=hue, parameters=2e6).details()
+    assert "best is full: 85.0% ± 2.5" in best
+
+
+def test_trainings_alike_in_all_that_is_shown_are_told_apart(table):
+    longer = table[table["method"] == "lora"].assign(epochs=9, id=lambda t: t["id"] + "x")
+    rows = pd.concat([table.assign(epochs=5), longer], ignore_index=True)
+    names = trainings(rows)
+    assert set(names.dropna()) == {"epochs 5", "epochs 9"}
+    assert set(rows.loc[names.notna(), "method"]) == {"lora"}
+    explorer = ResultsExplorer(rows)
+    assert not explorer.controls["training"].disabled and "alert" not in explorer.message.value
+    explorer.controls["training"].value = "epochs 9"
+    assert "alert" not in explorer.message.value
+
+
+def test_curves():
+    private = Experiment(dataset="digits", method="probe", epsilon=2.0)
+    moments = [{"step": i, "steps": 9, "loss": 1 / i, "accuracy": i / 9, "epsilon": i / 5}
+               for i in range(1, 10)]  # fmt: skip
+    assert len(curves_view(moments, private).figure.axes) == 3
+    assert len(curves_view([], Experiment()).figure.axes) == 2
+
+
+# --- the explorers
+
+
+@pytest.fixture(scope="module")
+def explorers(request):
+    rows = committed_rows(request.config.rootpath)
+    return {"results": ResultsExplorer(rows), "rank": rank_explorer(), "cipher": CipherExplorer(),
+            "privacy": PrivacyExplorer(), "attack": attack_explorer(), "train": LiveTraining(),
+            "singular": singular_explorer()}  # fmt: skip
+
+
+NAMES = ("results", "rank", "cipher", "privacy", "attack", "train", "singular")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_control_has_a_label_and_a_hint_and_answers(explorers, name):
+    explorer = explorers[name]
+    for control in explorer.controls.values():
+        assert control.description and control.tooltip
+    assert "alert" not in explorer.message.value and 'alt="' in explorer.picture.value
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_kernel_there_is_a_picture(explorers, name):
+    bundle = explorers[name]._repr_mimebundle_()
+    image = Image.open(BytesIO(b64decode(bundle["image/png"])))
+    assert image.width >= 500 and "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == explorers[name].now.finding
+
+
+def test_rules_switch_off_what_cannot_be(explorers):
+    results, rank, privacy = (explorers[n].controls for n in ("results", "rank", "privacy"))
+    results["x"].value = "epsilon"
+    assert results["epsilon"].disabled and "epsilon" not in dict(results["hue"].options)
+    assert "no choice" in explorers["results"].message.value
+    rank["backbone"].value = "vit_large_patch16_224"
+    assert rank["blocks"].max == rank["blocks"].value == 24
+    privacy["examples"].value = 100
+    assert privacy["batch"].value <= 100.001
+    assert privacy["noise_multiplier"].disabled and not privacy["epsilon"].disabled
+    privacy["known"].value = "noise_multiplier"
+    assert privacy["epsilon"].disabled and not privacy["noise_multiplier"].disabled
+
+
+def test_what_cannot_be_drawn_is_said_and_leaves_no_old_picture(explorers):
+    rank = explorers["rank"]
+    rank.controls["targets"].value = ()
+    assert "alert" in rank.message.value and not rank.picture.value
+    rank.controls["targets"].value = ("q",)
+    assert "alert" not in rank.message.value and rank.picture.value
+
+
+def test_moves_in_one_moment_give_one_picture(explorers):
+    cipher = explorers["cipher"]
+
+    async def drag():
+        before = cipher.drawn
+        for seed in range(20, 50):
+            cipher.controls["seed"].value = seed
+        await asyncio.sleep(0.6)
+        return cipher.drawn - before
+
+    assert asyncio.run(drag()) == 1
+    assert cipher.controls["seed"].value == 49
+
+
+def test_the_tight_accountant_answers_after_a_rest():
+    explorer = PrivacyExplorer()
+
+    async def rest():
+        explorer.controls["epsilon"].value = 4.0
+        for _ in range(200):
+            await asyncio.sleep(0.1)
+            if "PRV" in explorer.finding.value:
+                return
+
+    asyncio.run(rest())
+    assert "by PRV, which is tight" in explorer.finding.value
+
+
+def test_a_training_gives_the_row_that_run_gives(tmp_path):
+    rows = []
+    live = LiveTraining(tmp_path / "mine.csv", rows.append)
+    for name, value in {"train": 100, "method": "lora", "rank": 2, "epochs": 1}.items():
+        live.controls[name].value = value
+    live.start()
+    assert live.train_button.disabled and not live.stop_button.disabled
+    live.wait()
+    assert "Finished" in live.left.value and not live.running
+    assert not live.train_button.disabled and live.stop_button.disabled
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    expected = run(live.experiment())
+    torch.set_num_threads(threads)
+    assert rows[0]["id"] == expected["id"] and rows[0]["accuracy"] == expected["accuracy"]
+    assert read_table(live.table)["id"].tolist() == [expected["id"]]
+    assert [m["step"] for m in live.moments][-1] == math.ceil(100 / 32)
+
+
+def test_stop_ends_a_training_within_a_step(tmp_path):
+    live = LiveTraining(tmp_path / "mine.csv")
+    for name, value in {"train": 1097, "method": "full", "epochs": 20}.items():
+        live.controls[name].value = value
+    live.start()
+    while not live.moments and live.running:
+        time.sleep(0.05)
+    seen = live.moments[-1]["step"]
+    live.stop()
+    live.wait()
+    stopped = int(live.left.value.split("after step ")[1].split()[0])
+    assert seen <= stopped < seen + 25 and not live.table.exists()
+
+
+def test_what_goes_wrong_in_a_training_is_said(tmp_path, monkeypatch):
+    live = LiveTraining(tmp_path / "mine.csv")
+    monkeypatch.setattr("lorakit.explore.live.asdict", lambda e: {"dataset": "nothing"})
+    live.start()
+    live.wait()
+    assert "alert" in live.message.value and "dataset='nothing'" in live.message.value
+    assert not live.running and not live.train_button.disabled
+
+
+def test_a_row_of_ones_own_is_a_star_and_moves_the_controls(table):
+    explorer = ResultsExplorer(table)
+    row = {**table.iloc[0].to_dict(), "dataset": "digits", "cipher": "none", "id": "mine"}
+    before = explorer.picture.value
+    explorer.add(row)
+    assert explorer.controls["dataset"].value == "digits"
+    assert explorer.picture.value != before and len(explorer.own) == 1
+    explorer.add(row)
+    assert len(explorer.own) == 1
+    labels = [t.get_text() for t in explorer.now.figure.legends[0].get_texts()]
+    assert "your runs" in labels
+
+
+def test_the_dashboard_holds_all_six(tmp_path, table):
+    tabs = dashboard(table, tmp_path / "mine.csv")
+    assert tabs.titles == ("Results", "Rank", "Cipher", "Privacy", "Attack", "Train")
+
+
+def test_the_page_for_voila_finds_the_tables(tmp_path, monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+    page = json.loads(write_page(tmp_path).read_text())
+    code = "".join(page["cells"][1]["source"])
+    assert repr(str(request.config.rootpath)) in code
+    with pytest.raises(ValueError, match="not a results table"):
+        (tmp_path / "figures" / "results").mkdir(parents=True)
+        for name in ("results", "privacy"):
+            (tmp_path / "figures" / "results" / f"{name}.csv").write_text("a\n1\n")
+        committed_rows(tmp_path)
+
+
+def test_moves_leave_nothing_behind(explorers):
+    """No figure stays open, and the number of objects does not grow with the moves."""
+    cipher = explorers["cipher"]
+
+    def count(moves):
+        for seed in moves:
+            cipher.controls["seed"].value = seed
+        gc.collect()
+        return len(gc.get_objects())
+
+    first = count(range(10))
+    assert count(range(10, 40)) < first + 2000 and not plt.get_fignums()
