@@ -43,7 +43,7 @@ def save_adapter(
     """
     from safetensors.torch import save
 
-    header = {"format": 1, **_describe(model), "versions": versions()}
+    header = {"format": 1, **describe(model), "versions": versions()}
     number = model.head.out_features
     header["classes"] = list(map(str, range(number) if classes is None else classes))
     if len(header["classes"]) != number:
@@ -140,7 +140,12 @@ def load_adapter(
     return model
 
 
-def _describe(model: VisionTransformer) -> dict:
+def describe(model: VisionTransformer) -> dict:
+    """Backbone, hash of its frozen weights, and the method with its settings.
+
+    Raises:
+        ValueError: no method was applied, or LoRA is merged.
+    """
     check_vit(model)
     settings = getattr(model, "adaptation", None)
     layers = [layer for _, layer in lora_layers(model)]

@@ -15,7 +15,7 @@ _PAUSE = 0.008  # seconds in which moves are gathered into one picture
 _BOLD = "font-weight:bold;line-height:1.35"
 _CSS = (  # content as narrow as the page, instead of cut off
     "<style>.lorakit-explorer .widget-html-content, .lorakit-explorer .widget-html "
-    "{min-width: 0; width: 100%}</style>"
+    "{min-width: 0; width: 100%; margin-left: 0; margin-right: 0}</style>"
 )
 _WRAP = {"display": "flex", "flex_flow": "row wrap", "width": "100%"}
 

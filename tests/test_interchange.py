@@ -1,0 +1,140 @@
+"""Adapters go to PEFT and back, and come from LoRA-ViT files, with the same logits."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lorakit.interchange import export_peft, import_lora_vit, import_peft
+from lorakit.lora import TARGETS, lora_layers
+from lorakit.vit import apply_method, create_backbone
+
+peft = pytest.importorskip("peft")
+NAME = "vit_micro"
+
+
+def shaken(model):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05 * torch.randn_like(parameter)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(4, 3, 32, 32)
+
+
+@pytest.mark.parametrize("method", ["lora", "lora+patch"])
+@pytest.mark.parametrize(
+    "targets, blocks", [(("q", "v"), None), (("k",), [0, 3]), (TARGETS, None), (("fc2",), [5])]
+)
+def test_peft_reads_what_is_exported_and_it_comes_back(method, targets, blocks, images, tmp_path):
+    model = create_backbone(NAME, 10)
+    mine = shaken(apply_method(model, method, targets=targets, rank=3, alpha=5, blocks=blocks))
+    folder = export_peft(mine, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(create_backbone(NAME, 10), folder).eval()
+    assert torch.allclose(theirs(images), mine(images), atol=1e-5)
+    again = import_peft(folder, create_backbone(NAME, 10)).eval()
+    assert torch.allclose(again(images), mine(images), atol=1e-5)
+    assert not torch.allclose(create_backbone(NAME, 10).eval()(images), mine(images), atol=1e-2)
+    peft_names = set(load_file(folder / "adapter_model.safetensors"))
+    theirs.save_pretrained(tmp_path / "saved")
+    assert peft_names == set(load_file(tmp_path / "saved" / "adapter_model.safetensors"))
+
+
+@pytest.mark.parametrize("extra", [{}, {"use_rslora": True}, {"alpha_pattern": {"mlp.fc1": 7}}])
+def test_what_peft_trained_is_imported(extra, images, tmp_path):
+    config = peft.LoraConfig(
+        r=4, lora_alpha=6, target_modules=["qkv", "fc1"], modules_to_save=["head", "patch_embed"],
+        **extra,
+    )  # fmt: skip
+    theirs = shaken(peft.get_peft_model(create_backbone(NAME, 10), config))
+    theirs.save_pretrained(tmp_path)
+    mine = import_peft(tmp_path, create_backbone(NAME, 10)).eval()
+    assert torch.allclose(theirs(images), mine(images), atol=1e-5)
+    trains = {n.split(".")[0] for n, p in mine.named_parameters() if p.requires_grad}
+    assert trains == {"blocks", "head", "patch_embed"}
+
+
+def unchanged(model, act, match):
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    with pytest.raises(ValueError, match=match):
+        act(model)
+    after = dict(model.named_parameters())
+    assert before.keys() == after.keys() and not next(lora_layers(model), None)
+    assert all(torch.equal(before[n], p) for n, p in after.items())
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (lambda c, t: c.update(use_dora=True), "use_dora"),
+        (lambda c, t: c.update(peft_type="IA3"), "peft_type"),
+        (lambda c, t: c.update(bias="all"), "bias"),
+        (lambda c, t: c.update(lora_alpha="8"), "lora_alpha"),
+        (lambda c, t: t.pop("base_model.model.head.bias"), "missing"),
+        (lambda c, t: t.update(x=torch.ones(1)), "no place"),
+        (lambda c, t: t.update({k: v[:, :-1] for k, v in t.items() if "lora_A" in k}), "shapes"),
+        (lambda c, t: t.update({k: v * torch.nan for k, v in t.items()}), "finite"),
+        (lambda c, t: t.update({"base_model.model.head.bias": torch.ones(3)}), "does not fit"),
+        (lambda c, t: [t.pop(k) for k in list(t) if "lora" in k], "no LoRA"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, match, tmp_path):
+    export_peft(shaken(apply_method(create_backbone(NAME, 10), "lora")), tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    change(config, tensors)
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    save_file(
+        {n: t.contiguous() for n, t in tensors.items()}, tmp_path / "adapter_model.safetensors"
+    )
+    unchanged(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), match)
+
+
+def test_broken_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        import_peft(tmp_path, create_backbone(NAME, 10))
+    (tmp_path / "adapter_config.json").write_text("{")
+    unchanged(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), "not JSON")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"nothing")
+    unchanged(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), "damaged")
+
+
+def test_a_position_update_cannot_be_exported(tmp_path):
+    model = apply_method(create_backbone(NAME, 10), "lora+patch+pos")
+    with pytest.raises(ValueError, match="method"):
+        export_peft(model, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_lora_vit_file(scale, images, tmp_path):
+    """Against the sum written out: q and v get scale B A x, the head's weight is replaced."""
+    base, rank, width = create_backbone(NAME, 10).eval(), 4, 128
+    tensors = {f"fc_{width}in_10out": torch.randn(10, width)}
+    for i in range(12):
+        tensors[f"w_a_{i:03d}"] = 0.1 * torch.randn(rank, width)
+        tensors[f"w_b_{i:03d}"] = 0.1 * torch.randn(width, rank)
+    path = tmp_path / "melo.safetensors"
+    save_file(tensors, path)
+    mine = import_lora_vit(path, create_backbone(NAME, 10), scale=scale).eval()
+    with torch.no_grad():
+        for i, block in enumerate(base.blocks):
+            for j, rows in ((0, slice(0, width)), (1, slice(2 * width, None))):
+                k = f"{2 * i + j:03d}"
+                block.attn.qkv.weight[rows] += scale * tensors[f"w_b_{k}"] @ tensors[f"w_a_{k}"]
+        base.head.weight.copy_(tensors[f"fc_{width}in_10out"])
+        nn.init.zeros_(base.head.bias)
+    assert torch.allclose(mine(images), base(images), atol=1e-4)
+    del tensors["w_a_003"]
+    save_file(tensors, path)
+    unchanged(create_backbone(NAME, 10), lambda m: import_lora_vit(path, m), "w_a_003")
+    tensors = {**load_file(path), "w_a_003": torch.ones(rank, width), "more": torch.ones(1)}
+    save_file(tensors, path)
+    unchanged(create_backbone(NAME, 10), lambda m: import_lora_vit(path, m), "more")
