@@ -90,7 +90,7 @@ def signal_to_noise(
     *,
     noise_multiplier: float,
     max_grad_norm: float = 1.0,
-    chunk: int = 50,
+    chunk: int = 20,
 ) -> dict[str, float]:
     """How loud each part's gradient is against the noise DP-SGD adds to it.
 

@@ -37,10 +37,10 @@ PRESETS: dict[str, dict] = {
         "datasets": ("street",),
     },
     "quick": {
-        "street": {"train": 4000, "val": 500, "test": 1000, "epochs": 4},
-        "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 8},
+        "street": {"train": 3000, "val": 500, "test": 1000, "epochs": 4},
+        "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 6},
         "ciphers": ("none", SHOWN),
-        "adapters": {"q+v": (1, 4, 16), MLP: (4,)},
+        "adapters": {"q+v": (4, 16), MLP: (4,)},
         "length": {},
         "private": {
             "street": {"epochs": 2, "batch_size": 256},

@@ -148,7 +148,8 @@ def test_quick_noise_keeps_its_epsilon(epsilon, rate, steps, exponent):
         assert "sigma from 0.2 to 1000" in str(error)
         return
     assert 0.98 * epsilon < Quick(sigma, rate).rdp(steps, delta) <= epsilon
-    assert compute_epsilon(sigma, rate, steps, delta, accountant="rdp") <= epsilon * 1.001
+    exact = compute_epsilon(sigma, rate, steps, delta, accountant="prv")
+    assert exact <= 1.01 * epsilon + 0.002  # RDP is an upper bound
 
 
 # --- plain functions at the ends of their ranges
@@ -390,7 +391,7 @@ def test_what_goes_wrong_in_a_training_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("lorakit.explore.live.asdict", lambda e: {"dataset": "nothing"})
     live.start()
     live.wait()
-    assert "alert" in live.message.value and "dataset='nothing'" in live.message.value
+    assert "alert" in live.message.value and "dataset=&#x27;nothing" in live.message.value
     assert not live.running and not live.train_button.disabled
 
 

@@ -177,7 +177,7 @@ def _stars(ax, own: pd.DataFrame, x: str, means: pd.DataFrame) -> None:
     else:
         places = own[x].fillna(min(values))
     colours = [METHOD_COLOURS[m] for m in own["method"]]
-    ax.scatter(places, own["accuracy"], 190, colours, "*", edgecolors="black", zorder=5)
+    ax.scatter(places, own["accuracy"], 190, colours, marker="*", edgecolors="black", zorder=5)
     ax.plot([], [], "*", color="white", markeredgecolor="black", markersize=12, label="your runs")
 
 

@@ -437,7 +437,7 @@ exam = Experiment(dataset="digits", method="full", train=size, val=100, test=200
 audits = {
     "without privacy": audit(exam, canaries=canaries),
     "DP, ε = 2": audit(
-        exam.but(epsilon=2.0, batch_size=size // 4, epochs=min(6, epochs)), canaries=canaries
+        exam.but(epsilon=2.0, batch_size=size // 8, epochs=min(6, epochs)), canaries=canaries
     ),
 }
 figure = plot_audit(audits)

@@ -49,7 +49,7 @@ def serve(command: list[str], port: int, cwd: Path, log: Path, wait: float = 90)
             server.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, an event loop runs in this thread
 def chromium():
     """The browser; where it is missing, tests fail, or are skipped outside CI."""
     path = (

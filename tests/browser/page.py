@@ -4,6 +4,7 @@ import time
 
 from playwright.sync_api import Locator, Page
 
+ROWS = ":is(.widget-dropdown, .widget-slider, .widget-hslider, .widget-checkbox)"
 PATIENCE = 45  # seconds; a tight machine is slow, a broken one never answers
 
 
@@ -78,7 +79,7 @@ def move(explorer: Locator, label: str) -> None:
 def labels(explorer: Locator) -> list[str]:
     """Of the controls that can be moved now."""
     found = []
-    for row in explorer.locator(".widget-inline-hbox").all():
+    for row in explorer.locator(ROWS).all():
         slider = row.locator(".noUi-target")
         select = row.locator("select:not([multiple]):not([disabled])")
         movable = select.count() or (slider.count() and slider.get_attribute("disabled") is None)

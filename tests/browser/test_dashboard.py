@@ -7,7 +7,7 @@ import time
 import pytest
 
 from .conftest import free_port, serve
-from .page import alerts, labels, move, state, until
+from .page import ROWS, alerts, labels, move, state, until
 
 pytestmark = pytest.mark.timeout(600)
 TABS = ("Results", "Rank", "Cipher", "Privacy", "Attack", "Train")
@@ -40,7 +40,7 @@ def test_every_tab_is_readable_and_answers(voila, browse, shots, width):
         box = image.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width
         assert box["width"] >= min(500, 0.8 * width)
-        boxes = [row.bounding_box() for row in explorer.locator(".widget-inline-hbox").all()]
+        boxes = [row.bounding_box() for row in explorer.locator(ROWS).all()]
         for above, below in itertools.pairwise(boxes):
             assert above["y"] + above["height"] <= below["y"] + 1
         apart = box["x"] >= max(b["x"] + b["width"] for b in boxes) - 1
