@@ -406,6 +406,11 @@ def test_a_row_of_ones_own_is_a_star_and_moves_the_controls(table):
     assert len(explorer.own) == 1
     labels = [t.get_text() for t in explorer.now.figure.legends[0].get_texts()]
     assert "your runs" in labels
+    explorer.add({**row, "id": "low", "accuracy": 0.2})
+    assert explorer.now.figure.axes[0].get_ylim()[0] == 0
+    explorer.controls["x"].value = "epsilon"
+    explorer.add({**row, "id": "odd", "epsilon": 3.0})
+    assert "1 of your runs have a value that is not on this axis" in explorer.details.value
 
 
 def test_the_dashboard_holds_all_six(tmp_path, table):

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import nbformat
 
-TITLE = "lorakit: private image classification with low-rank-adapted Vision Transformers"
+TITLE = """\
+# lorakit
+
+Private image classification with low-rank-adapted Vision Transformers: six explorers."""
 CODE = """\
 from lorakit.explore import committed_rows, dashboard
 dashboard(committed_rows({root!r}), {table!r})"""
@@ -19,7 +22,7 @@ def write_page(folder: Path) -> Path:
     """The notebook that Voilà shows; tables are looked for where the command was given."""
     here = Path.cwd()
     code = CODE.format(root=str(here), table=str(here / "my_runs.csv"))
-    cells = [nbformat.v4.new_markdown_cell(f"# {TITLE}"), nbformat.v4.new_code_cell(code)]
+    cells = [nbformat.v4.new_markdown_cell(TITLE), nbformat.v4.new_code_cell(code)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     path = folder / "lorakit.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)

@@ -125,7 +125,8 @@ class LiveTraining(Explorer):
         )  # fmt: skip
         self.process.stdin.write(json.dumps(settings) + "\n")
         self.process.stdin.flush()
-        self.bar.value, self.left.value = 0, "starting a process of its own …"
+        self.bar.value = 0
+        self._tell("starting a process of its own …")
         self._switch(running=True)
         try:
             self._loop = asyncio.get_running_loop()
@@ -137,7 +138,7 @@ class LiveTraining(Explorer):
     def stop(self) -> None:
         """Ask the training to end after the present step."""
         if self.running:
-            self.left.value = "stopping …"
+            self._tell("stopping …")
             self.process.stdin.close()
 
     def wait(self) -> None:
@@ -183,7 +184,7 @@ class LiveTraining(Explorer):
             left = (time.monotonic() - self._since) * (1 / share - 1)
             self.bar.value = share
             epsilon = f", ε = {moment['epsilon']:.2f}" if "epsilon" in moment else ""
-            self.left.value = (
+            self._tell(
                 f"step {moment['step']} of {moment['steps']}, loss {moment['loss']:.3f}{epsilon}, "
                 f"about {left:.0f} s left"
             )
@@ -193,7 +194,7 @@ class LiveTraining(Explorer):
         elif "row" in moment:
             row = moment["row"]
             append_row(row, self.table)
-            self.left.value = (
+            self._tell(
                 f"Finished: {row['accuracy']:.1%} on {row['test']} test images after "
                 f"{row['seconds']:.0f} s; the row is in {self.table.name}"
             )
@@ -201,7 +202,7 @@ class LiveTraining(Explorer):
                 self.on_row(row)
         elif "stopped" in moment:
             spent = f"; ε = {moment['epsilon']:.2f} is spent" if "epsilon" in moment else ""
-            self.left.value = (
+            self._tell(
                 f"Stopped after step {moment['stopped']} of {moment['steps']}: no row{spent}"
             )
         else:
@@ -217,6 +218,10 @@ class LiveTraining(Explorer):
             self.say(f"The process ended with code {code}. {errors}", alert=True)
         elif 'role="alert"' in said:
             self.message.value = said
+
+    def _tell(self, text: str) -> None:
+        """How far it is, below the bar."""
+        self.left.value = f'<div role="status" style="line-height:1.35">{text}</div>'
 
     def _switch(self, *, running: bool) -> None:
         """What can be pressed while a training runs, and what cannot."""

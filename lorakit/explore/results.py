@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from ipywidgets import Dropdown
+from matplotlib.axes import Axes
 
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, refill
 from lorakit.explore.view import View, bullets, new_figure, to_html
@@ -30,7 +31,7 @@ def results_view(
     hue: str = "method",
     cipher: str = "none",
     epsilon: float = math.inf,
-    training: str | None = None,
+    training: str = "",
     parameters: float = 1e6,
     budget: float = math.inf,
 ) -> View:
@@ -55,15 +56,17 @@ def results_view(
         figure = new_figure(height=4.6, below=1.85)
         ax = figure.add_subplot()
         means = draw_accuracy(ax, mine, x, hue=hue)
-        if own is not None and len(own):
-            _stars(ax, choose(own, dataset, x, hue, cipher, epsilon), x, means)
+        mark = choose(own, dataset, x, hue, cipher, epsilon) if own is not None else mine[:0]
+        hidden = _stars(ax, mark, x, means)
         figure.legend(loc="lower left", ncol=2, fontsize=10, columnspacing=1.2)
 
     def details() -> str:
         table = summarise(mine, _BY).sort_values("mean", ascending=False)
         ciphers = in_order(mine["cipher"])
-        best = [_best(rows, dataset, c, parameters, budget) for c in ciphers]
-        return bullets(best) + to_html(_readable(table))
+        lines = [_best(rows, dataset, c, parameters, budget) for c in ciphers]
+        if hidden:
+            lines.append(f"{hidden} of your runs have a value that is not on this axis.")
+        return bullets(lines) + to_html(_readable(table))
 
     return View(figure, headline(mine, x, hue), details)
 
@@ -117,7 +120,7 @@ class ResultsExplorer(Explorer):
             "hue": dropdown("coloured by", list(HUES), hint="What colours tell apart"),
             "cipher": dropdown("cipher", ciphers, shown, hint="Encryption of all images"),
             "epsilon": dropdown("privacy", budgets, hint="Privacy budget epsilon of the runs"),
-            "training": dropdown("training", [("the only one", None)],
+            "training": dropdown("training", [("the only one", "")],
                                  hint="Which of several trainings alike in all else"),
             "parameters": log_slider("budget: up to", 3, 6.1, 1e5,
                                      hint="Budget: at most so many trainable parameters"),
@@ -161,24 +164,25 @@ class ResultsExplorer(Explorer):
         values = {n: controls[n].value for n in ("dataset", "x", "cipher", "epsilon")}
         names = choose(self.rows, hue=hue.value, **values)["training"].dropna()
         several = list(names.value_counts().index)
-        refill(controls["training"], [(n, n) for n in several] or [("the only one", None)])
+        refill(controls["training"], [(n, n) for n in several] or [("the only one", "")])
         controls["training"].disabled = len(several) < 2
         return " ".join(reasons)
 
 
-def _stars(ax, own: pd.DataFrame, x: str, means: pd.DataFrame) -> None:
-    """Rows of one's own, each a star where its setting is on the axis."""
-    if own.empty:
-        return
+def _stars(ax: Axes, own: pd.DataFrame, x: str, means: pd.DataFrame) -> int:
+    """Rows of one's own, each a star at its setting; how many have no place on the axis."""
     values = in_order(means[x].dropna())
-    if x in ("cipher", "epsilon"):
-        own = own[own[x].isin(values)]
-        places = [values.index(v) for v in own[x]]
-    else:
-        places = own[x].fillna(min(values))
-    colours = [METHOD_COLOURS[m] for m in own["method"]]
-    ax.scatter(places, own["accuracy"], 190, colours, marker="*", edgecolors="black", zorder=5)
-    ax.plot([], [], "*", color="white", markeredgecolor="black", markersize=12, label="your runs")
+    placed = own[own[x].isin(values)] if x in ("cipher", "epsilon") else own
+    if len(placed):
+        steps = [values.index(v) if v in values else 0 for v in placed[x]]
+        places = steps if x in ("cipher", "epsilon") else placed[x].fillna(min(values))
+        colours = [METHOD_COLOURS[m] for m in placed["method"]]
+        ax.scatter(places, placed["accuracy"], 190, colours, marker="*", edgecolors="black",
+                   zorder=5)  # fmt: skip
+        ax.plot([], [], "*", color="white", markeredgecolor="black", ms=12, label="your runs")
+        if placed["accuracy"].min() < ax.get_ylim()[0]:
+            ax.set_ylim(0, 1.03)
+    return len(own) - len(placed)
 
 
 def _best(rows: pd.DataFrame, dataset: str, cipher: str, parameters: float, budget: float) -> str:

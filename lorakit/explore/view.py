@@ -19,7 +19,7 @@ from lorakit.style import style
 
 DPI = 100
 _TABLE = (
-    ".lorakit-table th, .lorakit-table td {padding: 1px 12px 1px 0; text-align: left; "
+    ".lorakit-table th, .lorakit-table td {padding: 1px 12px 1px 0; text-align: left !important; "
     "white-space: nowrap; line-height: 1.5}"
 )
 
