@@ -19,6 +19,7 @@ from lorakit.style import CIPHER_SHOWN
 from lorakit.tables import accuracy_table, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
 NAMES = [p.stem for p in sources()]
 
 
@@ -40,6 +41,7 @@ def test_notebook_and_source_have_not_drifted(name):
     assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
     outputs = [o for c in code for o in c.outputs]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert not [o for o in outputs if WIDGET in o.get("data", {})]  # pictures stand in for them
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,6 +99,9 @@ def test_runs_at_smoke(name, tmp_path, monkeypatch):
     for cell in done.cells:
         if cell.cell_type == "code" and re.search(r"^figure = plot", cell.source, re.M):
             assert any("image/png" in o.get("data", {}) for o in cell.outputs), cell.source
+        if cell.cell_type == "code" and re.search(r"xplorer(\(.*\))?$|^LiveTraining", cell.source):
+            bundles = [o.data for o in cell.outputs if WIDGET in o.get("data", {})]
+            assert bundles and "image/png" in bundles[-1], cell.source
     assert sum("image/png" in o.get("data", {}) for o in outputs) >= (5 if places else 2)
 
 
