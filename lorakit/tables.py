@@ -46,6 +46,7 @@ def summarise(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
         trainable=("trainable", "first"),
         share=("share", "first"),
     ).reset_index()
+    summary = summary.astype({key: rows[key].dtype for key in by})  # None alone would become NaN
     summary["interval"] *= t.ppf(0.975, np.maximum(summary["seeds"] - 1, 1))
     return summary
 

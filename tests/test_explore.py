@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lorakit import Experiment, read_table, run
-from lorakit.accounting import Quick, quick_noise
+from lorakit.accounting import _ORDERS, Quick, quick_noise
 from lorakit.adapter import save_adapter
 from lorakit.budget import budget, singular_values
 from lorakit.cipher import STEPS, key_bits
@@ -150,6 +150,16 @@ def test_quick_noise_keeps_its_epsilon(epsilon, rate, steps, exponent):
     assert 0.98 * epsilon < Quick(sigma, rate).rdp(steps, delta) <= epsilon
     exact = compute_epsilon(sigma, rate, steps, delta, accountant="prv")
     assert exact <= 1.01 * epsilon + 0.002  # RDP is an upper bound
+
+
+@pytest.mark.parametrize(
+    "sigma, rate", [(0.5, 0.01), (1.0, 0.2), (8.0, 0.9), (2.0, 1.0), (40, 1e-3)]
+)
+def test_quick_rdp_is_opacus_rdp(sigma, rate):
+    from opacus.accountants.analysis.rdp import compute_rdp
+
+    expected = compute_rdp(q=rate, noise_multiplier=sigma, steps=1, orders=list(_ORDERS))
+    assert np.allclose(Quick(sigma, rate)._one_step, expected, rtol=1e-6, atol=1e-12)
 
 
 # --- plain functions at the ends of their ranges
@@ -410,7 +420,21 @@ def test_a_row_of_ones_own_is_a_star_and_moves_the_controls(table):
     assert explorer.now.figure.axes[0].get_ylim()[0] == 0
     explorer.controls["x"].value = "epsilon"
     explorer.add({**row, "id": "odd", "epsilon": 3.0})
+    assert "is not on" not in explorer.details.value and "ε = 3" in explorer.finding.value
+    explorer.add({**row, "id": "even"})
+    explorer.controls["x"].value = "epsilon"
     assert "1 of your runs have a value that is not on this axis" in explorer.details.value
+
+
+@pytest.mark.parametrize("method, rank", [("probe", math.nan), ("lora", 2.0)])
+def test_rows_of_ones_own_show_where_there_are_no_others(table, method, rank):
+    explorer = ResultsExplorer(table)
+    first = {**table.iloc[0].to_dict(), "method": method, "rank": rank, "cipher": "negative",
+             "targets": None if method == "probe" else "q+v", "epsilon": 5.0}  # fmt: skip
+    for number in range(2):
+        explorer.add({**first, "id": f"mine {number}", "accuracy": 0.7})
+        assert "alert" not in explorer.message.value
+        assert f"<td>{method}</td>" in explorer.details.value
 
 
 def test_the_dashboard_holds_all_six(tmp_path, table):

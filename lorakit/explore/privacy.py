@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from lorakit.accounting import Quick, quick_noise
 from lorakit.budget import budget
 from lorakit.explore.explorer import Explorer, dropdown, log_slider
-from lorakit.explore.view import View, bullets, new_figure
+from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.privacy import compute_epsilon, find_noise_multiplier
 from lorakit.style import METHOD_COLOURS, METHOD_MARKERS, style
 
@@ -56,7 +56,7 @@ def privacy_view(
     spent = quick.rdp(steps, delta)
     with style():
         figure = new_figure(height=4.0, below=1.05)
-        ax = figure.add_subplot()
+        ax = new_axes(figure)
         if show == SHOWS[0]:
             _against_steps(ax, quick, steps, delta)
             if tight is not None and known == "noise_multiplier":
@@ -81,7 +81,7 @@ def privacy_view(
         f"δ must be far below 1/N = {1 / examples:.1e}. The trap: taking δ = 1/batches = "
         f"{rate:.1e} would let you claim ε = {trap:.3g}.",
         f"Noise in each coordinate of the mean gradient: σ C / batch = {sigma / batch:.2g} C.",
-        "RDP is an upper bound, here from a coarse set of orders; PRV is tight (Gopi et al. 2021); "
+        "RDP is an upper bound, here from whole orders only; PRV is tight (Gopi et al. 2021); "
         "GDP is an approximation that may promise too much.",
     ]))  # fmt: skip
 
@@ -89,9 +89,11 @@ def privacy_view(
 def _against_steps(ax: Axes, quick: Quick, steps: int, delta: float) -> None:
     at = np.unique(np.linspace(1, steps, 16).astype(int))
     ax.plot(at, [quick.rdp(n, delta) for n in at], "--", color="#D55E00", label="RDP")
+    at = np.unique((steps * np.linspace(0.1, 1, 6) ** 2).astype(int).clip(1))
     ax.plot(at, [quick.gdp(n, delta) for n in at], ":", color="#777777",
             label="GDP (may promise too much)")  # fmt: skip
     ax.set(xlabel="steps", ylabel="ε spent", ylim=(0, None), xlim=(0, None))
+    ax.locator_params(nbins=5)  # each tick takes some milliseconds
 
 
 def _against_delta(
@@ -105,7 +107,8 @@ def _against_delta(
         ax.plot([rate], [quick.rdp(steps, rate)], "X", color="#000000",
                 label="the trap: δ = 1/batches")  # fmt: skip
     ax.set(xlabel="δ", ylabel="ε that can be claimed", xscale="log", xlim=(1e-9, 1), ylim=(0, None))
-    ax.locator_params(axis="x", numticks=6)
+    ax.locator_params(axis="x", numticks=5)
+    ax.locator_params(axis="y", nbins=5)
 
 
 def _noise(ax: Axes, sigma: float, batch: int) -> None:
@@ -123,7 +126,8 @@ def _noise(ax: Axes, sigma: float, batch: int) -> None:
     ax.annotate("as long as the largest gradient", (0.01, 1), color="#555555", va="bottom",
                 xycoords=("axes fraction", "data"), fontsize=9)  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="trainable parameters d (hollow: ViT-B/16)",
-           ylabel="noise / gradient: σ √d / batch", ylim=(1e-2, 1e4))  # fmt: skip
+           ylabel="noise / gradient: σ √d / batch", ylim=(1e-2, 1e4),
+           yticks=(0.01, 1, 100, 10_000), xticks=(1e3, 1e5, 1e7))  # fmt: skip
 
 
 class PrivacyExplorer(Explorer):

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from lorakit.budget import Budget, budget, singular_values
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, slider
-from lorakit.explore.view import View, bullets, new_figure
+from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.lora import TARGETS
 from lorakit.micro import EXAMPLE_ADAPTER
 from lorakit.style import OTHER_COLOURS, TRAINABLE, style
@@ -39,7 +39,7 @@ def rank_view(
     cost = budget(backbone, rank, targets, blocks=blocks, patch_embed=patch_embed, classes=classes)
     with style():
         figure = new_figure(height=2.6)
-        ax = figure.add_subplot()
+        ax = new_axes(figure)
         figure.subplots_adjust(left=0.28, right=0.72)
         sizes = [getattr(cost, part) for part in _PARTS.values()]
         bars = ax.barh(range(3), sizes, color=(TRAINABLE, "#D55E00", "#009E73"), height=0.6)
@@ -72,7 +72,7 @@ def singular_view(*, adapter: str | Path) -> View:
     rank = values["index"].max()
     with style():
         figure = new_figure(height=3.4)
-        ax = figure.add_subplot()
+        ax = new_axes(figure)
         for target, colour in zip(dict.fromkeys(values["target"]), OTHER_COLOURS):
             for number, (_, line) in enumerate(values[values["target"] == target].groupby("block")):
                 ax.plot(line["index"], line["relative"], color=colour, alpha=0.75,

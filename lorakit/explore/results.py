@@ -11,7 +11,7 @@ from ipywidgets import Dropdown
 from matplotlib.axes import Axes
 
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, refill
-from lorakit.explore.view import View, bullets, new_figure, to_html
+from lorakit.explore.view import View, bullets, new_axes, new_figure, to_html
 from lorakit.findings import best_within, headline
 from lorakit.plots import HUES, draw_accuracy
 from lorakit.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES, METHOD_COLOURS, style
@@ -20,6 +20,7 @@ from lorakit.tables import KEYS, apart, epsilon_name, in_order, summarise
 AGAINST = {"rank": "rank r", "trainable": "trainable parameters", "epsilon": "privacy budget ε",
            "cipher": "encryption"}  # fmt: skip
 _BY = [*KEYS, "epsilon"]
+_NEEDED = [*_BY, "seed", "accuracy", "trainable", "total", "backbone", "epochs", "training"]
 
 
 def results_view(
@@ -39,7 +40,8 @@ def results_view(
 
     Args:
         rows: a results table.
-        own: rows of one's own, drawn as stars and never averaged with the others.
+        own: rows of one's own, drawn as stars and never averaged with the others; where there
+            are no others, they are drawn instead.
         dataset, cipher, epsilon: what is kept; not used where x or hue shows it.
         x, hue: see ``plots.plot_accuracy``.
         training: which of several trainings alike in all that is shown, see ``trainings``.
@@ -52,11 +54,13 @@ def results_view(
     names = mine["training"] if "training" in mine else trainings(mine)
     if training in set(names.dropna()):
         mine = mine[names.isna() | (names == training)]
+    mark = choose(own, dataset, x, hue, cipher, epsilon) if own is not None else mine[:0]
+    if mine.empty:  # one's own alone, the newest of those that a picture shows alike
+        mine, mark = mark.drop_duplicates([*_BY, "seed"], keep="last"), mark[:0]
     with style():
         figure = new_figure(height=4.6, below=1.85)
-        ax = figure.add_subplot()
+        ax = new_axes(figure)
         means = draw_accuracy(ax, mine, x, hue=hue)
-        mark = choose(own, dataset, x, hue, cipher, epsilon) if own is not None else mine[:0]
         hidden = _stars(ax, mark, x, means)
         figure.legend(loc="lower left", ncol=2, fontsize=10, columnspacing=1.2)
 
@@ -108,7 +112,8 @@ class ResultsExplorer(Explorer):
     """
 
     def __init__(self, rows: pd.DataFrame, own: pd.DataFrame | None = None) -> None:
-        self.rows, self.own = rows.assign(training=trainings(rows)), own
+        # few columns: every move filters them
+        self.rows, self.own = rows.assign(training=trainings(rows))[_NEEDED], own
         datasets = [(DATASET_NAMES.get(d, d), d) for d in in_order(rows["dataset"])]
         ciphers = [(CIPHER_NAMES.get(c, c), c) for c in in_order(rows["cipher"])]
         shown = CIPHER_SHOWN if CIPHER_SHOWN in set(rows["cipher"]) else ciphers[0][1]
@@ -134,10 +139,15 @@ class ResultsExplorer(Explorer):
         old = self.own[self.own["id"] != row["id"]] if self.own is not None else None
         self.own = line if old is None or old.empty else pd.concat([old, line], ignore_index=True)
         self._busy = True
+        others = self.rows
         for name in ("dataset", "cipher", "epsilon"):
             control = self.controls[name]
-            if row[name] in [value for _, value in control.options]:
-                control.value = row[name]
+            if row[name] not in [value for _, value in control.options]:
+                control.options = [*control.options, (str(row[name]), row[name])]
+            control.value = row[name]
+            others = others[others[name] == row[name]]
+        if others.empty:
+            self.controls["x"].value = "trainable"  # an axis on which every method has a place
         self._busy = False
         self.draw()
 
@@ -153,10 +163,7 @@ class ResultsExplorer(Explorer):
         if off := [name for name in ("cipher", "epsilon") if controls[name].disabled]:
             reasons.append(f"All values of {' and '.join(off)} are in the picture: no choice.")
         if not controls["epsilon"].disabled:
-            mine = self.rows[self.rows["dataset"] == controls["dataset"].value]
-            if not controls["cipher"].disabled:
-                mine = mine[mine["cipher"] == controls["cipher"].value]
-            offers = sorted(mine["epsilon"].unique(), reverse=True)
+            offers = self._epsilons(controls)
             refill(controls["epsilon"], [(epsilon_name(e), e) for e in offers])
             if hidden := set(self.rows["epsilon"]) - set(offers):
                 names = ", ".join(f"{e:g}" for e in sorted(hidden))
@@ -167,6 +174,16 @@ class ResultsExplorer(Explorer):
         refill(controls["training"], [(n, n) for n in several] or [("the only one", "")])
         controls["training"].disabled = len(several) < 2
         return " ".join(reasons)
+
+    def _epsilons(self, controls: Mapping[str, Dropdown]) -> list[float]:
+        """The budgets of runs with the chosen data set and, if one is chosen, cipher."""
+        found: set[float] = set()
+        for table in [self.rows] if self.own is None else [self.rows, self.own]:
+            mine = table[table["dataset"] == controls["dataset"].value]
+            if not controls["cipher"].disabled:
+                mine = mine[mine["cipher"] == controls["cipher"].value]
+            found |= set(mine["epsilon"])
+        return sorted(found, reverse=True)
 
 
 def _stars(ax: Axes, own: pd.DataFrame, x: str, means: pd.DataFrame) -> int:
@@ -210,7 +227,7 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "method": table["method"],
         "cipher": [CIPHER_NAMES.get(c, c) for c in table["cipher"]],
-        "LoRA on": table["targets"].fillna(""),
+        "LoRA on": table["targets"].astype(object).fillna(""),
         "r": [f"{r:.0f}" if r > 0 else "" for r in table["rank"]],
         "ε": [f"{e:g}" if np.isfinite(e) else "∞" for e in table["epsilon"]],
         "accuracy": [f"{100 * m:.1f}" + (f" ± {100 * i:.1f}" if i >= 0 else "") + " %"

@@ -180,7 +180,8 @@ rank_explorer()
 singular_explorer()
 
 # %% [markdown]
-# They fall, but not off a cliff: a higher rank is used where it is offered, and buys little (the first explorer).
+# The first four of sixteen hold nine tenths of every update. The others fall, but not off a cliff: a higher rank
+# is used where it is offered, and buys little (the first explorer).
 #
 # ## What encryption hides
 #
@@ -288,7 +289,7 @@ print(on_street.groupby("method")["accuracy"].mean().sort_values().map("{:.1%}".
 #
 # The line averages over everything else that was varied: plain and encrypted, private and not, five ranks,
 # two lengths of training. The methods were not run equally often in each: `lora+patch` has many runs with
-# encrypted images at several ranks and under privacy, `full` has few. So the means compare mixtures, not
+# encrypted images at several ranks and under privacy, `full` has fewer. So the means compare mixtures, not
 # methods (Simpson's paradox waits here). Compare like with like: fix everything but one thing.
 #
 # </details>

@@ -3,7 +3,7 @@
     python tests/benchmarks/explorers.py [--moves 40]
 
 A move is the message a slider sends; the answer is the message that carries the new picture. Each
-move asks for a picture that was not shown before, as far as the control has that many values. Also:
+move changes the picture, to one not shown before as far as the control has that many values. Also:
 how many pictures a drag of 30 moves draws, and what memory 500 moves leave behind. Writes
 figures/results/explorers.csv; takes about five minutes.
 """
@@ -28,8 +28,8 @@ from lorakit.runtime import device_name, versions
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "figures" / "results" / "explorers.csv"
 MOVES = {  # explorer: control, and the states a slider would send
-    "results": ("parameters", [{"value": 10 ** (3 + 0.05 * i)} for i in range(60)]),
-    "results, data": ("cipher", [{"index": i % 4} for i in range(60)]),
+    "results, cipher": ("cipher", [{"index": i % 4} for i in range(60)]),
+    "results, axis": ("x", [{"index": (1 + i) % 4} for i in range(60)]),
     "rank": ("blocks", [{"value": 1 + i % 12} for i in range(60)]),
     "cipher": ("seed", [{"value": i} for i in range(60)]),
     "privacy, ε": ("epsilon", [{"value": 10 ** (-1 + 0.04 * i)} for i in range(60)]),

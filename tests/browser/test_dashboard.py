@@ -50,5 +50,7 @@ def test_every_tab_is_readable_and_answers(voila, browse, shots, width):
         move(explorer, MOVED[tab])
         until(lambda e=explorer, b=before: state(e) != b, f"an answer in {tab}")
         assert not alerts(explorer)
+        time.sleep(1)
         page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_changed.png", full_page=True)
-    assert not errors
+    # Voilà loads all lab extensions, and says so of one that shares a module with JupyterLab only
+    assert not [error for error in errors if "shared module" not in error]

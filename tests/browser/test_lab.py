@@ -26,7 +26,7 @@ SILENT = {("attack", "effort: starts"), ("results", "training"), ("singular", "a
 @pytest.fixture(scope="module")
 def lesson(chromium, lab):
     """Lesson 09, run from top to bottom: its page, its explorers by name, console errors."""
-    page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+    page = chromium.new_page(viewport={"width": 1280, "height": 1300})
     page.route(lambda url: not url.startswith(lab), lambda route: route.fulfill(body=""))
     errors: list[str] = []
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
@@ -145,6 +145,9 @@ def test_train_and_stop(lesson, course, shots):
     until(lambda: "1097" in control(live, "images").inner_text(), "the sizes of digits")
     choose(live, "images", "100")
     choose(live, "method", "probe")
+    choose(live, "cipher", "plain")
+    choose(live, "privacy", "no privacy")
+    choose(results, "against", "encryption")
     before = picture(results)
     until(lambda: "probe, 100 images" in live.inner_text(), "the sentence to follow")
     live.get_by_role("button", name="Train").click()
@@ -153,6 +156,7 @@ def test_train_and_stop(lesson, course, shots):
     move(explorers["rank"], "rank r")  # the page answers while it trains
     until(lambda: "Finished" in live.inner_text(), "the training to finish")
     until(lambda: picture(results) != before, "a star in the results")
+    assert control(results, "data set").evaluate("e => e.value") == "handwritten digits (real)"
     shoot(live, shots / "lab_train_finished.png")
     shoot(results, shots / "lab_results_star.png")
     choose(live, "images", "1097")
