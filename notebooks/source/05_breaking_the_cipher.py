@@ -460,9 +460,8 @@ with style():
 # %% [markdown]
 # If the blue line stands clear of the grey, whoever holds $E'$ can *confirm* a key. That is not yet a way
 # to *find* it among some $2^{1376}$, though a score that also rises for keys nearly right is something to
-# climb on. A leak that the simplest attack misses is still a leak, and it grows as training goes on. Set
-# `preset = "full"` to train much longer (minutes): in our run, matching $E' - E$ then put values within two
-# pixels of their place on average, with most signs right, though still few places exactly.
+# climb on. A leak that the simplest attack misses is still a leak. Does it grow as training goes on? Set
+# `preset = "full"` to train much longer (minutes), and compare the table above.
 #
 # ## A jigsaw puzzle
 #
@@ -663,9 +662,8 @@ pd.DataFrame(table).round(3)
 
 # %% [markdown]
 # With its own order of blocks, a picture is a bag of blocks. The model loses where things are, and in this
-# short training finds little else; trained for longer on all pictures it gets much further, though in our
-# run not as far as with one key. But that is no protection: the pixel key is still shared, and correlations
-# do not ask for the order of blocks. With its own pixel key too, next to nothing is left for a linear patch
+# short training finds little else (on all pictures and for longer it may find more: try it). But that is no
+# protection: the pixel key is still shared, and correlations do not ask for the order of blocks. With its own pixel key too, next to nothing is left for a linear patch
 # embedding to learn: what fits one picture is wrong for the next, and only what no order changes, such as
 # how far from grey a block is, remains. So the secret that learning needs, one fixed order for all
 # pictures, is the same that the attacks find. For this family of ciphers, that is the dilemma.
