@@ -81,7 +81,7 @@ def budget(
     targets = tuple(dict.fromkeys([targets] if isinstance(targets, str) else targets))
     if not targets or not set(targets) <= set(TARGETS):
         raise ValueError(f"targets={targets!r}: allowed: one or more of {TARGETS}")
-    model = _shapes(backbone)
+    model = shapes(backbone)
     width, depth = model.embed_dim, len(model.blocks)
     hidden = model.blocks[0].mlp.fc1.out_features
     if not 1 <= rank <= width:
@@ -101,7 +101,8 @@ def budget(
 
 
 @lru_cache(maxsize=8)
-def _shapes(backbone: str) -> VisionTransformer:
+def shapes(backbone: str) -> VisionTransformer:
+    """A backbone without values, on the meta device."""
     with torch.device("meta"):
         return create_backbone(backbone, pretrained=False)
 

@@ -36,10 +36,11 @@ from lorakit.explore import (
 from lorakit.explore.__main__ import write_page
 from lorakit.explore.attack import jigsaw_view, known_view
 from lorakit.explore.cipher import cipher_view, read_image, samples, similarity
-from lorakit.explore.live import curves_view
+from lorakit.explore.curves import curves_view
 from lorakit.explore.privacy import SHOWS, privacy_view
 from lorakit.explore.rank import BACKBONES, rank_view, singular_view
-from lorakit.explore.results import results_view, trainings
+from lorakit.explore.results import results_view
+from lorakit.explore.selection import trainings
 from lorakit.explore.view import to_png
 from lorakit.lora import TARGETS
 from lorakit.privacy import compute_epsilon

@@ -14,53 +14,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import ipywidgets as widgets
-import pandas as pd
 
 from lorakit.experiment import Experiment
+from lorakit.explore.curves import curves_view
 from lorakit.explore.explorer import Explorer, dropdown, slider
-from lorakit.explore.view import View, new_figure
+from lorakit.explore.view import View
 from lorakit.lora import TARGETS
-from lorakit.style import CIPHER_NAMES, DATASET_NAMES, OTHER_COLOURS, style
+from lorakit.style import CIPHER_NAMES, DATASET_NAMES
 from lorakit.sweep import append_row
 from lorakit.tables import epsilon_name
 from lorakit.vit import METHODS
 
 _SIZES = {"street": (250, 500, 1000, 2000, 4000, 10_000), "digits": (100, 250, 500, 1097)}
 _EVERY = 0.5  # seconds between two drawings of the curves
-
-
-def curves_view(moments: list[Mapping[str, float]], experiment: Experiment) -> View:
-    """Loss, accuracy and, under privacy, epsilon against steps.
-
-    Args:
-        moments: ``step``, ``steps``, ``loss``, ``accuracy`` and maybe ``epsilon`` of each.
-        experiment: what trains, for the sentence.
-    """
-    seen = pd.DataFrame(moments, columns=["step", "steps", "loss", "accuracy", "epsilon"])
-    panels = {"loss of a batch": "loss", "accuracy in training": "accuracy"}
-    if experiment.private:
-        panels["ε spent"] = "epsilon"
-    with style():
-        figure = new_figure(height=2.7)
-        axes = figure.subplots(1, len(panels))
-        figure.subplots_adjust(left=0.08, right=0.98, top=0.87, wspace=0.35)
-        for ax, (title, name), colour in zip(axes, panels.items(), OTHER_COLOURS):
-            ax.plot(seen["step"], seen[name], color=colour)
-            ax.set_title(title, fontsize=10, weight="normal")
-            ax.set(xlabel="step", ylim=(0, 1) if name == "accuracy" else (0, None))
-            ax.set_xlim(0, seen["steps"].max() if len(seen) else 1)
-            ax.locator_params(nbins=4)
-            ax.tick_params(labelsize=9)
-            if seen.empty:
-                ax.text(0.5, 0.5, "nothing trained yet", transform=ax.transAxes, ha="center",
-                        color="#777777", fontsize=9)  # fmt: skip
-    e = experiment
-    lora = f", r = {e.rank} on {e.targets}" if e.rank else ""
-    finding = (
-        f"{e.dataset}, {CIPHER_NAMES.get(e.cipher, e.cipher)}, {e.method}{lora}, "
-        f"{e.train:,} images, {e.epochs} epochs, {epsilon_name(e.epsilon)}, seed {e.seed}"
-    )
-    return View(figure, finding)
 
 
 class LiveTraining(Explorer):

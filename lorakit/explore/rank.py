@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from lorakit.budget import Budget, budget, singular_values
+from lorakit.budget import Budget, budget, shapes, singular_values
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.lora import TARGETS
@@ -125,9 +125,7 @@ def _view(*, classes: float, **chosen: object) -> View:
 
 
 def _rules(controls: Mapping[str, widgets.Widget]) -> str:
-    from lorakit.budget import _shapes
-
-    depth = len(_shapes(controls["backbone"].value).blocks)
+    depth = len(shapes(controls["backbone"].value).blocks)
     whole = controls["blocks"].value == controls["blocks"].max
     controls["blocks"].max = depth
     if whole:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from ipywidgets import Dropdown
 from matplotlib.axes import Axes
 
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, refill
+from lorakit.explore.selection import BY, best_in_words, choose, readable, trainings
 from lorakit.explore.view import View, bullets, new_axes, new_figure, to_html
-from lorakit.findings import best_within, headline
+from lorakit.findings import headline
 from lorakit.plots import HUES, draw_accuracy
 from lorakit.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES, METHOD_COLOURS, style
-from lorakit.tables import KEYS, apart, epsilon_name, in_order, summarise
+from lorakit.tables import epsilon_name, in_order, summarise
 
 AGAINST = {"rank": "rank r", "trainable": "trainable parameters", "epsilon": "privacy budget ε",
            "cipher": "encryption"}  # fmt: skip
-_BY = [*KEYS, "epsilon"]
-_NEEDED = [*_BY, "seed", "accuracy", "trainable", "total", "backbone", "epochs", "training"]
+_NEEDED = [*BY, "seed", "accuracy", "trainable", "total", "backbone", "epochs", "training"]
 
 
 def results_view(
@@ -56,7 +55,7 @@ def results_view(
         mine = mine[names.isna() | (names == training)]
     mark = choose(own, dataset, x, hue, cipher, epsilon) if own is not None else mine[:0]
     if mine.empty:  # one's own alone, the newest of those that a picture shows alike
-        mine, mark = mark.drop_duplicates([*_BY, "seed"], keep="last"), mark[:0]
+        mine, mark = mark.drop_duplicates([*BY, "seed"], keep="last"), mark[:0]
     with style():
         figure = new_figure(height=4.6, below=1.85)
         ax = new_axes(figure)
@@ -65,42 +64,14 @@ def results_view(
         figure.legend(loc="lower left", ncol=2, fontsize=10, columnspacing=1.2)
 
     def details() -> str:
-        table = summarise(mine, _BY).sort_values("mean", ascending=False)
+        table = summarise(mine, BY).sort_values("mean", ascending=False)
         ciphers = in_order(mine["cipher"])
-        lines = [_best(rows, dataset, c, parameters, budget) for c in ciphers]
+        lines = [best_in_words(rows, dataset, c, parameters, budget) for c in ciphers]
         if hidden:
             lines.append(f"{hidden} of your runs have a value that is not on this axis.")
-        return bullets(lines) + to_html(_readable(table))
+        return bullets(lines) + to_html(readable(table))
 
     return View(figure, headline(mine, x, hue), details)
-
-
-def choose(
-    rows: pd.DataFrame, dataset: str, x: str, hue: str, cipher: str, epsilon: float
-) -> pd.DataFrame:
-    """The rows of one data set, and of a cipher and an epsilon unless x or hue shows them."""
-    mine = rows[rows["dataset"] == dataset]
-    for name, value in (("cipher", cipher), ("epsilon", epsilon)):
-        if name not in (x, hue):
-            mine = mine[mine[name] == value]
-    return mine
-
-
-def trainings(rows: pd.DataFrame) -> pd.Series:
-    """A name for each row whose settings differ from others that a picture shows alike, or NaN.
-
-    Those would be averaged as if they were repetitions; one of them has to be chosen.
-    """
-    names = pd.Series(np.nan, index=rows.index, dtype=object)
-    if different := apart(rows, _BY):
-        several = rows.duplicated([*_BY, "seed"], keep=False)
-        cells = rows[_BY].merge(rows.loc[several, _BY].drop_duplicates(), how="left",
-                                indicator=True)["_merge"].eq("both").to_numpy()  # fmt: skip
-        names[cells] = [
-            ", ".join(f"{n} {v:g}" if isinstance(v, float) else f"{n} {v}" for n, v in line.items())
-            for line in rows.loc[cells, different].to_dict("records")
-        ]
-    return names
 
 
 class ResultsExplorer(Explorer):
@@ -200,38 +171,3 @@ def _stars(ax: Axes, own: pd.DataFrame, x: str, means: pd.DataFrame) -> int:
         if placed["accuracy"].min() < ax.get_ylim()[0]:
             ax.set_ylim(0, 1.03)
     return len(own) - len(placed)
-
-
-def _best(rows: pd.DataFrame, dataset: str, cipher: str, parameters: float, budget: float) -> str:
-    """The best method within a budget, in words."""
-    limit = f"up to {parameters:,.0f} parameters, " + (
-        f"ε up to {budget:g}" if np.isfinite(budget) else "with or without privacy"
-    )
-    text = f"{CIPHER_NAMES.get(cipher, cipher)}, {limit}: "
-    try:
-        names = rows["training"] if "training" in rows else trainings(rows)
-        best = best_within(rows[names.isna()], dataset, cipher,
-                           parameters=int(parameters), epsilon=budget).iloc[0]  # fmt: skip
-    except ValueError:
-        return text + "no run in the table is within it"
-    lora = f", r = {best['rank']:.0f} on {best['targets']}" if best["rank"] > 0 else ""
-    sure = f" ± {100 * best['interval']:.1f}" if np.isfinite(best["interval"]) else ""
-    return (
-        f"{text}best is {best['method']}{lora}: {best['mean']:.1%}{sure}, "
-        f"{best['trainable']:,} parameters, {epsilon_name(best['epsilon'])}"
-    )
-
-
-def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns in words, few digits."""
-    return pd.DataFrame({
-        "method": table["method"],
-        "cipher": [CIPHER_NAMES.get(c, c) for c in table["cipher"]],
-        "LoRA on": table["targets"].astype(object).fillna(""),
-        "r": [f"{r:.0f}" if r > 0 else "" for r in table["rank"]],
-        "ε": [f"{e:g}" if np.isfinite(e) else "∞" for e in table["epsilon"]],
-        "accuracy": [f"{100 * m:.1f}" + (f" ± {100 * i:.1f}" if i >= 0 else "") + " %"
-                     for m, i in zip(table["mean"], table["interval"])],
-        "seeds": table["seeds"],
-        "parameters": [f"{n:,}" for n in table["trainable"]],
-    })  # fmt: skip

@@ -73,6 +73,10 @@ def test_every_control_changes_what_the_page_shows(lesson, shots, name):
         assert not alerts(explorer), (name, label)
         todo += [more for more in labels(explorer) if more not in moved and more not in todo]
     shoot(explorer, shots / f"lab_{name}_changed.png")
+    for box in explorer.locator(".widget-checkbox input").all():
+        before = state(explorer)
+        box.click()
+        until(lambda b=before: state(explorer) != b, f"an answer to a box of {name}")
     assert moved and not errors
 
 
