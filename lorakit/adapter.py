@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lorakit.files import write_atomic
 from lorakit.lora import check_vit, lora_layers
 from lorakit.runtime import versions
+from lorakit.tensors import read_tensors
 from lorakit.vit import apply_method, create_backbone
 
 _SETTINGS = ("method", "targets", "rank", "alpha", "blocks", "private")
@@ -63,24 +64,16 @@ def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
         FileNotFoundError: there is no such file.
         ValueError: not an adapter of lorakit, or one that is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    content = Path(path).read_bytes()
+    tensors, metadata = read_tensors(path)
     try:
-        tensors = load(content)
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["lorakit"])
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        header = json.loads(metadata["lorakit"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _refuse(path, f"not an adapter of lorakit, or damaged ({error})") from None
     if not isinstance(header, dict) or header.get("format") != 1:
         raise _refuse(path, "its header is not one of format 1")
     for name, kind in _FIELDS.items():
         if name not in header or not isinstance(header[name], kind):
             raise _refuse(path, f"header field {name!r} is missing or of another type")
-    for name, tensor in tensors.items():
-        if not (tensor.is_floating_point() and tensor.isfinite().all()):
-            raise _refuse(path, f"tensor {name!r} holds something other than finite numbers")
     return header, tensors
 
 

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lorakit.files import write_atomic
 from lorakit.private import PrivateSteps
 from lorakit.steps import PlainSteps
+from lorakit.tensors import read_tensors
 
 
 def save_checkpoint(
@@ -63,16 +64,13 @@ def load_checkpoint(
         ValueError: not a checkpoint, or one made with other settings or for another model. Nothing
             is changed then.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["lorakit"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_tensors(path, finite=False)
+        header = json.loads(metadata["lorakit"])
         made_with, groups, spent = header["settings"], header["groups"], header["spent"]
         schedule, history, random = header["scheduler"], header["history"], tensors["random"]
         weights, states = _part(tensors, "model."), _states(tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint={str(path)!r}: not a lorakit checkpoint ({error})") from error
     if made_with != settings:
         differing = sorted(k for k in settings if settings[k] != made_with.get(k))

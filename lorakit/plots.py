@@ -68,10 +68,8 @@ def plot_accuracy(
             _panel(ax, part, seeds, x, hue)
             titles = {**DATASET_NAMES, **CIPHER_NAMES}
             ax.set_title(", ".join(titles.get(name, name) for name in names), fontsize=11)
-        low = 0.5 if rows["accuracy"].min() > 0.5 else 0
-        axes.flat[0].set_ylim(low, 1.03)
-        for ax in [] if low else axes.flat:
-            _chance(ax)
+        for ax in axes.flat:
+            _accuracy_axis(ax, rows)
         for ax in axes[-1]:
             ax.set_xlabel(AXES[x])
         for ax in axes[:, 0]:
@@ -96,10 +94,8 @@ def draw_accuracy(
     """
     rows, means = _means(rows, x, hue, rank, targets)
     _panel(ax, means, rows, x, hue)
-    low = 0.5 if rows["accuracy"].min() > 0.5 else 0
-    ax.set(xlabel=AXES[x], ylabel="test accuracy", ylim=(low, 1.03))
-    if not low:
-        _chance(ax)
+    _accuracy_axis(ax, rows)
+    ax.set(xlabel=AXES[x], ylabel="test accuracy")
     return means
 
 
@@ -191,8 +187,12 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _chance(ax: Axes) -> None:
-    """A line at what guessing one of ten classes gives."""
+def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
+    """From one half up if nothing is below; else from zero, with a line at guessing one of ten."""
+    if rows["accuracy"].min() > 0.5:
+        ax.set_ylim(0.5, 1.03)
+        return
+    ax.set_ylim(0, 1.03)
     ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
     ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="top",
                 fontsize=9, color="#777777")  # fmt: skip

@@ -13,15 +13,13 @@ from lorakit.adapter import load_adapter, read_adapter, save_adapter
 from lorakit.lora import lora_layers, merge_lora, remove_lora
 from lorakit.vit import METHODS, apply_method, create_backbone
 
+from .adapters import refused_untouched, shaken
+
 
 def trained(method="lora+patch", private=False, **kwargs):
     """A backbone with a method whose trainable parameters have moved."""
-    model = apply_method(create_backbone("vit_micro", 10), method, private=private, **kwargs)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter += 0.05 * torch.randn_like(parameter)
-    return model.eval()
+    model = create_backbone("vit_micro", 10)
+    return shaken(apply_method(model, method, private=private, **kwargs))
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +54,6 @@ def test_the_header_says_what_it_is(saved):
     assert saved.stat().st_size < 5 * sum(t.numel() for t in tensors.values())
 
 
-def unchanged(model, act, match):
-    before = {n: p.clone() for n, p in model.named_parameters()}
-    with pytest.raises(ValueError, match=match):
-        act(model)
-    after = dict(model.named_parameters())
-    assert before.keys() == after.keys() and not next(lora_layers(model), None)
-    assert all(torch.equal(before[n], p) for n, p in after.items())
-
-
 def edit(path, change):
     """Rewrite a file after changing its header and tensors in place."""
     header, tensors = read_adapter(path)
@@ -96,17 +85,17 @@ def edit(path, change):
 def test_what_does_not_fit_is_refused_and_the_model_untouched(saved, change, match):
     edit(saved, change)
     model = create_backbone("vit_micro", 10)
-    unchanged(model, lambda m: load_adapter(saved, m), match)
+    refused_untouched(model, lambda m: load_adapter(saved, m), match)
 
 
 def test_other_weights_or_shapes_of_a_backbone_are_refused(saved, make_vit):
     other = create_backbone("vit_micro", 10)
     with torch.no_grad():
         other.blocks[3].mlp.fc1.weight[0, 0] += 1
-    unchanged(other, lambda m: load_adapter(saved, m), "frozen weights")
+    refused_untouched(other, lambda m: load_adapter(saved, m), "frozen weights")
     load_adapter(saved, other, check_base=False)
-    unchanged(make_vit(), lambda m: load_adapter(saved, m), "made for backbone 'vit_micro'")
-    unchanged(create_backbone("vit_micro", 7), lambda m: load_adapter(saved, m), "has 7")
+    refused_untouched(make_vit(), lambda m: load_adapter(saved, m), "made for backbone 'vit_micro'")
+    refused_untouched(create_backbone("vit_micro", 7), lambda m: load_adapter(saved, m), "has 7")
     with pytest.raises(ValueError, match="LoRA already"):
         load_adapter(saved, trained())
 

@@ -8,19 +8,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lorakit.interchange import export_peft, import_lora_vit, import_peft
-from lorakit.lora import TARGETS, lora_layers
+from lorakit.lora import TARGETS
 from lorakit.vit import apply_method, create_backbone
+
+from .adapters import refused_untouched, shaken
 
 peft = pytest.importorskip("peft")
 NAME = "vit_micro"
-
-
-def shaken(model):
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter += 0.05 * torch.randn_like(parameter)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +54,6 @@ def test_what_peft_trained_is_imported(extra, images, tmp_path):
     assert trains == {"blocks", "head", "patch_embed"}
 
 
-def unchanged(model, act, match):
-    before = {n: p.clone() for n, p in model.named_parameters()}
-    with pytest.raises(ValueError, match=match):
-        act(model)
-    after = dict(model.named_parameters())
-    assert before.keys() == after.keys() and not next(lora_layers(model), None)
-    assert all(torch.equal(before[n], p) for n, p in after.items())
-
-
 @pytest.mark.parametrize(
     "change, match",
     [
@@ -93,17 +78,17 @@ def test_what_does_not_fit_is_refused(change, match, tmp_path):
     save_file(
         {n: t.contiguous() for n, t in tensors.items()}, tmp_path / "adapter_model.safetensors"
     )
-    unchanged(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), match)
+    refused_untouched(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), match)
 
 
 def test_broken_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         import_peft(tmp_path, create_backbone(NAME, 10))
     (tmp_path / "adapter_config.json").write_text("{")
-    unchanged(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), "not JSON")
+    refused_untouched(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), "not JSON")
     (tmp_path / "adapter_config.json").write_text("{}")
     (tmp_path / "adapter_model.safetensors").write_bytes(b"nothing")
-    unchanged(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), "damaged")
+    refused_untouched(create_backbone(NAME, 10), lambda m: import_peft(tmp_path, m), "damaged")
 
 
 def test_a_position_update_cannot_be_exported(tmp_path):
@@ -134,7 +119,7 @@ def test_a_lora_vit_file(scale, images, tmp_path):
     assert torch.allclose(mine(images), base(images), atol=1e-4)
     del tensors["w_a_003"]
     save_file(tensors, path)
-    unchanged(create_backbone(NAME, 10), lambda m: import_lora_vit(path, m), "w_a_003")
+    refused_untouched(create_backbone(NAME, 10), lambda m: import_lora_vit(path, m), "w_a_003")
     tensors = {**load_file(path), "w_a_003": torch.ones(rank, width), "more": torch.ones(1)}
     save_file(tensors, path)
-    unchanged(create_backbone(NAME, 10), lambda m: import_lora_vit(path, m), "more")
+    refused_untouched(create_backbone(NAME, 10), lambda m: import_lora_vit(path, m), "more")

@@ -28,11 +28,18 @@ def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16, seed: 
     Raises:
         ValueError: a shape or block size that does not fit.
     """
-    side = encrypted.shape[-1]
-    place = assemble(border_costs(encrypted, block_size), starts=starts, seed=seed)
+    costs = border_costs(encrypted, block_size)
+    return solve_costs(costs, encrypted.shape[-1], block_size, starts=starts, seed=seed)
+
+
+def solve_costs(
+    costs: Tensor, image_size: int, block_size: int, *, starts: int = 16, seed: int = 0
+) -> Key:
+    """``solve_jigsaw`` from border costs that are known already, (2, N, N)."""
+    place = assemble(costs, starts=starts, seed=seed)
     values = CHANNELS * block_size**2
     flips = torch.zeros(values, dtype=torch.bool)
-    return Key(side, block_size, place.argsort(), torch.arange(values), flips, ("scramble",))
+    return Key(image_size, block_size, place.argsort(), torch.arange(values), flips, ("scramble",))
 
 
 def neighbours_right(found: Key, key: Key) -> float:

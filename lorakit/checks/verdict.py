@@ -16,6 +16,10 @@ class Mistake(Exception):
     """What is wrong with an answer, in words for the learner."""
 
 
+class NotBegun(Exception):
+    """An answer that is still open."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """``status`` is ``right``, ``open`` or ``wrong``; ``text`` says why."""
@@ -33,7 +37,7 @@ def exercise(name: str) -> Callable:
     """Register the check of an exercise, named lesson dot exercise such as ``01.forward``.
 
     The function takes the learner's answer and returns what to say if it is right. It raises
-    ``Mistake`` if it is wrong and ``NotImplementedError`` if it was not begun.
+    ``Mistake`` if it is wrong and ``NotBegun`` if it is still open.
     """
 
     def register(function: Callable[[object], str]) -> Callable[[object], str]:
@@ -52,8 +56,7 @@ def exercises(lesson: str) -> list[str]:
 def judge(name: str, answer: object) -> Verdict:
     """Judge an answer; whatever the learner's code raises becomes part of the verdict.
 
-    An answer that is ``...`` or None, or a function that returns one of them or raises
-    NotImplementedError, is open.
+    An answer that is ``...`` or None, or a function that returns one of them, is open.
 
     Raises:
         ValueError: there is no exercise of that name.
@@ -67,7 +70,7 @@ def judge(name: str, answer: object) -> Verdict:
         raise ValueError(f"name={name!r}: allowed: one of {known}")
     try:
         return Verdict(name, "right", _CHECKS[name](begun(answer)))
-    except NotImplementedError:
+    except NotBegun:
         return Verdict(name, "open", "still open. Fill in the cell above and run it again.")
     except Mistake as mistake:
         return Verdict(name, "wrong", str(mistake))
@@ -132,7 +135,7 @@ def unanswered(answer: object) -> bool:
 
 
 def begun(answer: object) -> object:
-    """The answer itself; NotImplementedError, which ``judge`` calls open, if it is unanswered."""
+    """The answer itself; ``NotBegun``, which ``judge`` calls open, if it is unanswered."""
     if unanswered(answer):
-        raise NotImplementedError
+        raise NotBegun
     return answer

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from lorakit import data
 from lorakit.attacks import neighbours_right, recover_key
-from lorakit.attacks.assembly import assemble
-from lorakit.attacks.jigsaw import border_costs
-from lorakit.cipher import Key, decrypt, encrypt, make_key
+from lorakit.attacks.jigsaw import border_costs, solve_costs
+from lorakit.cipher import decrypt, encrypt, make_key
 from lorakit.explore.explorer import Explorer, dropdown, slider
 from lorakit.explore.view import View, bullets, four_pictures
 
@@ -82,10 +81,8 @@ def jigsaw_view(
         raise ValueError(f"pictures={pictures}, starts={starts}: allowed: 1 to 40, and 1 to 8")
     images = _images(dataset)
     key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
-    place = assemble(_costs(dataset, block_size, seed)[pictures - 1], starts=starts)
-    values = len(key.pixels)
-    found = Key(key.image_size, block_size, place.argsort(), torch.arange(values),
-                torch.zeros(values, dtype=torch.bool), ("scramble",))  # fmt: skip
+    costs = _costs(dataset, block_size, seed)[pictures - 1]
+    found = solve_costs(costs, key.image_size, block_size, starts=starts)
     right = neighbours_right(found, key)
     finding = (
         f"{pictures} encrypted picture{'s' * (pictures > 1)}, none known: {right:.0%} of "

@@ -71,10 +71,8 @@ class Explorer(widgets.VBox):
             reason = self.rules(self.controls) if self.rules else ""
             values = {name: control.value for name, control in self.controls.items()}
             self.show(self.view(**values), reason or "")
-        except Exception as error:  # on the page, since a handler's traceback is never seen
-            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            self.finding.value = self.picture.value = self.details.value = ""
-            self.say(f"Nothing to show. {kind}{error}", alert=True)
+        except Exception as error:
+            self._fail(error)
         finally:
             self._busy = False
 
@@ -116,7 +114,16 @@ class Explorer(widgets.VBox):
     def _finish(self, view: View) -> None:
         """Add the details, unless there is a newer picture already."""
         if view is self.now:
-            self.details.value = view.details()
+            try:
+                self.details.value = view.details()
+            except Exception as error:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Say it on the page, since a handler's traceback is never seen."""
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        self.finding.value = self.picture.value = self.details.value = ""
+        self.say(f"Nothing to show. {kind}{error}", alert=True)
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict:
         """The widget, and a picture for pages without a kernel."""

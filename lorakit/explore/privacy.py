@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import ipywidgets as widgets
 import numpy as np
@@ -184,9 +185,10 @@ class PrivacyExplorer(Explorer):
         self._timer = loop.call_later(_SURE, lambda: asyncio.ensure_future(ask()))
 
         async def ask() -> None:
-            answer = await loop.run_in_executor(self._pool, lambda: _tight(**chosen))
-            self._tight = (question, answer)
-            self._changed(None)
+            with suppress(ValueError):  # no noise is enough; the quick answer stays alone
+                answer = await loop.run_in_executor(self._pool, lambda: _tight(**chosen))
+                self._tight = (question, answer)
+                self._changed(None)
 
 
 def _tight(*, known, epsilon, noise_multiplier, examples, batch, epochs, delta, show) -> float:

@@ -434,7 +434,7 @@ table.loc[["probe", "lora", "lora+patch", "full"]]
 # best or ahead at the larger ones; encrypted (figure above) it is the same, on `street` too. On plain `street`
 # it trails at every $\varepsilon$. Is that the parameters? Every method has one private learning rate, the best
 # over both data sets. With a third of it, full reached 91.5 % of the validation images of `street` at
-# $\varepsilon = 2$ instead of 88.3 %, and `lora+patch` 92.2 % (`figures/results/tuning.csv`): most of the gap was the rate. So the
+# $\varepsilon = 2$ instead of 88.3 %, and `lora+patch` 92.2 % (one seed each, `figures/results/tuning.csv`): most of the gap was the rate. So the
 # argument is right about the ratio and wrong as a prediction. Here is the usual explanation: noise spreads evenly over $d$
 # directions, while the gradients of a pre-trained model lie in few of them, step after step, and along those the signal adds up with the number of steps, the noise only with its square root. Li et al. (2022, arXiv 2207.00160) study when this happens; Li et
 # al. (2021, arXiv 2110.05679) saw it in language models. (Three seeds, and a learning rate tuned for each

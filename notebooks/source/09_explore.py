@@ -151,8 +151,8 @@ results_explorer = ResultsExplorer(rows)
 results_explorer
 
 # %% [markdown]
-# Choose `shuffle + negative` under *cipher*: the whole line of `lora` lies below that of `lora+patch`. A trained
-# patch embedding is worth more there than sixteen times the rank. Then choose *against: privacy budget ε* and
+# It opens on `shuffle + negative`: the whole line of `lora` lies below that of `lora+patch`. A trained patch
+# embedding is worth more there than sixteen times the rank. Then choose *against: privacy budget ε* and
 # *coloured by: cipher*. The gap between plain and encrypted is widest on `street`, and on both data sets it widens as
 # $\varepsilon$ falls: encrypted images ask for more learning than plain ones, and noise leaves room for less
 # (lesson 07).

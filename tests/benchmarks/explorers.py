@@ -5,7 +5,7 @@
 A move is the message a slider sends; the answer is the message that carries the new picture. Each
 move changes the picture, to one not shown before as far as the control has that many values. Also:
 how many pictures a drag of 30 moves draws, and what memory 500 moves leave behind. Writes
-figures/results/explorers.csv; takes about five minutes.
+figures/results/explorers.csv; takes about two minutes.
 """
 
 from __future__ import annotations

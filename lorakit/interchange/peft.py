@@ -1,4 +1,4 @@
-"""Adapters of other projects: Hugging Face PEFT, and the files of LoRA-ViT and MeLo.
+"""LoRA adapters in the format of Hugging Face PEFT.
 
 PEFT adapts timm's fused qkv as one map from d to 3 d numbers. Our updates of q, k and v, each of
 rank r, are one such update of rank n r, n the number of slices adapted: their A stacked, their B
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from lorakit.adapter import describe
 from lorakit.files import write_atomic
-from lorakit.lora import LoRALinear, check_vit, lora_layers
-from lorakit.vit import apply_method
+from lorakit.interchange.foreign import apply_updates, refuse
+from lorakit.lora import LoRALinear, lora_layers
+from lorakit.tensors import read_tensors
 
 _LAYER = re.compile(r"blocks\.(\d+)\.(attn\.qkv|attn\.proj|mlp\.fc1|mlp\.fc2)")
 _PREFIX = "base_model.model."
@@ -87,12 +88,12 @@ def import_peft(folder: str | Path, model: VisionTransformer) -> VisionTransform
     try:
         config = json.loads((folder / "adapter_config.json").read_text())
     except ValueError as error:
-        raise _refuse(folder, f"adapter_config.json is not JSON ({error})") from None
+        raise refuse(folder, f"adapter_config.json is not JSON ({error})") from None
     wanted = {"peft_type": "LORA", "use_dora": False, "bias": "none", "fan_in_fan_out": False}
     for name, value in wanted.items():
         if not isinstance(config, dict) or config.get(name, value) != value:
-            raise _refuse(folder, f"{name} is not {value!r}")
-    tensors = _read(folder / "adapter_model.safetensors")
+            raise refuse(folder, f"{name} is not {value!r}")
+    tensors, _ = read_tensors(folder / "adapter_model.safetensors")
     layers: dict[str, dict[str, Tensor]] = {}
     rest = {}
     for name, value in tensors.items():
@@ -103,52 +104,17 @@ def import_peft(folder: str | Path, model: VisionTransformer) -> VisionTransform
         elif plain.split(".")[0] in _SAVED:
             rest[plain] = value
         else:
-            raise _refuse(folder, f"tensor {name!r} has no place here")
+            raise refuse(folder, f"tensor {name!r} has no place here")
     updates = {}
     for name, pair in layers.items():
         if set(pair) != {"A", "B"} or pair["A"].ndim != 2 or pair["B"].ndim != 2:
-            raise _refuse(folder, f"layer {name!r} has no matrices A and B")
+            raise refuse(folder, f"layer {name!r} has no matrices A and B")
         scale = _scale(folder, config, name, len(pair["A"]))
         parts = pair["B"].chunk(3) if name.endswith("qkv") else (pair["B"],)
         slices = _QKV if name.endswith("qkv") else (name.split(".")[-1],)
         for slice_, b in zip(slices, parts):
             updates[name, slice_] = (pair["A"], scale * b)
-    return _apply(folder, model, updates, rest)
-
-
-def import_lora_vit(
-    path: str | Path, model: VisionTransformer, *, scale: float = 1.0
-) -> VisionTransformer:
-    """Put a ``.safetensors`` file of LoRA-ViT or MeLo on a fresh ViT (q and v of every block).
-
-    Such a file holds neither alpha nor the head's bias. LoRA-ViT adds B A as it is (scale 1);
-    MeLo multiplies by ``alpha // r``, in whole numbers, so that alpha below r trains nothing.
-    The head's bias becomes zero.
-
-    Args:
-        path: with tensors ``w_a_000``, ``w_b_000``, ... (q and v in turn) and ``fc_{d}in_{c}out``.
-        model: a timm ViT with its pre-trained weights and c classes.
-        scale: what the file's project multiplies the update by.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a damaged file, other tensors, or shapes that do not fit. The model is then
-            as it was.
-    """
-    tensors = _read(Path(path))
-    check_vit(model)
-    updates, rest = {}, {}
-    for i in range(2 * len(model.blocks)):
-        pair = [tensors.pop(f"w_{letter}_{i:03d}", None) for letter in "ab"]
-        if any(t is None or t.ndim != 2 for t in pair):
-            raise _refuse(path, f"w_a_{i:03d} or w_b_{i:03d} is missing, for q and v of each block")
-        updates[f"blocks.{i // 2}.attn.qkv", "qv"[i % 2]] = (pair[0], scale * pair[1])
-    head = model.head
-    name = f"fc_{head.in_features}in_{head.out_features}out"
-    if set(tensors) != {name}:
-        raise _refuse(path, f"expected the head {name!r} beside LoRA, found {sorted(tensors)}")
-    rest = {"head.weight": tensors[name], "head.bias": torch.zeros(head.out_features)}
-    return _apply(path, model, updates, rest)
+    return apply_updates(folder, model, updates, rest)
 
 
 def _fused(layer: LoRALinear) -> tuple[Tensor, Tensor]:
@@ -170,68 +136,5 @@ def _scale(folder: Path, config: dict, name: str, rank: int) -> float:
         if name == pattern or name.endswith(f".{pattern}"):
             alpha = value
     if not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
-        raise _refuse(folder, f"lora_alpha={alpha!r} is not a number")
+        raise refuse(folder, f"lora_alpha={alpha!r} is not a number")
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _apply(
-    path: str | Path,
-    model: VisionTransformer,
-    updates: dict[tuple[str, str], tuple[Tensor, Tensor]],
-    rest: dict[str, Tensor],
-) -> VisionTransformer:
-    """Check every shape, then add LoRA of scale 1 and fill it."""
-    check_vit(model)
-    if next(lora_layers(model), None):
-        raise ValueError("model: it has LoRA already; allowed: a fresh backbone")
-    targets = sorted({target for _, target in updates})
-    blocks = sorted({int(name.split(".")[1]) for name, _ in updates})
-    if len(updates) != len(targets) * len(blocks):
-        raise _refuse(path, "not every adapted block has the same targets")
-    ranks = {len(a) for a, _ in updates.values()}
-    rank = max(ranks, default=0)
-    if not updates:
-        raise _refuse(path, "it holds no LoRA")
-    modules = dict(model.named_modules())
-    for (name, target), (a, b) in updates.items():
-        base = modules.get(name)
-        if base is None:
-            raise _refuse(path, f"layer {name!r} is not in this model")
-        width = base.out_features // (3 if name.endswith("qkv") else 1)
-        if a.shape[1] != base.in_features or tuple(b.shape) != (width, len(a)):
-            raise _refuse(path, f"shapes of {name!r}, {target}, do not fit this model")
-    parameters = dict(model.named_parameters())
-    for name, value in rest.items():
-        if name not in parameters or parameters[name].shape != value.shape:
-            raise _refuse(path, f"tensor {name!r} does not fit this model")
-    whole = {name for name in parameters if name.split(".")[0] in {n.split(".")[0] for n in rest}}
-    if missing := whole - set(rest):
-        raise _refuse(path, f"tensors {sorted(missing)} are missing")
-    method = "lora+patch" if any(name.startswith("patch_embed") for name in rest) else "lora"
-    apply_method(model, method, targets=targets, rank=rank, alpha=rank, blocks=blocks)
-    with torch.no_grad():
-        for (name, target), (a, b) in updates.items():
-            update = model.get_submodule(name).updates[target]
-            update.A.weight[: len(a)] = a
-            update.B.weight[:, : len(a)] = b  # ranks that are missing stay zero
-        for name, value in rest.items():
-            parameters[name].copy_(value)
-    return model
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        tensors = load(path.read_bytes())
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _refuse(path, f"not a safetensors file, or damaged ({error})") from None
-    for name, value in tensors.items():
-        if not (value.is_floating_point() and value.isfinite().all()):
-            raise _refuse(path, f"tensor {name!r} holds something other than finite numbers")
-    return tensors
-
-
-def _refuse(path: str | Path, reason: str) -> ValueError:
-    return ValueError(f"path={str(path)!r}: {reason}")
