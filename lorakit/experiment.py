@@ -13,6 +13,7 @@ from lorakit.lora import TARGETS
 from lorakit.optim import OPTIMIZERS, SCHEDULES
 from lorakit.privacy import Privacy, default_delta
 from lorakit.rates import tuned_rates
+from lorakit.runtime import PRECISIONS
 from lorakit.vit import METHODS, PARTS
 
 
@@ -21,13 +22,15 @@ class Experiment:
     """Data, cipher, method, optimiser and seed of one run; equal values mean equal results.
 
     Attributes:
-        dataset: one of ``data.DATASETS``.
-        train, val, test: images in each split; None means the data set's default.
+        dataset: one of ``data.DATASETS``, or ``folder:NAME``, see ``data.load``.
+        train, val, test: images in each split; None means the data set's default. A folder has
+            none.
         cipher: ``"none"`` or any of ``cipher.STEPS`` joined by ``+``; blocks are the patches.
         method: one of ``vit.METHODS``.
         rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; None without LoRA. ``alpha``
             defaults to 2 x rank.
         backbone: a name for ``vit.create_backbone``.
+        pretrained: start from its pre-trained weights, or at random.
         epochs, batch_size, optimizer, weight_decay, schedule, warmup, label_smoothing: see
             ``train.fit``.
         lr_head, lr_lora, lr_patch_embed, lr_position, lr_backbone: peak learning rates; None means
@@ -35,6 +38,7 @@ class Experiment:
         epsilon, noise_multiplier, delta, max_grad_norm, accountant: see ``privacy.Privacy``; the
             run is private if epsilon or a noise multiplier is given. Defaults: delta
             ``privacy.default_delta(train)``, max_grad_norm 1, accountant prv.
+        precision: see ``runtime.PRECISIONS``; None means what the device is best at.
         measure: the split that gives the accuracy: ``test``, or ``val`` to tune.
         seed: of the start, the order of images and the (teaching) key.
 
@@ -69,20 +73,25 @@ class Experiment:
     delta: float | None = None
     max_grad_norm: float | None = None
     accountant: str | None = None
+    precision: str | None = None
+    pretrained: bool = True
     measure: str = "test"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _allowed("dataset", self.dataset, sorted(data.DATASETS))
         _allowed("method", self.method, METHODS)
         _allowed("schedule", self.schedule, SCHEDULES)
         _allowed("optimizer", self.optimizer, OPTIMIZERS)
         _allowed("measure", self.measure, ("test", "val"))
+        if self.precision is not None:
+            _allowed("precision", self.precision, PRECISIONS)
         if self.cipher != "none":
             self._set("cipher", _joined("cipher", self.cipher, STEPS))
-        sizes = data.DATASETS[self.dataset][1]
+        sizes = data.default_sizes(self.dataset, "dataset")
         for name, size in zip(("train", "val", "test"), sizes):
             if getattr(self, name) is None:
+                if size is None:
+                    raise ValueError(f"{name}=None: say how many images; a folder has no default")
                 self._set(name, size)
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(f"epochs={self.epochs}, batch_size={self.batch_size}: allowed: 1 up")
@@ -95,7 +104,9 @@ class Experiment:
             for name in ("rank", "alpha", "targets"):
                 self._set(name, None)
         self._set_privacy()
-        tuned = tuned_rates(self.method, self.targets, self.rank, private=self.private)
+        tuned = tuned_rates(
+            self.method, self.targets, self.rank, private=self.private, backbone=self.backbone
+        )
         for part in PARTS:
             asked = getattr(self, f"lr_{part}")
             if part not in tuned or asked is None:
@@ -138,6 +149,8 @@ class Experiment:
     def id(self) -> str:
         """A hash of every setting there is: the key of the results table."""
         there = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.pretrained:  # rows from before there was a choice keep their ids
+            del there["pretrained"]
         text = json.dumps(there, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -42,7 +42,10 @@ def make_optimizer(
                 groups.append({"params": chosen, "lr": rates[part], "weight_decay": weight_decay})
     if not groups:
         raise ValueError("model: no parameter has requires_grad, so there is nothing to train")
-    return torch.optim.SGD(groups, momentum=0.9) if name == "sgd" else torch.optim.AdamW(groups)
+    fused = all(p.is_cuda for group in groups for p in group["params"])  # one kernel for all
+    if name == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9, fused=fused)
+    return torch.optim.AdamW(groups, fused=fused)
 
 
 def make_scheduler(

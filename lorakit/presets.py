@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import product
 
+from lorakit.data import DATASETS
 from lorakit.experiment import Experiment
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
@@ -14,6 +15,10 @@ MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 STUDIES = ("encryption", "length", "privacy")
 _BASE = ("probe", "lora", "lora+patch", "full")
 _FIVE, _THREE = (0.5, 1.0, 2.0, 4.0, 8.0), (0.5, 2.0, 8.0)  # epsilons
+
+_PUBLIC = ("cifar10", "cifar100", "imagenette")
+_PAPER = {"backbone": "vit_base_patch16_224", "epochs": 10, "batch_size": 128,
+          "schedule": "cosine", "weight_decay": 0.01}  # fmt: skip
 
 # settings of each data set; ciphers (every method, q+v at rank 4); adapters: targets and ranks (at
 # SHOWN); length: epochs of the longer runs; private: settings; epsilons: of each data set and
@@ -70,6 +75,20 @@ PRESETS: dict[str, dict] = {
         "seeds": 3,
         "datasets": ("street", "digits"),
     },
+    "paper": {  # a GPU, and a network once; see paper.py
+        **dict.fromkeys(_PUBLIC, _PAPER),
+        "ciphers": ("none", "shuffle", "scramble+shuffle"),
+        "methods": ("lora", "lora+patch", "full"),
+        "adapters": {},
+        "length": {},
+        "private": {name: {"batch_size": 1024} for name in _PUBLIC},
+        "epsilons": {name: {"lora+patch": (2.0, 8.0), "full": (2.0, 8.0)} for name in _PUBLIC},
+        "private_ciphers": ("none", "shuffle"),
+        "private_ranks": (),
+        "private_datasets": ("cifar10",),
+        "seeds": 1,
+        "datasets": ("cifar10",),
+    },
 }
 
 
@@ -90,19 +109,14 @@ def grid(
 
     Args:
         preset: one of ``PRESETS``.
-        datasets: ``street``, ``digits`` or both (a list, or joined by a comma); None means the
-            preset's own.
+        datasets: some of the preset's data sets (a list, or joined by a comma), ``street`` and
+            ``digits``, or public ones for ``paper``; None means the preset's default.
         seeds: how many, from 0; None means the preset's own.
         study: one of ``STUDIES``.
 
     Raises:
         ValueError: an unknown preset, study or data set, no data set, or fewer than 1 seed.
     """
-    if preset == "paper":
-        raise ValueError(
-            "preset='paper': ViT-B/16 on CIFAR needs the real data sets, which lorakit does not "
-            f"load yet; allowed: one of {tuple(PRESETS)}"
-        )
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: allowed: one of {tuple(PRESETS)}")
     if study not in STUDIES:
@@ -113,8 +127,9 @@ def grid(
     if datasets is None:
         datasets = settings["private_datasets" if study == "privacy" else "datasets"]
     datasets, seeds = tuple(datasets), settings["seeds"] if seeds is None else seeds
-    if not datasets or not set(datasets) <= {"street", "digits"}:
-        raise ValueError(f"datasets={datasets!r}: allowed: one or both of ('street', 'digits')")
+    allowed = tuple(name for name in settings if name in DATASETS)
+    if not datasets or not set(datasets) <= set(allowed):
+        raise ValueError(f"datasets={datasets!r}: allowed: one or more of {allowed}")
     if seeds < 1:
         raise ValueError(f"seeds={seeds}: allowed: 1 or more")
     make = {"encryption": _encryption, "length": _length, "privacy": _privacy}[study]
@@ -126,7 +141,7 @@ def grid(
 
 
 def _encryption(base: Experiment, settings: dict) -> Iterator[Experiment]:
-    for cipher, method in product(settings["ciphers"], _BASE):
+    for cipher, method in product(settings["ciphers"], settings.get("methods", _BASE)):
         yield base.but(cipher=cipher, method=method)
     if SCRAMBLED in settings["ciphers"]:
         yield base.but(cipher=SCRAMBLED, method="lora+patch+pos")

@@ -10,6 +10,7 @@ import torch
 from timm.layers import LayerNorm
 from torch import Tensor, nn
 
+from lorakit import parallel
 from lorakit.guards import check_unchanged, listed, matched_parameters
 from lorakit.position import PositionUpdate, grad_sampler
 from lorakit.privacy import Privacy, PrivacyError, compute_epsilon
@@ -55,10 +56,11 @@ class PrivateSteps:
     ) -> None:
         from opacus import GradSampleModule
         from opacus.grad_sample import compute_layer_norm_grad_sample, register_grad_sampler
-        from opacus.optimizers import DPOptimizer
+        from opacus.optimizers import DistributedDPOptimizer, DPOptimizer
 
         privacy.check(examples, batch_size)
-        self.model, self.privacy = model, privacy
+        self.model = self.forward = model
+        self.privacy = privacy
         self.parameters = matched_parameters(model, optimizer)
         self.examples, self.planned, self.taken = examples, steps, 0
         self.sample_rate = batch_size / examples
@@ -71,11 +73,13 @@ class PrivateSteps:
         self._without_gradient, self._nonempty = dict(self.parameters), 0
         self._batch_is_empty = self._broken = False
         self._module = GradSampleModule(model, loss_reduction="mean")  # puts hooks on the model
-        self.optimizer = DPOptimizer(
+        # of several processes, the first adds the noise to the sum
+        kind = DPOptimizer if parallel.world() == 1 else DistributedDPOptimizer
+        self.optimizer = kind(
             optimizer,
             noise_multiplier=self.sigma,
             max_grad_norm=privacy.max_grad_norm,
-            expected_batch_size=batch_size,
+            expected_batch_size=batch_size / parallel.world(),
         )
         self.optimizer.attach_step_hook(self._before_update)
 
@@ -108,23 +112,23 @@ class PrivateSteps:
                 "from the last checkpoint"
             )
         self._broken = True  # until this step has come to its end
-        self._batch_is_empty = len(batch) == 0
+        mine = parallel.share(batch)
+        self._batch_is_empty = len(mine) == 0
         if self._batch_is_empty:
             for parameter in self.parameters.values():
                 parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
             self._update(last=True)
-            self._broken = False
-            return math.nan
-        chunks, total = batch.split(self.physical_batch), 0.0
+        chunks, total = mine.split(self.physical_batch) if len(mine) else (), 0.0
         for number, chunk in enumerate(chunks, start=1):
-            loss = loss_of(chunk)
-            with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
-                warnings.filterwarnings("ignore", "Full backward hook is firing")
-                loss.backward()
-            total += loss.item() * len(chunk) / len(batch)
+            total += self._backward(chunk, loss_of) * len(chunk) / len(batch)
             self._update(last=number == len(chunks))
         self._broken = False
-        return total
+        return parallel.total([total], self.device)[0] if len(batch) else math.nan
+
+    def rehearse(self, chunk: Tensor, loss_of: LossOf) -> None:
+        """What a chunk needs in memory, without a step: nothing is released, nothing counted."""
+        self._backward(chunk, loss_of)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def spent(self) -> dict[str, float]:
         """``epsilon`` so far, at the privacy settings' delta."""
@@ -159,6 +163,14 @@ class PrivateSteps:
             self.privacy.delta,
             accountant=self.privacy.accountant,
         )
+
+    def _backward(self, chunk: Tensor, loss_of: LossOf) -> float:
+        """Per-example gradients of a chunk; its mean loss."""
+        loss = loss_of(chunk)
+        with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
+            warnings.filterwarnings("ignore", "Full backward hook is firing")
+            loss.backward()
+        return loss.item()
 
     def _update(self, *, last: bool) -> None:
         """Clip and sum up; after the last chunk of a batch also noise the sum and step."""

@@ -20,6 +20,15 @@ PRIVATE_LEARNING_RATES: dict[str, dict[str, float]] = {
     "full": {"head": 1e-2, "backbone": 1e-2, "patch_embed": 1e-2, "position": 1e-2},
 }
 
+# For backbones that are larger: usual values, not tuned.
+LARGE_LEARNING_RATES: dict[str, dict[str, float]] = {
+    "probe": {"head": 1e-2},
+    "bitfit": {"head": 1e-3, "backbone": 1e-3, "patch_embed": 1e-3},
+    "lora": {"head": 1e-3, "lora": 1e-3},
+    "lora+patch": {"head": 1e-3, "lora": 1e-3, "patch_embed": 1e-3},
+    "full": {"head": 1e-3, "backbone": 5e-5, "patch_embed": 1e-3},
+}
+
 # More rank, or targets that reach further, want smaller steps: (method, targets, rank).
 _TUNED_APART: dict[tuple[str, str | None, int | None], dict[str, float]] = {
     ("lora", "q+v", 16): {"head": 2e-3, "lora": 2e-3},
@@ -28,15 +37,27 @@ _TUNED_APART: dict[tuple[str, str | None, int | None], dict[str, float]] = {
 
 
 def tuned_rates(
-    method: str, targets: str | None, rank: int | None, *, private: bool
+    method: str,
+    targets: str | None,
+    rank: int | None,
+    *,
+    private: bool,
+    backbone: str = "vit_micro",
 ) -> dict[str, float]:
     """The rates of an experiment that names none of its own.
+
+    For another backbone than ``vit_micro`` they are ``LARGE_LEARNING_RATES``, private or not, which
+    are what is usual for ViT-B/16 and were not tuned here.
 
     ``lora+patch+pos`` takes those of ``lora+patch``, and the patch embedding's for the position.
     """
     if method == "lora+patch+pos":
-        rates = tuned_rates("lora+patch", targets, rank, private=private)
+        rates = tuned_rates("lora+patch", targets, rank, private=private, backbone=backbone)
         return rates | {"position": rates["patch_embed"]}
+    if backbone != "vit_micro":
+        rates = LARGE_LEARNING_RATES[method]
+        whole = private and method == "full"  # then the position has a part of its own
+        return rates | ({"position": rates["backbone"]} if whole else {})
     if private:
         return PRIVATE_LEARNING_RATES[method]
     return _TUNED_APART.get((method, targets, rank), LEARNING_RATES[method])

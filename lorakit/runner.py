@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
@@ -22,15 +23,31 @@ from lorakit.runtime import (
     versions,
 )
 from lorakit.train import Step, evaluate, fit
+from lorakit.transform import Transform
 from lorakit.vit import apply_method, count_parameters, create_backbone
 
 
 def load_data(experiment: Experiment) -> Dataset:
     """The experiment's data set, plain, in the image size of its backbone."""
     e = experiment
-    with torch.device("meta"):
-        image_size = create_backbone(e.backbone, pretrained=False).patch_embed.img_size[0]
+    image_size = image_size_of(e.backbone)
     return data.load(e.dataset, train=e.train, val=e.val, test=e.test, image_size=image_size)
+
+
+def image_size_of(backbone: str) -> int:
+    """Height and width of the images a backbone takes, in pixels."""
+    with torch.device("meta"):
+        return create_backbone(backbone, pretrained=False).patch_embed.img_size[0]
+
+
+def build(experiment: Experiment, classes: int) -> torch.nn.Module:
+    """The model of an experiment before training, with what trains chosen."""
+    e = experiment
+    model = create_backbone(e.backbone, classes, pretrained=e.pretrained)
+    lora = {}
+    if e.rank is not None:
+        lora = {"rank": e.rank, "alpha": e.alpha, "targets": e.targets.split("+")}
+    return apply_method(model, e.method, private=e.private, **lora)
 
 
 def teaching_key(experiment: Experiment, image_size: int, patch_size: int) -> Key | None:
@@ -38,6 +55,18 @@ def teaching_key(experiment: Experiment, image_size: int, patch_size: int) -> Ke
     if experiment.cipher == "none":
         return None
     return make_key(image_size, patch_size, experiment.cipher.split("+"), seed=experiment.seed)
+
+
+def as_seen(
+    experiment: Experiment, split: Split, key: Key | None, image_size: int
+) -> tuple[Split, Callable[[torch.Tensor], torch.Tensor]]:
+    """A split, and what turns its images into what the model sees.
+
+    The embedded data sets are small, and encrypted once; others batch by batch, on the device.
+    """
+    if experiment.dataset in data.EMBEDDED:
+        return encrypt_split(split, key), data.normalise
+    return split, Transform(image_size, key)
 
 
 def encrypt_split(split: Split, key: Key | None) -> Split:
@@ -50,25 +79,25 @@ def train_model(
     *,
     train: Split | None = None,
     device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
     callback: Callable[[Step], bool | None] | None = None,
     progress: bool = False,
 ) -> tuple[torch.nn.Module, Key | None, list[dict[str, float]]]:
     """Build and train the model of an experiment: the model, its key, the history.
 
-    ``train`` replaces the experiment's plain training split, if given.
+    ``train`` replaces the experiment's plain training split, if given; ``checkpoint`` is a file
+    to go on from, see ``train.fit``.
     """
     e = experiment
     dataset = load_data(e)
     seed_everything(e.seed)
-    model = create_backbone(e.backbone, len(dataset.classes))
-    lora = {}
-    if e.rank is not None:
-        lora = {"rank": e.rank, "alpha": e.alpha, "targets": e.targets.split("+")}
-    apply_method(model, e.method, private=e.private, **lora)
-    key = teaching_key(e, dataset.image_size, model.patch_embed.patch_size[0])
+    model = build(e, len(dataset.classes))
+    image_size = model.patch_embed.img_size[0]
+    key = teaching_key(e, image_size, model.patch_embed.patch_size[0])
+    images, transform = as_seen(e, train or dataset.train, key, image_size)
     history = fit(
         model,
-        encrypt_split(train or dataset.train, key),
+        images,
         epochs=e.epochs,
         batch_size=e.batch_size,
         lr=e.learning_rates,
@@ -80,6 +109,9 @@ def train_model(
         privacy=e.privacy,
         seed=e.seed,
         device=device,
+        transform=transform,
+        precision=e.precision,
+        checkpoint=checkpoint,
         callback=callback,
         progress=progress,
     )
@@ -90,6 +122,7 @@ def run(
     experiment: Experiment,
     *,
     device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
     callback: Callable[[Step], bool | None] | None = None,
     progress: bool = False,
 ) -> dict[str, object]:
@@ -107,13 +140,21 @@ def run(
     device = pick_device(device)
     reset_peak_memory(device)
     start = time.perf_counter()
-    model, key, history = train_model(e, device=device, callback=callback, progress=progress)
+    model, key, history = train_model(
+        e, device=device, checkpoint=checkpoint, callback=callback, progress=progress
+    )
     if len(history) < e.epochs:
         raise RuntimeError(
             f"stopped after {len(history)} of {e.epochs} epochs: no result to report"
         )
-    measured = evaluate(model, encrypt_split(getattr(load_data(e), e.measure), key), device=device)
+    split = getattr(load_data(e), e.measure)
+    images, transform = as_seen(e, split, key, model.patch_embed.img_size[0])
+    measured = evaluate(
+        model, images, device=device, transform=transform, precision=e.precision,
+        batch_size=500 if e.dataset in data.EMBEDDED else 100,
+    )  # fmt: skip
     counts = count_parameters(model)
+    seconds = time.perf_counter() - start
     return {
         "id": e.id,
         **asdict(e),
@@ -122,7 +163,8 @@ def run(
         "epsilon_spent": history[-1].get("epsilon", math.inf),
         "trainable": counts["trainable"],
         "total": counts["total"],
-        "seconds": round(time.perf_counter() - start, 2),
+        # after a stop, what was trained before it counts too
+        "seconds": round(max(seconds, sum(epoch["seconds"] for epoch in history)), 2),
         "peak_memory_mb": round(peak_memory_mb(device), 1),
         "device": device_name(device),
         "versions": versions(),

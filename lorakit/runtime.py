@@ -5,13 +5,15 @@ from __future__ import annotations
 import platform
 import random
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 
+PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")
 
 
@@ -39,6 +41,29 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={str(device)!r}: no CUDA device here; allowed: 'cpu' or None")
     return device
+
+
+def chosen_precision(name: str | None, device: torch.device) -> str:
+    """How matrix products are computed: a name of ``PRECISIONS``.
+
+    ``float32``; ``tf32``: float32 with products of 10-bit mantissas, on CUDA; ``bf16``: as tf32,
+    and the forward pass in bfloat16 where PyTorch's autocast finds that safe. None means bf16 on
+    CUDA and float32 elsewhere. Raises ValueError for another name.
+    """
+    if name is not None and name not in PRECISIONS:
+        raise ValueError(f"precision={name!r}: allowed: None or one of {PRECISIONS}")
+    return name or ("bf16" if device.type == "cuda" else "float32")
+
+
+@contextmanager
+def product_precision(name: str) -> Iterator[None]:
+    """Inside, products of float32 matrices are exact or in TF32; then as before."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if name == "float32" else "high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def device_name(device: torch.device) -> str:

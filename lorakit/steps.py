@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from lorakit import parallel
 
 LossOf = Callable[[Tensor], Tensor]  # indices of images -> their mean loss
 
@@ -13,7 +16,16 @@ LossOf = Callable[[Tensor], Tensor]  # indices of images -> their mean loss
 class PlainSteps:
     """Every example once an epoch, in random order; the gradient of the mean loss."""
 
-    def __init__(self, optimizer, *, examples: int, batch_size: int, physical_batch: int | None):
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        examples: int,
+        batch_size: int,
+        physical_batch: int | None,
+    ) -> None:
+        self.forward = parallel.synchronised(model)
         self.optimizer = optimizer
         self.examples = examples
         self.batch_size = batch_size
@@ -25,13 +37,22 @@ class PlainSteps:
     def step(self, batch: Tensor, loss_of: LossOf) -> float:
         """Update once; the mean loss of the batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for chunk in batch.split(self.physical_batch):
-            loss = loss_of(chunk) * (len(chunk) / len(batch))
-            loss.backward()
+        device, total = batch.device, 0.0
+        *early, last = parallel.share(batch).split(self.physical_batch)
+        for chunk in (*early, last):
+            alone = chunk is not last and parallel.world() > 1  # gradients are averaged once
+            with self.forward.no_sync() if alone else nullcontext():
+                loss = loss_of(chunk) * (len(chunk) / len(batch))
+                (loss * parallel.world()).backward()
             total += loss.item()
         self.optimizer.step()
-        return total
+        return parallel.total([total], device)[0]
+
+    def rehearse(self, chunk: Tensor, loss_of: LossOf) -> None:
+        """What a chunk needs in memory, without a step."""
+        with self.forward.no_sync() if parallel.world() > 1 else nullcontext():
+            loss_of(chunk).backward()
+        self.optimizer.zero_grad(set_to_none=True)
 
     def spent(self) -> dict[str, float]:
         return {}

@@ -35,11 +35,18 @@ CIPHER_NAMES = {
     "none": "plain",
     "shuffle": "shuffle",
     "shuffle+negative": "shuffle + negative",
+    "scramble+shuffle": "scramble + shuffle",
     "scramble+shuffle+negative": "scramble + shuffle + negative",
 }
 TARGETS_SHOWN = "q+v"  # LoRA's targets where a figure shows one choice
 CIPHER_SHOWN = "shuffle+negative"  # likewise
-DATASET_NAMES = {"street": "street digits (synthetic)", "digits": "handwritten digits (real)"}
+DATASET_NAMES = {
+    "street": "street digits (synthetic)",
+    "digits": "handwritten digits (real)",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenette": "Imagenette",
+}
 OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 TRAINABLE, FROZEN = "#0072B2", "#DADADA"
 

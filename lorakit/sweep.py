@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from lorakit import parallel
 from lorakit.experiment import Experiment
 from lorakit.files import write_atomic
 from lorakit.runner import run
@@ -29,12 +30,14 @@ def sweep(
     table: str | Path,
     *,
     n_jobs: int | None = None,
+    checkpoints: str | Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Run every experiment that is not in the table yet; each row is saved as it is finished.
 
     A run uses one CPU thread, whatever ``n_jobs`` is, so that its result does not depend on it.
-    Workers are joblib's: inside ``joblib.parallel_config`` another backend can serve.
+    Workers are joblib's: inside ``joblib.parallel_config`` another backend can serve. Under
+    ``torchrun`` all processes train each run together.
 
     Args:
         experiments: what to run; doubles run once.
@@ -42,6 +45,8 @@ def sweep(
             that it is complete at any moment, whenever the process is killed.
         n_jobs: runs at a time; None means one for each CPU core as far as memory reaches (a run
             of ``vit_micro`` takes about 1.3 GB, most of it PyTorch itself), or 1 with a GPU.
+        checkpoints: a folder that keeps the state of unfinished runs after every epoch, so that
+            a sweep goes on inside a run; files of finished runs are deleted.
         progress: show a bar with an estimate of the time left.
 
     Returns:
@@ -61,20 +66,30 @@ def sweep(
     table.parent.mkdir(parents=True, exist_ok=True)
     done = set(read_table(table)["id"]) if table.exists() else set()
     open_ = [e for key, e in wanted.items() if key not in done]
+    parallel.wait()  # all have read the table before one writes to it
+    if parallel.world() > 1:
+        n_jobs = 1
     if n_jobs is None:
         n_jobs = 1 if torch.cuda.is_available() else max(1, min(_workers(), len(open_)))
     failed: list[str] = []
     # joblib replaces a worker that has grown, and warns; nothing is lost by it
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     with tqdm(
-        total=len(wanted), initial=len(wanted) - len(open_), unit="run", disable=not progress
+        total=len(wanted),
+        initial=len(wanted) - len(open_),
+        unit="run",
+        disable=not (progress and parallel.leads()),
     ) as bar:
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
-        for row, error in parallel(delayed(_work)(e) for e in open_):
+        workers = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+        for row, error in workers(delayed(_work)(e, _state(checkpoints, e)) for e in open_):
             if error:
                 failed.append(error)
             else:
-                append_row(row, table)
+                if parallel.leads():
+                    append_row(row, table)
+                    if checkpoints:
+                        _state(checkpoints, wanted[row["id"]]).unlink(missing_ok=True)
+                parallel.wait()
                 bar.set_postfix_str(f"{row['method']} on {row['dataset']}: {row['accuracy']:.1%}")
             bar.update()
     if failed:
@@ -114,11 +129,18 @@ def append_row(row: dict[str, object], path: str | Path) -> None:
         write_atomic(rows.to_csv(index=False), path)
 
 
-def _work(experiment: Experiment) -> tuple[dict[str, object] | None, str | None]:
+def _state(folder: str | Path | None, experiment: Experiment) -> Path | None:
+    """Where the state of a run is kept, if anywhere."""
+    return None if folder is None else Path(folder) / f"{experiment.id}.safetensors"
+
+
+def _work(
+    experiment: Experiment, checkpoint: Path | None
+) -> tuple[dict[str, object] | None, str | None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return run(experiment), None
+        return run(experiment, checkpoint=checkpoint), None
     except Exception as error:
         return None, f"{experiment}: {type(error).__name__}: {error}"
     finally:

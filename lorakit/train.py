@@ -10,17 +10,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from lorakit import parallel
 from lorakit.checkpoint import load_checkpoint, save_checkpoint
-from lorakit.data import Split
+from lorakit.data import Split, normalise
 from lorakit.lora import lora_layers
+from lorakit.memory import largest_chunk
 from lorakit.objective import DivergenceError, Objective, evaluate
 from lorakit.optim import SCHEDULES, make_optimizer, make_scheduler
 from lorakit.privacy import Privacy
 from lorakit.private import PrivateSteps
-from lorakit.runtime import pick_device, seed_everything
+from lorakit.runtime import pick_device, product_precision, seed_everything
 from lorakit.steps import PlainSteps
 
 
@@ -48,7 +50,7 @@ def fit(
     val: Split | None = None,
     epochs: int = 6,
     batch_size: int = 64,
-    physical_batch: int | None = None,
+    physical_batch: int | str | None = None,
     lr: float | Mapping[str, float] = 1e-3,
     optimizer: str = "adamw",
     weight_decay: float = 0.01,
@@ -58,13 +60,16 @@ def fit(
     privacy: Privacy | None = None,
     seed: int | None = 0,
     device: str | torch.device | None = None,
+    transform: Callable[[Tensor], Tensor] = normalise,
+    precision: str | None = None,
     checkpoint: str | Path | None = None,
     callback: Callable[[Step], bool | None] | None = None,
     progress: bool = True,
 ) -> list[dict[str, float]]:
     """Train the trainable parameters, privately if asked to.
 
-    On CUDA the forward pass runs in bfloat16. The model is moved to the device and left there.
+    The model is moved to the device and left there. Under ``torchrun`` all processes train one
+    model, see ``parallel``.
     Under ``privacy`` the trained parameters keep the promise; the returned losses and the
     checkpoint do not, they are made from the examples themselves. Every call is a release of its
     own: the epsilons of several calls on the same data add up, tuning included. And a known seed is
@@ -79,6 +84,8 @@ def fit(
         batch_size: images a step (a smaller last batch is kept); under ``privacy`` the expected
             number, see ``private.PrivateSteps``.
         physical_batch: images in memory at a time; larger batches are summed up from several.
+            ``"auto"``: as many as fit, by trying; None: "auto" on CUDA, elsewhere the whole batch,
+            or under ``privacy`` what ``private.PrivateSteps`` says.
         lr: peak learning rate, one for all or one for each of ``vit.PARTS``.
         optimizer: ``adamw`` (Loshchilov and Hutter 2019, arXiv 1711.05101) or ``sgd`` (momentum
             0.9).
@@ -91,6 +98,8 @@ def fit(
         seed: of the order of the images, of dropout and of private noise; None takes a secret one
             from the system.
         device: see ``runtime.pick_device``.
+        transform: from uint8 images to what the model sees, on the device, batch by batch.
+        precision: see ``runtime.chosen_precision``.
         checkpoint: a file that keeps the state after every epoch. If it is there already, training
             goes on from it, to the same result as an unbroken run.
         callback: called after each step with a ``Step``; if it returns
@@ -111,59 +120,71 @@ def fit(
     if any(layer.merged for _, layer in lora_layers(model)):
         raise ValueError("model: its LoRA is merged and would not train; call unmerge_lora first")
     _check(train, epochs, batch_size, weight_decay, schedule, warmup, label_smoothing)
-    if physical_batch is not None and physical_batch < 1:
-        raise ValueError(f"physical_batch={physical_batch}: allowed: 1 or more, or None")
+    if not (physical_batch in (None, "auto") or physical_batch >= 1):
+        raise ValueError(f"physical_batch={physical_batch}: allowed: 1 or more, None or 'auto'")
     seed_everything(seed)
     device = pick_device(device)
     model.to(device)
     inner = make_optimizer(model, lr, weight_decay, optimizer)
     total = epochs * math.ceil(len(train) / batch_size)
     scheduler = make_scheduler(inner, schedule, total, warmup)
-    images, labels = train.images.to(device), train.labels.to(device)
-    sizes = {"examples": len(train), "batch_size": batch_size, "physical_batch": physical_batch}
-    settings = {"data": [len(train), _fingerprint(train)],
+    settings = {"data": [len(train), _fingerprint(train, transform)],
                 "trains": [n for n, p in model.named_parameters() if p.requires_grad],
                 "epochs": epochs, "batch_size": batch_size,
                 "lr": dict(lr) if isinstance(lr, Mapping) else lr, "optimizer": optimizer,
                 "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
                 "label_smoothing": label_smoothing, "seed": seed,
                 "privacy": privacy and asdict(privacy)}  # fmt: skip
+    automatic = physical_batch == "auto" or (physical_batch is None and device.type == "cuda")
+    sizes = {"examples": len(train), "batch_size": batch_size,
+             "physical_batch": None if automatic else physical_batch}  # fmt: skip
     if privacy is None:
-        steps = PlainSteps(inner, **sizes)
+        steps = PlainSteps(model, inner, **sizes)
     else:
         steps = PrivateSteps(model, inner, privacy, steps=total, **sizes)
+    objective = Objective(steps.forward, train, device, label_smoothing, transform, precision)
     try:
+        if automatic:
+            steps.physical_batch = _largest_chunk(steps, objective, min(batch_size, len(train)))
         history: list[dict[str, float]] = []
         if checkpoint and Path(checkpoint).exists():
             history = load_checkpoint(
                 checkpoint, model, inner, scheduler, steps, settings, total // epochs
             )
         done = len(history) * total // epochs
-        with tqdm(total=total, initial=done, unit="step", disable=not progress, leave=False) as bar:
+        with (
+            product_precision(objective.precision),
+            tqdm(total=total, initial=done, unit="step", leave=False,
+                 disable=not (progress and parallel.leads())) as bar,
+        ):  # fmt: skip
             for epoch in range(len(history) + 1, epochs + 1):
                 model.train()
                 start = time.perf_counter()
-                objective = Objective(model, images, labels, label_smoothing)
+                objective.begin()
                 for batch in steps.batches():
                     done += 1
                     try:
-                        loss = steps.step(batch.to(device), objective)
+                        loss = steps.step(parallel.agreed(batch, device), objective)
                     except DivergenceError as error:
                         where = f"{error} at step {done} of {total} (epoch {epoch})"
                         raise DivergenceError(f"{where}; lr={lr}: try a smaller one") from None
                     scheduler.step()
                     bar.update()
                     seen = objective.means()["accuracy"]
-                    if callback and callback(Step(epoch, done, total, loss, seen, steps.spent)):
+                    moment = Step(epoch, done, total, loss, seen, steps.spent)
+                    stop = callback is not None and bool(callback(moment))
+                    if any(parallel.total([stop], device)):  # one process asks, all stop
                         return history
                 row = {"epoch": epoch, **objective.means(), "lr": scheduler.get_last_lr()[0],
                        "seconds": time.perf_counter() - start, **steps.spent()}  # fmt: skip
                 if val is not None:
-                    measured = evaluate(model, val, device=device)
+                    measured = evaluate(model, val, device=device, transform=transform,
+                                        precision=precision)  # fmt: skip
                     row |= {f"val_{name}": value for name, value in measured.items()}
                 history.append(row)
-                if checkpoint:
+                if checkpoint and parallel.leads():
                     save_checkpoint(checkpoint, model, inner, scheduler, steps, settings, history)
+                parallel.wait()
                 shown = {name: f"{row[name]:.3g}" for name in ("loss", "accuracy", *steps.spent())}
                 bar.set_postfix(epoch=epoch, **shown)
         return history
@@ -171,10 +192,25 @@ def fit(
         steps.close()
 
 
-def _fingerprint(split: Split) -> str:
-    """A hash of images and labels, so that a checkpoint knows its data."""
+def _largest_chunk(steps: PlainSteps | PrivateSteps, objective: Objective, most: int) -> int:
+    """How many images of a batch fit into memory at a time; nothing is left of the trial."""
+    device, model = objective.labels.device, steps.forward
+    before, training = torch.get_rng_state(), model.training
+    model.train()
+    try:
+        return largest_chunk(
+            lambda n: steps.rehearse(torch.arange(n, device=device), objective), most, device
+        )
+    finally:
+        torch.set_rng_state(before)
+        model.train(training)
+        objective.begin()
+
+
+def _fingerprint(split: Split, transform: Callable[[Tensor], Tensor]) -> str:
+    """A hash of images, labels and what becomes of an image: a checkpoint knows its data."""
     digest = hashlib.sha256()
-    for tensor in (split.images, split.labels):
+    for tensor in (*split.images.split(1000), split.labels, transform(split.images[:1].cpu())):
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 

@@ -127,7 +127,7 @@ def test_scores_are_minus_the_loss_and_references_cancel_what_is_easy_for_all(di
 
 
 def test_losses_and_evaluate_share_one_forward_pass_and_its_precision(digits, monkeypatch):
-    def rounded(model, images):
+    def rounded(model, images, *_):
         return model.head.bias.new_tensor([0.123, 1.0]).bfloat16().expand(len(images), 2)
 
     monkeypatch.setattr(lorakit.objective, "_logits", rounded)

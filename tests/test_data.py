@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lorakit import data
+from lorakit import data, embedded
 from lorakit.glyphs import DIGITS, LETTERS, Look, atlas, draw
 
 
@@ -37,7 +37,7 @@ def test_digits_are_the_real_ones():
 
 def test_seeds_repeat_and_differ():
     first = data.load("street", train=50, val=1, test=1, seed=1)
-    data._drawn.cache_clear()
+    embedded.drawn.cache_clear()
     again = data.load("street", train=50, val=1, test=1, seed=1)
     other = data.load("street", train=50, val=1, test=1, seed=2)
     assert torch.equal(first.train.images, again.train.images)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import math
+import threading
 import time
 from base64 import b64decode
 from io import BytesIO
@@ -37,11 +38,12 @@ from lorakit.explore.__main__ import write_page
 from lorakit.explore.attack import jigsaw_view, known_view
 from lorakit.explore.cipher import cipher_view, read_image, samples, similarity
 from lorakit.explore.curves import curves_view
+from lorakit.explore.explorer import Explorer, slider
 from lorakit.explore.privacy import SHOWS, privacy_view
 from lorakit.explore.rank import BACKBONES, rank_view, singular_view
 from lorakit.explore.results import results_view
 from lorakit.explore.selection import trainings
-from lorakit.explore.view import to_png
+from lorakit.explore.view import View, new_figure, to_png
 from lorakit.lora import TARGETS
 from lorakit.privacy import compute_epsilon
 from lorakit.vit import apply_method, count_parameters, create_backbone
@@ -467,3 +469,36 @@ def test_moves_leave_nothing_behind(explorers):
 
     first = count(range(10))
     assert count(range(10, 40)) < first + 2000 and not plt.get_fignums()
+
+
+def test_a_move_while_the_picture_is_drawn_is_not_lost():
+    """JupyterLab delivers moves in another thread than cells: here one comes in mid-drawing."""
+    shown = []
+
+    def view(x):
+        if x == 2 and 7 not in shown:
+            mover = threading.Thread(target=lambda: setattr(control, "value", 7))
+            mover.start()
+            mover.join()
+        shown.append(x)
+        return View(new_figure(), f"x = {x}")
+
+    control = slider("x", 0, 10, 1, hint="a number")
+    explorer = Explorer(view, {"x": control})
+    control.value = 2
+    assert shown == [1, 2, 7] and "x = 7" in explorer.finding.value
+
+
+def test_a_picture_that_was_planned_and_never_came_is_planned_again(monkeypatch):
+    """The loop of a thread may end before its turn."""
+    control = slider("x", 0, 10, 1, hint="a number")
+    explorer = Explorer(lambda x: View(new_figure(), f"x = {x}"), {"x": control})
+
+    async def move_and_end():
+        control.value = 3
+
+    asyncio.run(move_and_end())
+    assert "x = 1" in explorer.finding.value
+    time.sleep(0.6)
+    control.value = 4
+    assert "x = 4" in explorer.finding.value

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from html import escape
@@ -12,6 +15,9 @@ import ipywidgets as widgets
 from lorakit.explore.view import View, static_png, to_png
 
 _PAUSE = 0.008  # seconds in which moves are gathered into one picture
+_FORGET = 0.5  # seconds after which a planned picture is no longer waited for
+# JupyterLab hands moves to another thread than cells, and matplotlib's settings are global
+_DRAWING = threading.RLock()
 _BOLD = "font-weight:bold;line-height:1.35"
 _CSS = (  # content as narrow as the page, instead of cut off
     "<style>.lorakit-explorer .widget-html-content, .lorakit-explorer .widget-html "
@@ -42,7 +48,7 @@ class Explorer(widgets.VBox):
     ) -> None:
         self.view, self.controls, self.rules = view, dict(controls), rules
         self.drawn = 0  # pictures so far
-        self._waiting = self._busy = False
+        self._busy, self._waiting_since = False, -math.inf
         self.finding = widgets.HTML()
         self.picture = widgets.HTML(layout={"max_width": "100%"})  # an Image has no alt text
         self.details = widgets.HTML(layout={"max_width": "100%"})
@@ -66,15 +72,22 @@ class Explorer(widgets.VBox):
 
     def draw(self) -> None:
         """Show the picture of the controls' present values."""
-        self._waiting, self._busy = False, True
-        try:
-            reason = self.rules(self.controls) if self.rules else ""
-            values = {name: control.value for name, control in self.controls.items()}
-            self.show(self.view(**values), reason or "")
-        except Exception as error:
-            self._fail(error)
-        finally:
-            self._busy = False
+        with _DRAWING:
+            self._busy, self._waiting_since = True, -math.inf
+            try:
+                reason = self.rules(self.controls) if self.rules else ""
+                values = self._values()
+                self.show(self.view(**values), reason or "")
+            except Exception as error:
+                values = self._values()
+                self._fail(error)
+            finally:
+                self._busy = False
+        if values != self._values():  # moved meanwhile
+            self._changed()
+
+    def _values(self) -> dict[str, object]:
+        return {name: control.value for name, control in self.controls.items()}
 
     def show(self, view: View, reason: str = "") -> None:
         """Put a view on the page, and a remark on what is switched off."""
@@ -99,25 +112,26 @@ class Explorer(widgets.VBox):
         look = 'role="alert" style="color:#B00020' if alert else 'role="status" style="color:#555'
         self.message.value = f'<div {look};line-height:1.35">{escape(text)}</div>' if text else ""
 
-    def _changed(self, _change: object) -> None:
+    def _changed(self, _change: object = None) -> None:
         """Draw soon, once for all moves that arrive until then; at once where no loop runs."""
-        if self._busy or self._waiting:
+        if self._busy or time.monotonic() - self._waiting_since < _FORGET:
             return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.draw()
             return
-        self._waiting = True
+        self._waiting_since = time.monotonic()
         loop.call_later(_PAUSE, self.draw)
 
     def _finish(self, view: View) -> None:
         """Add the details, unless there is a newer picture already."""
-        if view is self.now:
-            try:
-                self.details.value = view.details()
-            except Exception as error:
-                self._fail(error)
+        with _DRAWING:
+            if view is self.now:
+                try:
+                    self.details.value = view.details()
+                except Exception as error:
+                    self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         """Say it on the page, since a handler's traceback is never seen."""

@@ -45,7 +45,7 @@ class LiveTraining(Explorer):
         self.process: subprocess.Popen | None = None
         ciphers = [(name, cipher) for cipher, name in CIPHER_NAMES.items()]
         controls = {
-            "dataset": dropdown("data set", [(n, d) for d, n in DATASET_NAMES.items()], "digits",
+            "dataset": dropdown("data set", [(DATASET_NAMES[d], d) for d in _SIZES], "digits",
                                 hint="Which images"),
             "train": dropdown("images", _SIZES["digits"], 1097, hint="Training images"),
             "cipher": dropdown("cipher", ciphers, hint="Of all images"),
@@ -155,7 +155,7 @@ class LiveTraining(Explorer):
                 f"about {left:.0f} s left"
             )
             if time.monotonic() - self._drawn_at > _EVERY or share == 1:
-                self.show(self._view())
+                self.draw()
                 self._drawn_at = time.monotonic()
         elif "row" in moment:
             row = moment["row"]

@@ -66,7 +66,7 @@ def make_step(
 
     sizes = {"examples": 1000, "batch_size": batch, "physical_batch": batch}
     if mode == "plain":
-        steps = PlainSteps(optimizer, **sizes)
+        steps = PlainSteps(model, optimizer, **sizes)
     else:
         steps = PrivateSteps(model, optimizer, PRIVACY, steps=1000, **sizes)
     everything = torch.arange(batch, device=device)

@@ -1,0 +1,82 @@
+"""How many images fit into memory at a time, found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+import torch
+
+from lorakit.runtime import peak_memory_mb, reset_peak_memory
+
+_SPARE = 0.85  # share of the free memory that a chunk may take: steps differ a little
+
+
+def largest_chunk(trial: Callable[[int], None], most: int, device: torch.device) -> int:
+    """The largest of most, most / 2, most / 4, ... images that a step can hold at a time.
+
+    Args:
+        trial: does what a step does with so many images, and leaves nothing behind.
+        most: images in a whole batch.
+        device: on CUDA the chunk is halved until it fits; elsewhere memory is never filled, but
+            estimated from small chunks.
+
+    Raises:
+        MemoryError: not even one image fits.
+    """
+    size = most
+    if device.type != "cuda":
+        fixed, each = memory_needs(trial, most, device)
+        room = _SPARE * psutil.virtual_memory().available - fixed
+        while size > 1 and size * each > room:
+            size = -(-size // 2)
+        if size * each > room:
+            raise MemoryError(_too_small(each + fixed, device))
+        return size
+    while True:
+        try:
+            trial(size)
+            _, total = torch.cuda.mem_get_info(device)
+            if torch.cuda.max_memory_reserved(device) < _SPARE * total or size == 1:
+                return size
+        except torch.cuda.OutOfMemoryError:
+            if size == 1:
+                raise MemoryError(_too_small(0, device)) from None
+        size = -(-size // 2)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def memory_needs(
+    trial: Callable[[int], None], most: int, device: torch.device
+) -> tuple[float, float]:
+    """Bytes that a step takes beyond what is taken already: a fixed part, and one for each image.
+
+    Read off the peaks of two small chunks.
+    """
+    small, large = min(2, most), min(6, most)
+    trial(1)  # what the first call sets up once
+    peaks = [_peak(trial, size, device) for size in (small, large)]
+    if small == large:
+        return 0.0, peaks[0] / small
+    each = max(0.0, (peaks[1] - peaks[0]) / (large - small))
+    return max(0.0, peaks[0] - small * each), each
+
+
+def _peak(trial: Callable[[int], None], size: int, device: torch.device) -> float:
+    """Bytes above the present level while a trial runs."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+    else:
+        before = psutil.Process().memory_info().rss
+    reset_peak_memory(device)
+    trial(size)
+    return max(0.0, peak_memory_mb(device) * 2**20 - before)
+
+
+def _too_small(needed: float, device: torch.device) -> str:
+    amount = f", about {needed / 2**30:.1f} GiB," if needed else ""
+    return (
+        f"the memory of {device} does not hold one image's gradients{amount}: choose a smaller "
+        "backbone, another method than 'full', or another device"
+    )

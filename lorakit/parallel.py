@@ -1,0 +1,74 @@
+"""Several processes, on as many GPUs, as one training: ``torchrun`` starts them.
+
+Every batch is drawn once, by the first process, and each takes its share of it, so that a run on
+several GPUs is the run on one: the same batches, the same gradients, the same epsilon. Without
+``torchrun`` there is one process, and everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def start() -> None:
+    """Join the processes that ``torchrun`` started; on each GPU one, or on the CPU."""
+    if "RANK" in os.environ and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def world() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this process is the one that draws, writes and speaks."""
+    return world() == 1 or dist.get_rank() == 0
+
+
+def share(batch: Tensor) -> Tensor:
+    """This process's part of a batch: every n-th of it."""
+    return batch if world() == 1 else batch[dist.get_rank() :: world()]
+
+
+def agreed(batch: Tensor, device: torch.device) -> Tensor:
+    """The first process's batch, int64 (n,), for all of them, on ``device``."""
+    batch = batch.to(device)
+    if world() == 1:
+        return batch
+    size = torch.tensor(len(batch), device=device)
+    dist.broadcast(size, 0)
+    batch = batch if leads() else torch.empty(int(size), dtype=torch.int64, device=device)
+    dist.broadcast(batch, 0)
+    return batch
+
+
+def total(values: list[float], device: torch.device) -> list[float]:
+    """The sum over all processes of each value."""
+    if world() == 1:
+        return values
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return sums.tolist()
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    if world() > 1:
+        dist.barrier()
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """The model behind DistributedDataParallel, which averages gradients; alone, the model."""
+    if world() == 1:
+        return model
+    device = next(model.parameters()).device
+    return nn.parallel.DistributedDataParallel(
+        model, device_ids=[device] if device.type == "cuda" else None
+    )

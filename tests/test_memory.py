@@ -1,0 +1,101 @@
+"""How many images fit at a time, and what an experiment will take."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lorakit import Experiment, Privacy, apply_method, create_backbone, estimate, fit, memory
+from lorakit.estimate import refuse_what_cannot_fit
+
+
+@pytest.fixture
+def small_gpu(monkeypatch):
+    """A card that holds a limited number of images, as far as memory.py can tell."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 1000))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+
+    def make(holds):
+        tried = []
+
+        def trial(size):
+            tried.append(size)
+            if size > holds:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 900 * tried[-1] / holds)
+        return trial, tried
+
+    return make
+
+
+@pytest.mark.parametrize(("holds", "found"), [(1000, 128), (100, 64), (33, 16), (1, 1)])
+def test_a_card_takes_half_as_many_until_they_fit_with_something_to_spare(small_gpu, holds, found):
+    trial, tried = small_gpu(holds)
+    assert memory.largest_chunk(trial, 128, torch.device("cuda")) == found
+    assert tried == [128 // 2**n for n in range(len(tried))]
+
+
+def test_a_card_that_does_not_hold_one_image_is_told(small_gpu):
+    with pytest.raises(MemoryError, match="another method than 'full'"):
+        memory.largest_chunk(small_gpu(0)[0], 8, torch.device("cuda"))
+
+
+def hungry(size):
+    torch.ones(size, 2**22).sum()  # 16 MiB an image
+
+
+def test_the_needs_of_a_step_are_read_off_small_ones():
+    _, each = memory.memory_needs(hungry, 100, torch.device("cpu"))
+    assert each == pytest.approx(2**24, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("free", "found"), [(2**33, 64), (30 * 2**24, 16), (2**26, 2), (48 * 2**20, 1)]
+)
+def test_on_a_cpu_memory_is_estimated_and_never_filled(monkeypatch, free, found):
+    largest = []
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(memory, "memory_needs", lambda *_: (2**24, 2**24))
+    size = memory.largest_chunk(largest.append, 64, torch.device("cpu"))
+    assert size == found and not largest
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, monkeypatch, private):
+    monkeypatch.setattr("lorakit.train.largest_chunk", rehearse_and_say_seven)
+    privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
+    models = []
+    for chunk in ("auto", 7):
+        torch.manual_seed(0)
+        model = create_backbone(classes=10)
+        apply_method(model, "lora+patch", private=private)
+        history = fit(model, digits.train, epochs=1, batch_size=40, lr=1e-3, device="cpu",
+                      physical_batch=chunk, progress=False, **privacy)  # fmt: skip
+        models.append((model, history[0]["loss"]))
+    assert models[0][1] == models[1][1]
+    pairs = zip(models[0][0].parameters(), models[1][0].parameters())
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def rehearse_and_say_seven(trial, most, device):
+    assert most == 40
+    for size in (1, 2, 6):
+        trial(size)
+    return 7
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    e = Experiment(dataset="cifar10", backbone="vit_base_patch16_224", method="full")
+    cpu = torch.device("cpu")
+    refuse_what_cannot_fit(e, 10, cpu, tmp_path)
+    little = SimpleNamespace(available=2e9)
+    monkeypatch.setattr(estimate.psutil, "virtual_memory", lambda: little)
+    with pytest.raises(MemoryError, match=r"'full'.* 2.4 GB, .* 2.0 GB free: choose lora"):
+        refuse_what_cannot_fit(e, 10, cpu, tmp_path)
+    refuse_what_cannot_fit(e.but(method="lora"), 10, cpu, tmp_path)  # 0.35 GB and the process
+    full_disk = SimpleNamespace(free=1e8)
+    monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: full_disk)
+    with pytest.raises(MemoryError, match="the disk of"):
+        refuse_what_cannot_fit(e.but(method="lora"), 10, cpu, tmp_path / "not" / "made")

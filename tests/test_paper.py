@@ -1,0 +1,108 @@
+"""The paper's experiment, from pictures on disk to figures: in small, with random weights."""
+
+import os
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lorakit import grid, read_table, runner
+from lorakit.paper import main, paper
+
+TINY = "vit_tiny_patch16_224"
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("LORAKIT_DATA", str(tmp_path / "data"))
+
+
+def test_the_preset_is_the_papers_setting():
+    found = grid("paper")
+    assert {e.method for e in found} == {"lora", "lora+patch", "full"} and len(found) == 9
+    assert {e.cipher for e in found} == {"none", "shuffle", "scramble+shuffle"}
+    for e in found:
+        assert (e.dataset, e.backbone, e.pretrained) == ("cifar10", "vit_base_patch16_224", True)
+        assert (e.optimizer, e.schedule, e.weight_decay) == ("adamw", "cosine", 0.01)
+        assert e.rank is None or (e.rank, e.alpha, e.targets) == (4, 8.0, "q+v")
+    private = grid("paper", "cifar100", study="privacy")
+    assert all(e.private and e.dataset == "cifar100" and e.delta < 1 / 45_000 for e in private)
+    with pytest.raises(ValueError, match="imagenette"):
+        grid("paper", "street")
+
+
+@pytest.mark.timeout(1200)
+def test_a_dry_run_goes_the_whole_way_with_vit_b16_at_224(tmp_path, capsys):
+    main(["--dry-run", "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    rows = read_table(tmp_path / "encryption.csv")
+    assert len(rows) == 9 and set(rows["backbone"]) == {"vit_base_patch16_224"}
+    counts = rows.groupby("method")["trainable"].first()
+    assert counts["lora"] == 155_146 and counts["lora+patch"] == 745_738
+    assert counts["full"] == 85_806_346
+    assert not rows["pretrained"].any() and rows["accuracy"].between(0, 1).all()
+    with Image.open(tmp_path / "encryption.png") as figure:
+        assert figure.width > 300
+    assert "images_per_second" in said and "9 runs" in said and "shuffle" in said
+    assert not list((tmp_path / "checkpoints").glob("*"))  # finished runs need none
+
+
+def test_a_stopped_run_goes_on_after_its_last_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr(paper_module(), "_DRY", {**paper_module()._DRY, "epochs": 2})
+    arguments = {"out": tmp_path, "dry_run": True, "backbone": TINY}
+    epochs, stopped = [], []
+    fit = runner.fit
+
+    def stop_in_the_second_epoch(*args, **settings):
+        def callback(step):
+            epochs.append(step.epoch)
+            if step.epoch == 2 and not stopped:
+                stopped.append(step)
+                raise KeyboardInterrupt
+
+        return fit(*args, **{**settings, "callback": callback})
+
+    monkeypatch.setattr(runner, "fit", stop_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        paper(**arguments)
+    assert epochs == [1, 1, 2] and len(list((tmp_path / "checkpoints").glob("*"))) == 1
+    epochs.clear()
+    rows = paper(**arguments)
+    assert epochs[:2] == [2, 2] and epochs.count(1) == 2 * 8  # the first run only went on
+    again = paper(**{**arguments, "out": tmp_path / "unbroken"})
+    assert rows["accuracy"].tolist() == again["accuracy"].tolist()
+    assert rows["loss"].tolist() == pytest.approx(again["loss"].tolist(), rel=1e-5)
+
+
+def paper_module():
+    import importlib
+
+    return importlib.import_module("lorakit.paper")
+
+
+def test_the_private_study_runs_too(tmp_path, capsys):
+    rows = paper(out=tmp_path, dry_run=True, private=True, backbone=TINY)
+    assert (rows["epsilon_spent"] <= 8.0).all() and set(rows["method"]) == {"lora+patch", "full"}
+    assert (tmp_path / "privacy.png").exists()
+
+
+def test_what_takes_too_long_is_not_begun(tmp_path, capsys):
+    with pytest.raises(SystemExit, match=r"hours=1e-06: it would take .* --hours"):
+        main(["--dry-run", "--out", str(tmp_path), "--backbone", TINY, "--hours", "1e-6"])
+    assert not (tmp_path / "encryption.csv").exists()
+    assert "hours" in capsys.readouterr().out
+
+
+def test_an_estimate_alone_trains_nothing(tmp_path):
+    found = paper(out=tmp_path, dry_run=True, estimate_only=True, backbone=TINY)
+    assert isinstance(found, pd.DataFrame) and found["method"].tolist() == [
+        "lora", "lora+patch", "full",
+    ]  # fmt: skip
+    assert (found["images_per_second"] > 0).all() and (found["memory_gb"] > 0).all()
+    assert found["runs"].tolist() == [3, 3, 3] and not (tmp_path / "encryption.csv").exists()
+
+
+def test_without_the_data_it_says_where_to_get_them(tmp_path):
+    with pytest.raises(SystemExit, match=r"cifar-10-python\.tar\.gz"):
+        main(["--root", str(tmp_path / "nothing"), "--out", str(tmp_path)])
+    assert os.environ["LORAKIT_DATA"] == str(tmp_path / "nothing")

@@ -1,0 +1,63 @@
+"""What ``test_parallel`` runs, alone and in two processes: ``torchrun_job.py FOLDER``."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from lorakit import Experiment, Privacy, apply_method, create_backbone, fit, load, parallel, sweep
+
+RUNS = {  # the last batch of each epoch holds one image: none for the second process
+    "plain": {"optimizer": "sgd", "physical_batch": 2},
+    "adamw": {},
+    "quiet": {"optimizer": "sgd", "privacy": Privacy(noise_multiplier=0.0, delta=1e-3)},
+    "noisy": {"optimizer": "sgd", "privacy": Privacy(epsilon=3.0, delta=1e-3),
+              "physical_batch": 3},
+    "rare": {"optimizer": "sgd", "batch_size": 1,
+             "privacy": Privacy(noise_multiplier=1.0, delta=1e-3)},
+}  # fmt: skip
+
+
+def train(data, stop_after=None, checkpoint=None, **settings):
+    """One short training: the model and its history."""
+    torch.manual_seed(1)
+    model = create_backbone(classes=10)
+    apply_method(model, "lora+patch", private="privacy" in settings)
+    settings = {"batch_size": 10, **settings}
+    history = fit(
+        model, data, epochs=2, lr=1e-2, device="cpu", seed=5, progress=False,
+        checkpoint=checkpoint,
+        callback=stop_after and (lambda step: parallel.leads() and step.step == stop_after),
+        **settings,
+    )  # fmt: skip
+    return model, history
+
+
+def main(folder: Path) -> None:
+    parallel.start()
+    torch.set_num_threads(1)
+    data = load("digits", train=21, val=1, test=1).train
+    mine = folder / f"of{parallel.world()}"
+    if parallel.leads():
+        mine.mkdir(parents=True)
+    parallel.wait()
+    rank = 0 if parallel.leads() else 1
+    for name, settings in RUNS.items():
+        model, history = train(data, **settings)
+        save_file(model.state_dict(), mine / f"{name}{rank}.safetensors")
+        (mine / f"{name}{rank}.json").write_text(json.dumps(history))
+    state = mine / "state"
+    train(data, stop_after=4, checkpoint=state, **RUNS["noisy"])
+    model, history = train(data, checkpoint=state, **RUNS["noisy"])
+    save_file(model.state_dict(), mine / f"resumed{rank}.safetensors")
+    (mine / f"resumed{rank}.json").write_text(json.dumps(history))
+    tiny = {"train": 32, "val": 8, "test": 32, "epochs": 1, "batch_size": 16}
+    grid = [Experiment("digits", method=method, **tiny) for method in ("probe", "lora")]
+    rows = sweep(grid, mine / "rows.csv", checkpoints=mine / "states", progress=False)
+    assert len(rows) == 2 and not list((mine / "states").glob("*"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
