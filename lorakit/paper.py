@@ -25,7 +25,7 @@ from lorakit.style import save_figure
 from lorakit.sweep import sweep
 from lorakit.tables import accuracy_table, save_table
 
-_DRY = {"train": 8, "val": 4, "test": 8, "epochs": 1, "batch_size": 4, "pretrained": False}
+_DRY = {"train": 4, "val": 2, "test": 4, "epochs": 1, "batch_size": 2, "pretrained": False}
 
 
 def paper(

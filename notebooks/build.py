@@ -49,7 +49,7 @@ def write(source: Path, executed: NotebookNode) -> Path:
     notebook = compose(source)
     mine = [cell for cell in notebook.cells if cell.cell_type == "code"]
     theirs = [cell for cell in executed.cells if cell.cell_type == "code"]
-    if [cell.source for cell in mine] != [cell.source for cell in theirs]:
+    if _lesson_code(mine) != _lesson_code(theirs):
         raise ValueError(f"{source.stem}: its code has changed; run it: build.py {source.stem}")
     for number, (cell, done) in enumerate(zip(mine, theirs), start=1):
         cell.execution_count = number
@@ -57,6 +57,11 @@ def write(source: Path, executed: NotebookNode) -> Path:
     path = HERE / f"{source.stem}.ipynb"
     nbformat.write(notebook, path)
     return path
+
+
+def _lesson_code(cells: list[NotebookNode]) -> list[str]:
+    """What the author wrote; the set-up cell is part of the frame."""
+    return [cell.source for cell in cells if "setup" not in cell.metadata.get("tags", [])]
 
 
 def write_readme() -> None:

@@ -31,13 +31,12 @@ import sys
 from pathlib import Path
 
 here = Path.cwd()
-root = next((p for p in [here, *here.parents] if (p / "lorakit" / "__init__.py").exists()), None)
+places = [here, *here.parents, here / "lorakit-course"]
+root = next((p for p in places if (p / "lorakit" / "__init__.py").exists()), None)
 if root is None and importlib.util.find_spec("lorakit") is None:
     root = here / "lorakit-course"
     subprocess.run(["git", "clone", "--depth", "1", "{REPOSITORY}", str(root)], check=True)
-    missing = [p for p in ("timm", "opacus", "papermill") if importlib.util.find_spec(p) is None]
-    if missing:  # never torch, which would replace Colab's own
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
+    subprocess.run([sys.executable, str(root / "notebooks" / "install_missing.py")], check=True)
 root = root or here
 sys.path.insert(0, str(root))
 

@@ -21,7 +21,8 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torchrun")
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
-                "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]  # fmt: skip
+                "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
+                "--local-addr=127.0.0.1"]  # fmt: skip
     for command in ([sys.executable], torchrun):
         done = subprocess.run([*command, str(JOB), str(folder)], env=quiet, capture_output=True,
                               text=True, timeout=300)  # fmt: skip
