@@ -96,7 +96,7 @@ def estimate(
         lines.append({
             "method": method, "rank": rank, "private": private, "runs": len(alike),
             "images_per_second": round(speed, 2), "memory_gb": round(memory / 1e3, 1),
-            "batch": batch, "hours": round(images / speed / 3600, 2),
+            "batch": batch, "hours": round(images / speed / 3600, 4),
         })  # fmt: skip
     return pd.DataFrame(lines).astype({"rank": "Int64"})
 

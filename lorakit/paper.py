@@ -70,10 +70,8 @@ def paper(
     if not known:
         found = data.load(dataset)
         sizes = {part: len(getattr(found, part)) for part in ("train", "val", "test")}
-        experiments = [e.but(dataset=dataset, delta=None, **sizes) for e in experiments]
-    if dry_run:
-        experiments = [e.but(**_DRY, epsilon=8.0 if private else e.epsilon) for e in experiments]
-        experiments = list(dict.fromkeys(experiments))
+        changes = {"dataset": dataset, "delta": None} | (_DRY if dry_run else sizes)
+        experiments = [e.but(**changes) for e in experiments]
     classes = len(load_data(experiments[0]).classes)
     needs = estimate(experiments, classes, folder=out)
     total = needs["hours"].sum()
