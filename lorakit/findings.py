@@ -40,7 +40,8 @@ def headline(rows: pd.DataFrame, x: str, hue: str = "method") -> str:
     dataset = in_order(rows["dataset"])[0]
     rows = rows[rows["dataset"] == dataset]
     ciphers = in_order(rows["cipher"])
-    cipher = CIPHER_SHOWN if x == "cipher" and CIPHER_SHOWN in ciphers else ciphers[0]
+    telling = [c for c in (CIPHER_SHOWN, "shuffle") if x == "cipher" and c in ciphers]
+    cipher = [*telling, *ciphers][0]
     rows = rows[rows["cipher"] == cipher]
     where = f"{dataset}, {CIPHER_NAMES.get(cipher, cipher)}"
     budgets = rows["epsilon"].unique()

@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from lorakit.draw import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
 from lorakit.findings import headline
 from lorakit.style import (
+    CHANCE,
     CIPHER_NAMES,
     DATASET_NAMES,
     TARGETS_SHOWN,
@@ -188,13 +189,17 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
 
 
 def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
-    """From one half up if nothing is below; else from zero, with a line at guessing one of ten."""
+    """From one half up if nothing is below; else from zero, with a line at blind guesses."""
     if rows["accuracy"].min() > 0.5:
         ax.set_ylim(0.5, 1.03)
         return
     ax.set_ylim(0, 1.03)
-    ax.axhline(0.1, color="#BBBBBB", linewidth=1, zorder=0)
-    ax.annotate("chance", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="top",
+    chances = {CHANCE.get(name) for name in rows["dataset"]}
+    if len(chances) > 1 or None in chances:
+        return
+    (chance,) = chances
+    ax.axhline(chance, color="#BBBBBB", linewidth=1, zorder=0)
+    ax.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="top",
                 fontsize=9, color="#777777")  # fmt: skip
 
 

@@ -3,9 +3,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from lorakit import Experiment, Privacy
 from lorakit.data import Split
 from lorakit.lora import merge_lora
+from lorakit.objective import predict
 from lorakit.optim import make_optimizer, make_scheduler
+from lorakit.runtime import chosen_precision
 from lorakit.train import DivergenceError, evaluate, fit
 from lorakit.vit import METHODS, apply_method, create_backbone, parts
 
@@ -215,3 +218,35 @@ def test_asking_for_a_gpu_where_there_is_none(digits):
         pytest.skip("there is one")
     with pytest.raises(ValueError, match="device='cuda'"):
         fit(fresh(), digits.train, **{**QUICK, "device": "cuda"})
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_bfloat16_is_close_to_float32_and_the_setting_of_products_comes_back(digits, private):
+    privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
+    seen = []
+    for precision in ("float32", "bf16"):
+        torch.manual_seed(0)
+        model = create_backbone(classes=10)
+        apply_method(model, "lora+patch", private=private)
+        before = torch.get_float32_matmul_precision()
+        during = []
+        fit(model, digits.train, epochs=1, batch_size=100, lr=1e-3, optimizer="sgd", device="cpu",
+            precision=precision, progress=False, **privacy,
+            callback=lambda _, d=during: d.append(torch.get_float32_matmul_precision()),
+            )  # fmt: skip
+        assert set(during) == {"highest" if precision == "float32" else "high"}
+        assert torch.get_float32_matmul_precision() == before
+        assert all(p.dtype == torch.float32 for p in model.parameters())
+        seen.append(predict(model, digits.val, device="cpu", precision=precision))
+    gap = (seen[0] - seen[1]).abs().max()
+    assert 1e-6 < gap < 0.3
+
+
+def test_precision_follows_the_device_unless_it_is_said():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert chosen_precision(None, cpu) == "float32" and chosen_precision(None, cuda) == "bf16"
+    assert chosen_precision("tf32", cuda) == "tf32"
+    with pytest.raises(ValueError, match="precision='fp16': allowed"):
+        chosen_precision("fp16", cpu)
+    with pytest.raises(ValueError, match="precision='half'"):
+        Experiment(precision="half")

@@ -1,0 +1,104 @@
+"""Do channels-last, torch.compile and bfloat16 help? ``python tests/benchmarks/speed.py``.
+
+A step of lora+patch, plain and private, as it is and with each change; they take turns, and the
+median of each is divided by that of the step as it is. Written to figures/results/speed.csv.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lorakit import Privacy, apply_method, create_backbone
+from lorakit.files import write_atomic
+from lorakit.private import PrivateSteps
+from lorakit.runtime import device_name, pick_device, versions
+from lorakit.steps import PlainSteps
+
+TABLE = Path(__file__).resolve().parents[2] / "figures" / "results" / "speed.csv"
+SIZES = {"vit_micro": (32, 64), "vit_tiny_patch16_224": (224, 8)}  # pixels, images a step
+CHANGES = ("as it is", "channels-last", "compile", "bfloat16")
+ROUNDS = 7
+
+
+def make_step(
+    backbone: str, private: bool, change: str, device: torch.device
+) -> Callable[[], object]:
+    """One training step, ready to be timed."""
+    size, batch = SIZES[backbone]
+    torch.manual_seed(0)
+    model = create_backbone(backbone, 10, pretrained=backbone == "vit_micro").to(device).train()
+    apply_method(model, "lora+patch", rank=4, private=private)
+    images = torch.randn(batch, 3, size, size, device=device)
+    labels = torch.randint(10, (batch,), device=device)
+    if change == "channels-last":
+        model = model.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=1e-5, fused=device.type == "cuda")
+    sizes = {"examples": 1000, "batch_size": batch, "physical_batch": batch}
+    if private:
+        privacy = Privacy(noise_multiplier=1.0, delta=1e-5)
+        steps = PrivateSteps(model, optimizer, privacy, steps=1000, **sizes)
+    else:
+        steps = PlainSteps(model, optimizer, **sizes)
+    forward: nn.Module = torch.compile(model) if change == "compile" else model
+
+    def loss_of(chunk: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=change == "bfloat16"):
+            return F.cross_entropy(forward(images[chunk]), labels[chunk])
+
+    everything = torch.arange(batch, device=device)
+    return lambda: steps.step(everything, loss_of)
+
+
+def measure(backbone: str, private: bool, device: torch.device) -> list[dict]:
+    """Median seconds of a step with each change; NaN where it does not run."""
+    steps, seconds, failed = {}, {change: [] for change in CHANGES}, {}
+    for change in CHANGES:
+        try:
+            steps[change] = make_step(backbone, private, change, device)
+            steps[change]()  # compiles
+        except Exception as error:
+            steps.pop(change, None)
+            failed[change] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:80]}"
+    for _ in range(ROUNDS):
+        for change, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[change].append(time.perf_counter() - start)
+    medians = {c: statistics.median(s) if s else float("nan") for c, s in seconds.items()}
+    return [
+        {
+            "backbone": backbone, "batch": SIZES[backbone][1], "private": private,
+            "change": change, "seconds": round(medians[change], 4),
+            "ratio": round(medians[change] / medians["as it is"], 2),
+            "error": failed.get(change, ""),
+        }
+        for change in CHANGES
+    ]  # fmt: skip
+
+
+def main() -> None:
+    device, rows = pick_device(), []
+    for backbone in tqdm(SIZES):
+        for private in (False, True):
+            rows += measure(backbone, private, device)
+    where = {"device": device_name(device), "versions": versions()}
+    table = pd.DataFrame(rows).assign(rounds=ROUNDS, **where)
+    write_atomic(table.to_csv(index=False), TABLE)
+    print(table.drop(columns=list(where)).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
