@@ -36,8 +36,9 @@ def save_checkpoint(
     for index, values in state["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
     tensors["random"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random_cuda"] = torch.cuda.get_rng_state()
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        tensors["random_cuda"] = torch.cuda.get_rng_state(device)
     header = {
         "settings": settings,
         "history": history,
@@ -101,8 +102,9 @@ def load_checkpoint(
     model.load_state_dict(weights)
     scheduler.load_state_dict(schedule)
     torch.set_rng_state(random)
-    if "random_cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random_cuda"])
+    device = next(model.parameters()).device
+    if "random_cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random_cuda"], device)
     return history
 
 

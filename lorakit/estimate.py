@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import time
 from collections.abc import Iterable
 from itertools import pairwise
@@ -12,7 +13,6 @@ import pandas as pd
 import psutil
 import torch
 
-from lorakit import parallel
 from lorakit.experiment import Experiment
 from lorakit.runner import build, image_size_of
 from lorakit.runtime import peak_memory_mb, pick_device, reset_peak_memory
@@ -21,7 +21,7 @@ from lorakit.train import fit
 
 _FLOAT = 4  # bytes
 _PROCESS = 1.0e9  # bytes of Python and PyTorch themselves
-_STEPS = 3  # the first is not counted
+_STEPS = 4  # the first is not counted
 
 
 def refuse_what_cannot_fit(
@@ -75,9 +75,9 @@ def estimate(
         folder: where checkpoints will be.
 
     Returns:
-        A line for each kind: method, rank, private, runs, images_per_second of training,
-        memory_gb (peak with that many images at a time), images_at_a_time, hours (of all its runs,
-        on as many processes as ``torchrun`` started).
+        A line for each kind: method, rank, private, runs, images_per_second of training, batch
+        (the one it was measured with), memory_gb (the peak, of one process), hours (of all its
+        runs, on as many processes as ``torchrun`` started).
 
     Raises:
         MemoryError: something does not fit; the message says what, and what to do.
@@ -90,19 +90,19 @@ def estimate(
         refuse_what_cannot_fit(alike[0], classes, device, folder)
         batch = alike[0].batch_size if device.type == "cuda" else min(8, alike[0].batch_size)
         seconds, memory = _measure(alike[0], classes, batch, device)
-        speed = batch / seconds * parallel.world()
+        speed = batch / seconds  # of all processes, which share the batch
         # a forward pass alone takes about a third of a step
         images = sum(e.epochs * e.train + e.test / 3 for e in alike)
         lines.append({
             "method": method, "rank": rank, "private": private, "runs": len(alike),
-            "images_per_second": round(speed, 2), "memory_gb": round(memory / 1e3, 1),
+            "images_per_second": round(speed, 2), "memory_gb": round(memory, 1),
             "batch": batch, "hours": round(images / speed / 3600, 4),
         })  # fmt: skip
     return pd.DataFrame(lines).astype({"rank": "Int64"})
 
 
 def _measure(e: Experiment, classes: int, batch: int, device: torch.device) -> tuple[float, float]:
-    """Seconds of a step, the median; and peak memory in MB."""
+    """Seconds of a step, the median; and peak memory in GB. On one thread, as ``sweep`` runs."""
     model = build(e.but(pretrained=False), classes)
     size = image_size_of(e.backbone)
     images = torch.randint(256, (_STEPS * batch, 3, size, size), dtype=torch.uint8)
@@ -112,10 +112,13 @@ def _measure(e: Experiment, classes: int, batch: int, device: torch.device) -> t
     privacy = e.privacy
     if privacy is not None:  # fewer images than the experiment has
         privacy = type(privacy)(noise_multiplier=1.0, delta=1e-6)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     fit(
         model, split, epochs=1, batch_size=batch, lr=e.learning_rates, optimizer=e.optimizer,
         schedule=e.schedule, privacy=privacy, device=device, precision=e.precision, progress=False,
         callback=lambda _: moments.append(time.perf_counter()),
     )  # fmt: skip
-    steps = sorted(b - a for a, b in pairwise(moments))
-    return steps[len(steps) // 2], peak_memory_mb(device) / 1.024**2
+    torch.set_num_threads(threads)
+    seconds = statistics.median(b - a for a, b in pairwise(moments))
+    return seconds, peak_memory_mb(device) * 2**20 / 1e9

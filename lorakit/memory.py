@@ -12,7 +12,9 @@ from lorakit.runtime import peak_memory_mb, reset_peak_memory
 _SPARE = 0.85  # share of the free memory that a chunk may take: steps differ a little
 
 
-def largest_chunk(trial: Callable[[int], None], most: int, device: torch.device) -> int:
+def largest_chunk(
+    trial: Callable[[int], None], most: int, device: torch.device, later: int = 0
+) -> int:
     """The largest of most, most / 2, most / 4, ... images that a step can hold at a time.
 
     Args:
@@ -20,6 +22,7 @@ def largest_chunk(trial: Callable[[int], None], most: int, device: torch.device)
         most: images in a whole batch.
         device: on CUDA the chunk is halved until it fits; elsewhere memory is never filled, but
             estimated from small chunks.
+        later: bytes that a step needs and a trial does not, such as the optimiser's.
 
     Raises:
         MemoryError: not even one image fits.
@@ -27,7 +30,7 @@ def largest_chunk(trial: Callable[[int], None], most: int, device: torch.device)
     size = most
     if device.type != "cuda":
         fixed, each = memory_needs(trial, most, device)
-        room = _SPARE * psutil.virtual_memory().available - fixed
+        room = _SPARE * psutil.virtual_memory().available - fixed - later
         while size > 1 and size * each > room:
             size = -(-size // 2)
         if size * each > room:
@@ -37,7 +40,7 @@ def largest_chunk(trial: Callable[[int], None], most: int, device: torch.device)
         try:
             trial(size)
             _, total = torch.cuda.mem_get_info(device)
-            if torch.cuda.max_memory_reserved(device) < _SPARE * total or size == 1:
+            if torch.cuda.max_memory_reserved(device) + later < _SPARE * total or size == 1:
                 return size
         except torch.cuda.OutOfMemoryError:
             if size == 1:

@@ -45,11 +45,13 @@ class Objective:
         self.loss_sum = 0.0
 
     def __call__(self, batch: Tensor) -> Tensor:
+        alone = not len(batch)  # this process has no share of a small batch: a gradient of zeros
+        batch = batch.new_zeros(1) if alone else batch
         labels = self.labels[batch]
         images = self.images[batch.to(self.images.device)].to(labels.device)
         logits = _logits(self.model, images, self.transform, self.precision)
-        if not len(batch):  # this process has no share of a small batch: a gradient of zeros
-            return logits.sum()
+        if alone:
+            return 0 * logits.sum()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
         if not math.isfinite(value := loss.item()):
             raise DivergenceError(f"loss is {value}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -17,10 +18,12 @@ import pandas as pd
 from lorakit import data, parallel
 from lorakit.estimate import estimate
 from lorakit.experiment import Experiment
+from lorakit.files import write_atomic
 from lorakit.findings import finding
 from lorakit.plots import plot_accuracy
 from lorakit.presets import grid
 from lorakit.runner import load_data
+from lorakit.runtime import pick_device
 from lorakit.style import save_figure
 from lorakit.sweep import sweep
 from lorakit.tables import accuracy_table, save_table
@@ -65,6 +68,8 @@ def paper(
     experiments = grid("paper", dataset if known else "cifar10", seeds, study)
     if backbone:
         experiments = [e.but(backbone=backbone, **_no_rates(e)) for e in experiments]
+    if not parallel.leads():
+        parallel.wait()  # the first process downloads and decodes, the others find it there
     if dry_run:
         dataset = _generate(out / "dry-run")
     if not known:
@@ -73,8 +78,11 @@ def paper(
         changes = {"dataset": dataset, "delta": None} | (_DRY if dry_run else sizes)
         experiments = [e.but(**changes) for e in experiments]
     classes = len(load_data(experiments[0]).classes)
+    if parallel.leads():
+        parallel.wait()
     needs = estimate(experiments, classes, folder=out)
-    total = needs["hours"].sum()
+    sums = parallel.total([float(needs["hours"].sum())], pick_device())
+    total = sums[0] / parallel.world()  # all processes must come to the same decision
     if parallel.leads():
         print(needs.to_string(index=False))
         print(f"{len(experiments)} runs, about {total:.1f} hours; stop at any time, it goes on")
@@ -116,9 +124,10 @@ def _generate(root: Path) -> str:
     for part, split in (("train", digits.train), ("val", digits.val)):
         for number, (image, label) in enumerate(zip(split.images, split.labels.tolist())):
             path = root / "generated" / part / digits.classes[label] / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+                png = BytesIO()
+                Image.fromarray(image.permute(1, 2, 0).numpy()).save(png, "png")
+                write_atomic(png.getvalue(), path)
     os.environ["LORAKIT_DATA"] = str(root)
     return "folder:generated"
 

@@ -19,7 +19,7 @@ def start() -> None:
     if "RANK" in os.environ and not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 
 
 def world() -> int:
@@ -62,6 +62,13 @@ def wait() -> None:
     """Until all processes are here."""
     if world() > 1:
         dist.barrier()
+
+
+def copy_to_all(model: nn.Module) -> None:
+    """Give every process the first one's weights, frozen ones too."""
+    if world() > 1:
+        for tensor in model.state_dict().values():
+            dist.broadcast(tensor, 0)
 
 
 def synchronised(model: nn.Module) -> nn.Module:

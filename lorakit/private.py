@@ -59,6 +59,7 @@ class PrivateSteps:
         from opacus.optimizers import DistributedDPOptimizer, DPOptimizer
 
         privacy.check(examples, batch_size)
+        parallel.copy_to_all(model)
         self.model = self.forward = model
         self.privacy = privacy
         self.parameters = matched_parameters(model, optimizer)
@@ -127,8 +128,12 @@ class PrivateSteps:
 
     def rehearse(self, chunk: Tensor, loss_of: LossOf) -> None:
         """What a chunk needs in memory, without a step: nothing is released, nothing counted."""
-        self._backward(chunk, loss_of)
-        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            self._backward(chunk, loss_of)
+            self._in_float32()
+            self.optimizer.clip_and_accumulate()
+        finally:
+            self._clear()
 
     def spent(self) -> dict[str, float]:
         """``epsilon`` so far, at the privacy settings' delta."""
@@ -136,13 +141,20 @@ class PrivateSteps:
 
     def close(self) -> None:
         """Take the hooks off the model and free the per-example gradients."""
+        self._clear()
         self._module.to_standard_module()
-        for module in self.model.modules():  # an aborted step leaves these, images among them
+
+    def _clear(self) -> None:
+        """Take away what a step that was broken off leaves behind, images among it."""
+        for module in self.model.modules():
             for leftover in ("activations", "max_batch_len"):
                 if hasattr(module, leftover):
                     delattr(module, leftover)
         for parameter in self.parameters.values():
-            parameter.summed_grad = None
+            if hasattr(parameter, "_current_grad_sample"):
+                del parameter._current_grad_sample
+            parameter._forward_counter = 0
+            parameter.grad = parameter.grad_sample = parameter.summed_grad = None
 
     def state(self) -> dict[str, float]:
         """What the accountant must remember across a stop."""
@@ -172,11 +184,15 @@ class PrivateSteps:
             loss.backward()
         return loss.item()
 
-    def _update(self, *, last: bool) -> None:
-        """Clip and sum up; after the last chunk of a batch also noise the sum and step."""
-        for parameter in self.parameters.values():  # Opacus would compute norms in bfloat16
+    def _in_float32(self) -> None:
+        """Opacus would compute norms in bfloat16."""
+        for parameter in self.parameters.values():
             if isinstance(parameter.grad_sample, Tensor):
                 parameter.grad_sample = parameter.grad_sample.float()
+
+    def _update(self, *, last: bool) -> None:
+        """Clip and sum up; after the last chunk of a batch also noise the sum and step."""
+        self._in_float32()
         self.optimizer.signal_skip_step(do_skip=not last)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

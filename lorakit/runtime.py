@@ -58,12 +58,14 @@ def chosen_precision(name: str | None, device: torch.device) -> str:
 @contextmanager
 def product_precision(name: str) -> Iterator[None]:
     """Inside, products of float32 matrices are exact or in TF32; then as before."""
-    before = torch.get_float32_matmul_precision()
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest" if name == "float32" else "high")
+    torch.backends.cudnn.allow_tf32 = name != "float32"
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def device_name(device: torch.device) -> str:

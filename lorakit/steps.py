@@ -50,9 +50,11 @@ class PlainSteps:
 
     def rehearse(self, chunk: Tensor, loss_of: LossOf) -> None:
         """What a chunk needs in memory, without a step."""
-        with self.forward.no_sync() if parallel.world() > 1 else nullcontext():
-            loss_of(chunk).backward()
-        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            with self.forward.no_sync() if parallel.world() > 1 else nullcontext():
+                loss_of(chunk).backward()
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
 
     def spent(self) -> dict[str, float]:
         return {}

@@ -142,6 +142,8 @@ def _work(
     try:
         return run(experiment, checkpoint=checkpoint), None
     except Exception as error:
+        if parallel.world() > 1:  # the others wait for this process: all end, and go on later
+            raise
         return None, f"{experiment}: {type(error).__name__}: {error}"
     finally:
         torch.set_num_threads(threads)

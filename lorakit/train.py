@@ -128,12 +128,14 @@ def fit(
     inner = make_optimizer(model, lr, weight_decay, optimizer)
     total = epochs * math.ceil(len(train) / batch_size)
     scheduler = make_scheduler(inner, schedule, total, warmup)
+    objective = Objective(model, train, device, label_smoothing, transform, precision)
     settings = {"data": [len(train), _fingerprint(train, transform)],
                 "trains": [n for n, p in model.named_parameters() if p.requires_grad],
                 "epochs": epochs, "batch_size": batch_size,
                 "lr": dict(lr) if isinstance(lr, Mapping) else lr, "optimizer": optimizer,
                 "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup,
                 "label_smoothing": label_smoothing, "seed": seed,
+                "precision": objective.precision,
                 "privacy": privacy and asdict(privacy)}  # fmt: skip
     automatic = physical_batch == "auto" or (physical_batch is None and device.type == "cuda")
     sizes = {"examples": len(train), "batch_size": batch_size,
@@ -142,10 +144,11 @@ def fit(
         steps = PlainSteps(model, inner, **sizes)
     else:
         steps = PrivateSteps(model, inner, privacy, steps=total, **sizes)
-    objective = Objective(steps.forward, train, device, label_smoothing, transform, precision)
+    objective.model = steps.forward
     try:
         if automatic:
-            steps.physical_batch = _largest_chunk(steps, objective, min(batch_size, len(train)))
+            most = -(-min(batch_size, len(train)) // parallel.world())
+            steps.physical_batch = _largest_chunk(steps, objective, most)
         history: list[dict[str, float]] = []
         if checkpoint and Path(checkpoint).exists():
             history = load_checkpoint(
@@ -195,16 +198,13 @@ def fit(
 def _largest_chunk(steps: PlainSteps | PrivateSteps, objective: Objective, most: int) -> int:
     """How many images of a batch fit into memory at a time; nothing is left of the trial."""
     device, model = objective.labels.device, steps.forward
-    before, training = torch.get_rng_state(), model.training
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     model.train()
-    try:
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         return largest_chunk(
-            lambda n: steps.rehearse(torch.arange(n, device=device), objective), most, device
-        )
-    finally:
-        torch.set_rng_state(before)
-        model.train(training)
-        objective.begin()
+            lambda n: steps.rehearse(torch.arange(n, device=device), objective),
+            most, device, later=4 * trained,  # the sum, the noise, Adam's two moments
+        )  # fmt: skip
 
 
 def _fingerprint(split: Split, transform: Callable[[Tensor], Tensor]) -> str:

@@ -481,6 +481,8 @@ def test_a_move_while_the_picture_is_drawn_is_not_lost():
             mover.start()
             mover.join()
         shown.append(x)
+        if x == 2:
+            raise ValueError("two is refused")
         return View(new_figure(), f"x = {x}")
 
     control = slider("x", 0, 10, 1, hint="a number")

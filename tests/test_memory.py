@@ -79,7 +79,47 @@ def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, monkey
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def rehearse_and_say_seven(trial, most, device):
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize("private", [False, True])
+def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
+    digits, monkeypatch, small_gpu, private, where
+):
+    """As on a card: the first trial fails in the middle of the model, the next one fits."""
+    torch.manual_seed(0)
+    model = create_backbone(classes=10)
+    apply_method(model, "lora+patch", private=private)
+
+    def fail(module, *tensors):
+        images = tensors[-1][0].shape[0] if where == "backward" else tensors[0][0].shape[0]
+        if images > 20:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    block = model.blocks[2]
+    hook = (
+        block.register_forward_pre_hook(fail)
+        if where == "forward"
+        else block.register_full_backward_hook(fail)
+    )
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 0)
+    monkeypatch.setattr("lorakit.train.largest_chunk", as_on_a_card)
+    privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
+    settings = {"epochs": 1, "batch_size": 40, "lr": 1e-3, "device": "cpu", "progress": False}
+    fit(model, digits.train, physical_batch="auto", **settings, **privacy)
+    hook.remove()
+    torch.manual_seed(0)
+    other = create_backbone(classes=10)
+    apply_method(other, "lora+patch", private=private)
+    fit(other, digits.train, physical_batch=20, **settings, **privacy)
+    pairs = zip(model.parameters(), other.parameters())
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in pairs)
+
+
+def as_on_a_card(trial, most, device, later):
+    assert later > 0
+    return memory.largest_chunk(trial, most, torch.device("cuda"), later=0)
+
+
+def rehearse_and_say_seven(trial, most, device, later):
     assert most == 40
     for size in (1, 2, 6):
         trial(size)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from .torchrun_job import RUNS
@@ -19,7 +20,8 @@ ROOT = JOB.parents[1]
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torchrun")
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
+             "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
                 "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
                 "--local-addr=127.0.0.1"]  # fmt: skip
@@ -56,6 +58,14 @@ def test_two_processes_report_the_numbers_of_one(results, name):
     if name == "noisy":
         assert first[-1]["epsilon"] == alone[-1]["epsilon"]
         assert 2.5 < first[-1]["epsilon"] <= 3.0
+
+
+def test_a_stopped_run_ends_where_an_unbroken_one_does(results):
+    for number in (1, 2):
+        whole, resumed = (
+            load_file(results / f"of{number}/{name}0.safetensors") for name in ("noisy", "resumed")
+        )
+        assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
 def test_noise_is_added_once_and_reaches_both(results):

@@ -74,12 +74,12 @@ class Explorer(widgets.VBox):
         """Show the picture of the controls' present values."""
         with _DRAWING:
             self._busy, self._waiting_since = True, -math.inf
+            values = self._values()
             try:
                 reason = self.rules(self.controls) if self.rules else ""
                 values = self._values()
                 self.show(self.view(**values), reason or "")
             except Exception as error:
-                values = self._values()
                 self._fail(error)
             finally:
                 self._busy = False

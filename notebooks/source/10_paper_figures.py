@@ -469,7 +469,8 @@ table.style.hide(axis="index")
 #
 # Run it larger: `papermill notebooks/10_paper_figures.ipynb full.ipynb -p preset full` makes the figures in
 # `figures/`. Every row of `results/results.csv` says its settings, seed, device and versions, so a figure
-# can be traced to the runs behind it.
+# can be traced to the runs behind it. The paper's own setting, ViT-B/16 on CIFAR-10, wants a GPU and a download:
+# `python -m lorakit.paper` says what it would take, and goes on where it was stopped.
 #
 # How the learning rates were chosen: `python -m lorakit.tune` trains each method on 5,000 encrypted `street`
 # images for 4 epochs with a grid of rates and keeps what does best on 1,000 **validation** images; `lora` was
