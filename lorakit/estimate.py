@@ -114,11 +114,13 @@ def _measure(e: Experiment, classes: int, batch: int, device: torch.device) -> t
         privacy = type(privacy)(noise_multiplier=1.0, delta=1e-6)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    fit(
-        model, split, epochs=1, batch_size=batch, lr=e.learning_rates, optimizer=e.optimizer,
-        schedule=e.schedule, privacy=privacy, device=device, precision=e.precision, progress=False,
-        callback=lambda _: moments.append(time.perf_counter()),
-    )  # fmt: skip
-    torch.set_num_threads(threads)
+    try:
+        fit(
+            model, split, epochs=1, batch_size=batch, lr=e.learning_rates, optimizer=e.optimizer,
+            schedule=e.schedule, privacy=privacy, device=device, precision=e.precision,
+            progress=False, callback=lambda _: moments.append(time.perf_counter()),
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
     seconds = statistics.median(b - a for a, b in pairwise(moments))
     return seconds, peak_memory_mb(device) * 2**20 / 1e9

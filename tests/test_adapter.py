@@ -58,6 +58,7 @@ def edit(path, change):
     """Rewrite a file after changing its header and tensors in place."""
     header, tensors = read_adapter(path)
     change(header, tensors)
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # not the file itself
     save_file(tensors, path, {"lorakit": json.dumps(header)})
 
 

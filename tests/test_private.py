@@ -239,7 +239,7 @@ def test_a_checkpoint_that_lies_about_what_was_spent_is_refused(digits, tmp_path
     assert path.stat().st_mode & 0o077 == 0
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()["lorakit"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     header["spent"]["taken"] -= 1
     save_file(tensors, path, {"lorakit": json.dumps(header)})
     fresh = apply_method(create_backbone(classes=10), "probe")
