@@ -55,6 +55,29 @@ def test_the_lesson_runs_without_an_error(lesson):
         assert not alerts(explorer), name
 
 
+def test_a_drag_is_gathered_into_few_pictures(lesson):
+    """Thirty moves in a moment: the last one is shown, and far fewer were drawn.
+
+    It comes before controls are moved, for the key to matter.
+    """
+    page, explorers, _ = lesson
+    cipher = explorers["cipher"]
+    page.evaluate("""() => { window.seen = new Set(); new MutationObserver(() =>
+        document.querySelectorAll('.lorakit-explorer')[3].querySelectorAll('img').forEach(
+        i => window.seen.add(i.src))).observe(document.body, {subtree: true, childList: true}) }""")
+    handle = control(cipher, "key number")
+    handle.focus()
+    for _ in range(30):
+        handle.press("ArrowRight", delay=0)
+    time.sleep(3)
+    drawn, last = page.evaluate("window.seen.size"), picture(cipher)
+    assert 1 <= drawn < 25
+    handle.press("ArrowLeft")
+    until(lambda: picture(cipher) != last, "the picture before the last")
+    handle.press("ArrowRight")
+    until(lambda: picture(cipher) == last, "the last one again")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_control_changes_what_the_page_shows(lesson, shots, name):
     _, explorers, errors = lesson
@@ -102,26 +125,6 @@ def test_an_impossible_choice_is_told_in_words_and_can_be_left(lesson):
     targets.select_option(["q", "fc2"])
     until(lambda: not alerts(rank) and rank.locator("img").count(), "the picture to come back")
     assert "on q, fc2" in rank.inner_text() and not errors
-
-
-def test_a_drag_is_gathered_into_few_pictures(lesson):
-    """Thirty moves in a moment: the last one is shown, and far fewer were drawn."""
-    page, explorers, _ = lesson
-    cipher = explorers["cipher"]
-    page.evaluate("""() => { window.seen = new Set(); new MutationObserver(() =>
-        document.querySelectorAll('.lorakit-explorer')[3].querySelectorAll('img').forEach(
-        i => window.seen.add(i.src))).observe(document.body, {subtree: true, childList: true}) }""")
-    handle = control(cipher, "key number")
-    handle.focus()
-    for _ in range(30):
-        handle.press("ArrowRight", delay=0)
-    time.sleep(3)
-    drawn, last = page.evaluate("window.seen.size"), picture(cipher)
-    assert 1 <= drawn < 25
-    handle.press("ArrowLeft")
-    until(lambda: picture(cipher) != last, "the picture before the last")
-    handle.press("ArrowRight")
-    until(lambda: picture(cipher) == last, "the last one again")
 
 
 def test_an_uploaded_picture_is_encrypted_and_a_broken_one_refused(lesson, tmp_path):
