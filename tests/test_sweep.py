@@ -184,7 +184,6 @@ def test_grids():
     assert {e.dataset for e in grid("quick", datasets="digits", seeds=2)} == {"digits"}
     for arguments, words in (
         (("tiny",), "tiny.*smoke"),
-        (("paper",), "paper.*real data sets"),
         (("quick", ["cifar"]), "cifar.*street"),
         (("quick", []), "datasets"),
         (("quick", None, 0), "seeds=0"),
