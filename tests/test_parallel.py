@@ -36,10 +36,11 @@ def results(tmp_path_factory):
 def test_two_processes_make_the_update_of_one(results, name):
     alone = load_file(results / f"of1/{name}0.safetensors")
     first, second = (load_file(results / f"of2/{name}{rank}.safetensors") for rank in (0, 1))
-    tolerance = 1e-3 if name == "adamw" else 1e-5  # AdamW divides by tiny gradients
+    tolerance = 5e-3 if name == "adamw" else 1e-5  # AdamW divides by gradients near zero
     for key, tensor in alone.items():
         assert (first[key] - tensor).abs().max() < tolerance, key
         assert (second[key] - tensor).abs().max() < tolerance, key
+        assert (first[key] - tensor).abs().float().mean() < 2e-5, key
 
 
 @pytest.mark.parametrize("name", [*RUNS, "resumed"])
