@@ -1,12 +1,14 @@
 """Do channels-last, torch.compile and bfloat16 help? ``python tests/benchmarks/speed.py``.
 
-A step of lora+patch, plain and private, as it is and with each change; they take turns, and the
-median of each is divided by that of the step as it is. Written to figures/results/speed.csv.
+A step of lora+patch, plain and private, as it is and with each change (bfloat16 on CUDA only, since
+many CPUs merely imitate it). They take turns, and the median of each is divided by that of the step
+as it is. Written to figures/results/speed.csv. On the command line: other backbones of ``SIZES``.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +65,8 @@ def make_step(
 def measure(backbone: str, private: bool, device: torch.device) -> list[dict]:
     """Median seconds of a step with each change; NaN where it does not run."""
     steps, seconds, failed = {}, {change: [] for change in CHANGES}, {}
-    for change in CHANGES:
+    changes = [c for c in CHANGES if c != "bfloat16" or device.type == "cuda"]
+    for change in changes:
         try:
             steps[change] = make_step(backbone, private, change, device)
             steps[change]()  # compiles
@@ -85,13 +88,14 @@ def measure(backbone: str, private: bool, device: torch.device) -> list[dict]:
             "ratio": round(medians[change] / medians["as it is"], 2),
             "error": failed.get(change, ""),
         }
-        for change in CHANGES
+        for change in changes
     ]  # fmt: skip
 
 
 def main() -> None:
     device, rows = pick_device(), []
-    for backbone in tqdm(SIZES):
+    chosen = [name for name in SIZES if name in sys.argv[1:]] or ["vit_micro"]
+    for backbone in tqdm(chosen):
         for private in (False, True):
             rows += measure(backbone, private, device)
     where = {"device": device_name(device), "versions": versions()}
