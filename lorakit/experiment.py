@@ -163,12 +163,13 @@ class Experiment:
     def but(self, **changes) -> Experiment:
         """The same experiment with some settings changed.
 
-        With another method, targets, rank or privacy, learning rates and alpha are filled in anew.
+        With another method, targets, rank, backbone or privacy, learning rates and alpha are
+        filled in anew.
 
         >>> Experiment(method="probe").but(method="lora", rank=2).alpha
         4.0
         """
-        if {"method", "targets", "rank", "epsilon", "noise_multiplier"} & set(changes):
+        if {"method", "targets", "rank", "backbone", "epsilon", "noise_multiplier"} & set(changes):
             fresh = {f"lr_{part}": None for part in PARTS} | {"alpha": None}
             if self.rank is None:
                 fresh |= {"rank": 4, "targets": "q+v"}

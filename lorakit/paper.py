@@ -17,7 +17,6 @@ import pandas as pd
 
 from lorakit import data, parallel
 from lorakit.estimate import estimate
-from lorakit.experiment import Experiment
 from lorakit.files import write_atomic
 from lorakit.findings import finding
 from lorakit.plots import plot_accuracy
@@ -67,7 +66,7 @@ def paper(
     known = dataset in data.DATASETS and not dry_run
     experiments = grid("paper", dataset if known else "cifar10", seeds, study)
     if backbone:
-        experiments = [e.but(backbone=backbone, **_no_rates(e)) for e in experiments]
+        experiments = [e.but(backbone=backbone) for e in experiments]
     if not parallel.leads():
         parallel.wait()  # the first process downloads and decodes, the others find it there
     if dry_run:
@@ -109,11 +108,6 @@ def _report(rows: pd.DataFrame, out: Path, study: str, against: str) -> None:
     paths = [*save_figure(plot_accuracy(rows, against), out / study)]
     paths += save_table(accuracy_table(rows, against), out / f"{study}_table")
     print("written:", *paths)
-
-
-def _no_rates(e: Experiment) -> dict[str, None]:
-    """Learning rates are filled in anew for another backbone."""
-    return {f"lr_{part}": None for part in ("head", "lora", "patch_embed", "position", "backbone")}
 
 
 def _generate(root: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from lorakit.optim import SCHEDULES, make_optimizer, make_scheduler
 from lorakit.privacy import Privacy
 from lorakit.private import PrivateSteps
 from lorakit.runtime import pick_device, product_precision, seed_everything
+from lorakit.splits import fingerprint
 from lorakit.steps import PlainSteps
 
 
@@ -129,7 +129,7 @@ def fit(
     total = epochs * math.ceil(len(train) / batch_size)
     scheduler = make_scheduler(inner, schedule, total, warmup)
     objective = Objective(model, train, device, label_smoothing, transform, precision)
-    settings = {"data": [len(train), _fingerprint(train, transform)],
+    settings = {"data": [len(train), fingerprint(train, transform)],
                 "trains": [n for n, p in model.named_parameters() if p.requires_grad],
                 "epochs": epochs, "batch_size": batch_size,
                 "lr": dict(lr) if isinstance(lr, Mapping) else lr, "optimizer": optimizer,
@@ -205,14 +205,6 @@ def _largest_chunk(steps: PlainSteps | PrivateSteps, objective: Objective, most:
             lambda n: steps.rehearse(torch.arange(n, device=device), objective),
             most, device, later=4 * trained,  # the sum, the noise, Adam's two moments
         )  # fmt: skip
-
-
-def _fingerprint(split: Split, transform: Callable[[Tensor], Tensor]) -> str:
-    """A hash of images, labels and what becomes of an image: a checkpoint knows its data."""
-    digest = hashlib.sha256()
-    for tensor in (*split.images.split(1000), split.labels, transform(split.images[:1].cpu())):
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _check(train, epochs, batch_size, weight_decay, schedule, warmup, label_smoothing) -> None:

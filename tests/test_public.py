@@ -1,4 +1,7 @@
-"""Public data sets, in small files of the same formats: whole, missing and damaged ones."""
+"""Public data sets, in small files of the same formats: whole, missing and damaged ones.
+
+CIFAR's files are pickles: they are written here, and opened by torchvision after their MD5 sum.
+"""
 
 import hashlib
 import io
