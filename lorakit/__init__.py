@@ -1,27 +1,38 @@
 """lorakit: private image classification with low-rank-adapted Vision Transformers.
 
+    runtime       seed, device, precision, versions, atomic writes
+    data          data sets by name: images with their labels
+    lora          the LoRA layer; backbones, methods, parameter counts; adapters as files
+    encryption    the cipher and its keys; the embedding that undoes it; attacks
+    privacy       DP-SGD by hand; the accountant; the mathematics of an audit
+    figures       tables, captions and pictures of results
+    training      fit: plain and private steps, checkpoints, several processes
+    experiments   one run, sweeps, presets, tuning, the paper's own experiment
+    explore       the widgets
+
+Each room imports only those above it. What is used most is here, loaded when asked for:
+
 >>> import lorakit
 >>> experiment = lorakit.Experiment(dataset="digits", method="lora+patch", rank=4)
 >>> experiment.alpha
 8.0
 """
 
-from lorakit.adapted import adapt_to_key
-from lorakit.cipher import Key, decrypt, encrypt, make_key
-from lorakit.data import Dataset, Split, load, normalise
-from lorakit.experiment import Experiment
-from lorakit.lora import add_lora, lora_layers, merge_lora, remove_lora, unmerge_lora
-from lorakit.presets import grid
-from lorakit.privacy import Privacy, PrivacyError
-from lorakit.runner import run, train_model
-from lorakit.sweep import read_table, sweep
-from lorakit.train import DivergenceError, evaluate, fit
-from lorakit.vit import apply_method, count_parameters, create_backbone
+import lazy_loader
 
-__version__ = "0.1.0"
-__all__ = [
-    "Dataset", "DivergenceError", "Experiment", "Key", "Privacy", "PrivacyError", "Split",
-    "adapt_to_key", "add_lora", "apply_method", "count_parameters", "create_backbone", "decrypt",
-    "encrypt", "evaluate", "fit", "grid", "load", "lora_layers", "make_key", "merge_lora",
-    "normalise", "read_table", "remove_lora", "run", "sweep", "train_model", "unmerge_lora",
-]  # fmt: skip
+__version__ = "0.2.0"
+
+_ROOMS = "data encryption experiments explore figures lora privacy runtime training".split()
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=_ROOMS,
+    submod_attrs={
+        "data": ["Dataset", "Split", "load", "normalise"],
+        "encryption": ["Key", "adapt_to_key", "decrypt", "encrypt", "make_key"],
+        "experiments": ["Experiment", "grid", "read_table", "run", "sweep", "train_model"],
+        "lora": ["add_lora", "lora_layers", "merge_lora", "remove_lora", "unmerge_lora"],
+        "lora.vit": ["apply_method", "count_parameters", "create_backbone"],
+        "privacy": ["Privacy", "PrivacyError"],
+        "training": ["DivergenceError", "evaluate", "fit"],
+    },
+)

@@ -1,13 +1,20 @@
-"""Where and how a run happens: seed, device, versions, peak memory."""
+"""Where and how a run happens: seed, device, precision, versions, peak memory, atomic writes.
+
+And how an argument is checked: what is allowed is declared, and the error says it.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import platform
 import random
 import secrets
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +22,41 @@ import torch
 
 PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")
+
+
+def check_choice(argument: str, value: object, allowed: Iterable[object]) -> None:
+    """Raise ValueError unless the value is one of those allowed.
+
+    >>> check_choice("method", "lora", ("probe", "lora"))
+    """
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"{argument}={value!r}: allowed: one of {allowed}")
+
+
+def check_number(
+    argument: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+    whole: bool = False,
+) -> None:
+    """Raise ValueError unless the value is a finite number, whole if asked, within the bounds.
+
+    >>> check_number("rank", 0, least=1, whole=True)
+    Traceback (most recent call last):
+    ValueError: rank=0: allowed: a whole number, 1 or more
+    """
+    kind = Integral if whole else Real
+    fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    if not (fits and least <= value <= most and above < value < below):
+        bounds = {"{} or more": least, "above {}": above, "at most {}": most, "below {}": below}
+        said = [text.format(f"{b:g}") for text, b in bounds.items() if math.isfinite(b)]
+        number = "a whole number" if whole else "a finite number"
+        raise ValueError(f"{argument}={value!r}: allowed: {', '.join([number, *said])}")
 
 
 def seed_everything(seed: int | None) -> None:
@@ -50,8 +92,7 @@ def chosen_precision(name: str | None, device: torch.device) -> str:
     and the forward pass in bfloat16 where PyTorch's autocast finds that safe. None means bf16 on
     CUDA and float32 elsewhere. Raises ValueError for another name.
     """
-    if name is not None and name not in PRECISIONS:
-        raise ValueError(f"precision={name!r}: allowed: None or one of {PRECISIONS}")
+    check_choice("precision", name, (None, *PRECISIONS))
     return name or ("bf16" if device.type == "cuda" else "float32")
 
 
@@ -103,3 +144,24 @@ def peak_memory_mb(device: torch.device) -> float:
         import psutil
 
         return psutil.Process().memory_info().rss / 2**20
+
+
+def write_atomic(content: str | bytes, path: str | Path, *, secret: bool = False) -> None:
+    """Write a file in one step: readers, and crashes, find the old or the new one, never a part.
+
+    A ``secret`` file can be read by its owner alone.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o600 if secret else 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

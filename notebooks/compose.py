@@ -24,21 +24,19 @@ REPOSITORY = re.search(
 )[1]
 
 SETUP = f"""\
-# Set-up, the same in every notebook: find lorakit here or installed; on Colab, fetch it.
-import importlib.util
+# Set-up, the same in every notebook: find the course here; on Colab, fetch it.
 import subprocess
 import sys
 from pathlib import Path
 
 here = Path.cwd()
 places = [here, *here.parents, here / "lorakit-course"]
-root = next((p for p in places if (p / "lorakit" / "__init__.py").exists()), None)
-if root is None and importlib.util.find_spec("lorakit") is None:
+root = next((p for p in places if (p / "notebooks" / "exercises").is_dir()), None)
+if root is None:
     root = here / "lorakit-course"
     subprocess.run(["git", "clone", "--depth", "1", "{REPOSITORY}", str(root)], check=True)
     subprocess.run([sys.executable, str(root / "notebooks" / "install_missing.py")], check=True)
-root = root or here
-sys.path.insert(0, str(root))
+sys.path[:0] = [str(root), str(root / "notebooks")]  # the package; the exercises' checks
 
 import lorakit
 from lorakit.runtime import device_name, pick_device, versions

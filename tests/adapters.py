@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lorakit.lora import lora_layers
+from lorakit.lora.lora import lora_layers
 
 
 def shaken(model):

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from lorakit.adapter import load_adapter, read_adapter, save_adapter
-from lorakit.lora import lora_layers, merge_lora, remove_lora
-from lorakit.vit import METHODS, apply_method, create_backbone
+from lorakit.lora.adapter_file import load_adapter, read_adapter, save_adapter
+from lorakit.lora.lora import lora_layers, merge_lora, remove_lora
+from lorakit.lora.vit import METHODS, apply_method, create_backbone
 
 from .adapters import refused_untouched, shaken
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorakit import data
-from lorakit.adapted import adapt_patch_embedding
-from lorakit.attacks import (
+from lorakit.encryption.attacks import (
     match_columns,
     neighbours_right,
     places_right,
@@ -19,11 +18,21 @@ from lorakit.attacks import (
     recover_pixels,
     solve_jigsaw,
 )
-from lorakit.attacks.assembly import assemble, total_cost
-from lorakit.attacks.ciphertext_only import correlations, lookalikes
-from lorakit.attacks.jigsaw import border_costs
-from lorakit.attacks.refinement import complete, refine
-from lorakit.cipher import CHANNELS, STEPS, Key, decrypt, encrypt, from_blocks, make_key, to_blocks
+from lorakit.encryption.attacks.assembly import assemble, total_cost
+from lorakit.encryption.attacks.ciphertext_only import correlations, lookalikes
+from lorakit.encryption.attacks.jigsaw import border_costs
+from lorakit.encryption.attacks.refinement import complete, refine
+from lorakit.encryption.cipher import (
+    CHANNELS,
+    STEPS,
+    Key,
+    decrypt,
+    encrypt,
+    from_blocks,
+    make_key,
+    to_blocks,
+)
+from lorakit.encryption.equivariance import adapt_patch_embedding
 
 STEP_SETS = [c for r in range(4) for c in itertools.combinations(STEPS, r)]
 

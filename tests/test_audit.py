@@ -1,5 +1,6 @@
 """The audit: its arithmetic, its verdict on a leaky and on a private model."""
 
+import importlib
 import math
 
 import pytest
@@ -8,21 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-import lorakit.audit
-import lorakit.objective
+import lorakit.experiments.audit
 from lorakit import Experiment
-from lorakit.audit import (
-    attack,
-    audit,
-    epsilon_lower_bound,
-    example_losses,
-    insert_canaries,
-    membership_scores,
-)
 from lorakit.data import Split
-from lorakit.privacy import compute_epsilon, default_delta
-from lorakit.train import evaluate
-from lorakit.vit import create_backbone
+from lorakit.experiments.audit import audit, example_losses, membership_scores
+from lorakit.lora.vit import create_backbone
+from lorakit.privacy.accountant import compute_epsilon, default_delta
+from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries
+from lorakit.training.fit import evaluate
 
 
 def test_without_delta_the_bound_is_that_of_clopper_and_pearson():
@@ -130,7 +124,8 @@ def test_losses_and_evaluate_share_one_forward_pass_and_its_precision(digits, mo
     def rounded(model, images, *_):
         return model.head.bias.new_tensor([0.123, 1.0]).bfloat16().expand(len(images), 2)
 
-    monkeypatch.setattr(lorakit.objective, "_logits", rounded)
+    module = importlib.import_module("lorakit.training.evaluate")
+    monkeypatch.setattr(module, "_logits", rounded)
     model, split = create_backbone(classes=10), Split(digits.val.images, digits.val.labels % 2)
     losses = example_losses(model, split)
     assert losses.dtype == torch.float32 and losses.unique().numel() == 2
@@ -142,7 +137,7 @@ def test_it_flags_a_model_that_remembers_and_passes_a_private_one():
     plain = Experiment(method="full", epochs=20, **settings)
     leaky = audit(plain, canaries=200, claimed=2.0)
     assert leaky.refutes_claim and leaky.advantage > 0.7
-    private = audit(plain.but(method="lora+patch", epsilon=2.0, epochs=6), canaries=200)
+    private = audit(plain.replace(method="lora+patch", epsilon=2.0, epochs=6), canaries=200)
     assert 1.98 < private.epsilon_claimed <= 2.0 and not private.refutes_claim
     assert private.epsilon_lower < 2.0 < leaky.epsilon_lower
 
@@ -167,13 +162,13 @@ def trained(monkeypatch):
         runs.append((experiment, len(train), history))
         return model, key, history
 
-    train_model = lorakit.audit.train_model
-    monkeypatch.setattr(lorakit.audit, "train_model", watched)
+    train_model = lorakit.experiments.audit.train_model
+    monkeypatch.setattr(lorakit.experiments.audit, "train_model", watched)
     return runs
 
 
 def test_without_privacy_delta_is_that_of_the_larger_training_set_or_the_one_given():
-    found = audit(TINY.but(train=90), canaries=20)
+    found = audit(TINY.replace(train=90), canaries=20)
     assert found.delta == default_delta(110) == 1e-3 < default_delta(90)
     assert audit(TINY, canaries=40, delta=1e-6).delta == 1e-6
 
@@ -183,13 +178,13 @@ def test_without_privacy_delta_is_that_of_the_larger_training_set_or_the_one_giv
 )
 def test_a_private_run_is_trained_for_a_delta_that_is_valid_with_its_canaries(asked, used, trained):
     """0.0099 is below 1 / 100 examples, and not below 1 / 140."""
-    found = audit(TINY.but(epsilon=2.0, delta=asked), canaries=40)
+    found = audit(TINY.replace(epsilon=2.0, delta=asked), canaries=40)
     assert found.delta == used == trained[0][0].delta
 
 
 @pytest.mark.parametrize("privacy", [{"epsilon": 2.0}, {"noise_multiplier": 1.5}])
 def test_the_claim_is_what_training_says_it_spent(privacy, trained):
-    found = audit(TINY.but(**privacy), canaries=40)
+    found = audit(TINY.replace(**privacy), canaries=40)
     e, n, history = trained[0]
     assert found.epsilon_claimed == history[-1]["epsilon"] < 10
     if e.noise_multiplier:  # N counts the canaries that joined
@@ -199,7 +194,7 @@ def test_the_claim_is_what_training_says_it_spent(privacy, trained):
 
 
 def test_clipping_without_noise_claims_nothing_unless_it_is_said():
-    e = TINY.but(noise_multiplier=0.0)
+    e = TINY.replace(noise_multiplier=0.0)
     assert audit(e, canaries=40).epsilon_claimed == math.inf
     assert audit(e, canaries=40, claimed=2.0).epsilon_claimed == 2.0
 

@@ -5,8 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorakit.adapted import adapt_patch_embedding, adapt_position_embedding, adapt_to_key
-from lorakit.cipher import STEPS, decrypt, encrypt, from_blocks, make_key, to_blocks
+from lorakit.encryption.cipher import STEPS, decrypt, encrypt, from_blocks, make_key, to_blocks
+from lorakit.encryption.equivariance import (
+    adapt_patch_embedding,
+    adapt_position_embedding,
+    adapt_to_key,
+)
 
 COMBINATIONS = [c for r in range(4) for c in itertools.combinations(STEPS, r)]
 DTYPES = [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64]

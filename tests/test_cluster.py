@@ -25,7 +25,7 @@ def test_nothing_is_lost_or_doubled_when_a_worker_dies(tmp_path, monkeypatch):
     ):
         pids = client.run(os.getpid)
         killed = []
-        module = importlib.import_module("lorakit.sweep")  # lorakit.sweep is the function
+        module = importlib.import_module("lorakit.experiments.sweep")
         append = module.append_row
 
         def append_and_kill(row, table):

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from lorakit import data, embedded
-from lorakit.glyphs import DIGITS, LETTERS, Look, atlas, draw
+from lorakit import data
+from lorakit.data import embedded
+from lorakit.data.street import DIGITS, LETTERS, Look, atlas, draw
 
 
 def fingerprints(split):

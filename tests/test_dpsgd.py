@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from lorakit.data import normalise
-from lorakit.dpsgd import clip, dp_sgd_step, per_example_gradients, signal_to_noise
-from lorakit.privacy import Privacy
-from lorakit.private import PrivateSteps
-from lorakit.vit import apply_method, create_backbone, parts
+from lorakit.lora.vit import apply_method, create_backbone, parts
+from lorakit.privacy.accountant import Privacy
+from lorakit.privacy.dpsgd import clip, dp_sgd_step, per_example_gradients, signal_to_noise
+from lorakit.training.private_step import PrivateSteps
 
 
 @pytest.mark.parametrize("method", ["probe", "lora+patch"])

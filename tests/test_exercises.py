@@ -8,9 +8,8 @@ from pathlib import Path
 import jupytext
 import pytest
 import torch
-
-from lorakit.checks import Mistake, check, exercise, exercises, judge, same
-from lorakit.checks.verdict import NotBegun
+from exercises import Mistake, check, exercise, exercises, judge, same
+from exercises.verdict import NotBegun
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = {p.stem.split("_")[0]: p for p in sorted((ROOT / "notebooks/source").glob("*.py"))}
@@ -101,7 +100,7 @@ def test_a_verdict_is_printed_and_an_error_becomes_words(capsys):
     import sys
     import types
 
-    sys.modules["lorakit.checks.lesson99"] = types.ModuleType("lesson99")
+    sys.modules["exercises.lesson99"] = types.ModuleType("lesson99")
     for given in (lambda x: 2 * x, lambda x: None, lambda x: 3 * x, broken, ..., None):
         check("99.double", given)
     lines = capsys.readouterr().out.splitlines()

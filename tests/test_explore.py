@@ -19,10 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lorakit import Experiment, read_table, run
-from lorakit.accounting import _ORDERS, Quick, quick_noise
-from lorakit.adapter import save_adapter
-from lorakit.budget import budget, singular_values
-from lorakit.cipher import STEPS, key_bits
+from lorakit.encryption.cipher import STEPS, key_bits
 from lorakit.explore import (
     CipherExplorer,
     LiveTraining,
@@ -44,9 +41,12 @@ from lorakit.explore.rank import BACKBONES, rank_view, singular_view
 from lorakit.explore.results import results_view
 from lorakit.explore.selection import trainings
 from lorakit.explore.view import View, new_figure, to_png
-from lorakit.lora import TARGETS
-from lorakit.privacy import compute_epsilon
-from lorakit.vit import apply_method, count_parameters, create_backbone
+from lorakit.lora.adapter_file import save_adapter
+from lorakit.lora.budget import budget, singular_values
+from lorakit.lora.lora import TARGETS
+from lorakit.lora.vit import apply_method, count_parameters, create_backbone
+from lorakit.privacy.accountant import compute_epsilon
+from lorakit.privacy.curves import _ORDERS, Quick, quick_noise
 
 SETTINGS = (("probe", None, 1290), ("lora", 1, 4362), ("lora", 4, 13578), ("lora+patch", 1, 29066),
             ("lora+patch", 4, 38282), ("full", None, 1218186))  # fmt: skip

@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from lorakit import data, make_key
-from lorakit.adapted import adapt_patch_embedding
-from lorakit.findings import finding
-from lorakit.pictures import (
+from lorakit.encryption.equivariance import adapt_patch_embedding
+from lorakit.figures.accuracy import plot_accuracy
+from lorakit.figures.captions import finding
+from lorakit.figures.diagrams import (
     plot_encryption,
     plot_methods,
     plot_patch_embeddings,
     read_back,
     smoothness,
 )
-from lorakit.plots import plot_accuracy
-from lorakit.style import METHOD_COLOURS, METHOD_NAMES, save_figure
-from lorakit.tables import accuracy_table, save_table, summarise
+from lorakit.figures.style import METHOD_COLOURS, METHOD_NAMES, save_figure
+from lorakit.figures.tables import accuracy_table, save_table, summarise
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lorakit.interchange import export_peft, import_lora_vit, import_peft
-from lorakit.lora import TARGETS
-from lorakit.vit import apply_method, create_backbone
+from lorakit.lora.interchange import export_peft, import_lora_vit, import_peft
+from lorakit.lora.lora import TARGETS
+from lorakit.lora.vit import apply_method, create_backbone
 
 from .adapters import refused_untouched, shaken
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorakit.cipher import STEPS, encrypt, make_key
-from lorakit.keys import load_key, save_key
+from lorakit.encryption.cipher import STEPS, encrypt, make_key
+from lorakit.encryption.key_file import load_key, save_key
 
 
 @pytest.mark.parametrize("steps", [(), ("shuffle",), STEPS])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lorakit.lora import (
+from lorakit.lora.lora import (
     TARGETS,
     LoRA,
     add_lora,

@@ -1,12 +1,17 @@
 """How many images fit at a time, and what an experiment will take."""
 
+import importlib
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from lorakit import Experiment, Privacy, apply_method, create_backbone, estimate, fit, memory
-from lorakit.estimate import refuse_what_cannot_fit
+from lorakit import Experiment, Privacy, apply_method, create_backbone, fit
+from lorakit.experiments import estimate
+from lorakit.experiments.estimate import refuse_what_cannot_fit
+from lorakit.training import memory
+
+FIT = importlib.import_module("lorakit.training.fit")  # its function has that name too
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def test_on_a_cpu_memory_is_estimated_and_never_filled(monkeypatch, free, found)
 
 @pytest.mark.parametrize("private", [False, True])
 def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, monkeypatch, private):
-    monkeypatch.setattr("lorakit.train.largest_chunk", rehearse_and_say_seven)
+    monkeypatch.setattr(FIT, "largest_chunk", rehearse_and_say_seven)
     privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
     models = []
     for chunk in ("auto", 7):
@@ -101,7 +106,7 @@ def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
         else block.register_full_backward_hook(fail)
     )
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 0)
-    monkeypatch.setattr("lorakit.train.largest_chunk", as_on_a_card)
+    monkeypatch.setattr(FIT, "largest_chunk", as_on_a_card)
     privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
     settings = {"epochs": 1, "batch_size": 40, "lr": 1e-3, "device": "cpu", "progress": False}
     fit(model, digits.train, physical_batch="auto", **settings, **privacy)
@@ -134,8 +139,8 @@ def test_what_cannot_fit_is_refused_before_anything_is_made(tmp_path, monkeypatc
     monkeypatch.setattr(estimate.psutil, "virtual_memory", lambda: little)
     with pytest.raises(MemoryError, match=r"'full'.* 2.4 GB, .* 2.0 GB free: choose lora"):
         refuse_what_cannot_fit(e, 10, cpu, tmp_path)
-    refuse_what_cannot_fit(e.but(method="lora"), 10, cpu, tmp_path)  # 0.35 GB and the process
+    refuse_what_cannot_fit(e.replace(method="lora"), 10, cpu, tmp_path)  # 0.35 GB and the process
     full_disk = SimpleNamespace(free=1e8)
     monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: full_disk)
     with pytest.raises(MemoryError, match="the disk of"):
-        refuse_what_cannot_fit(e.but(method="lora"), 10, cpu, tmp_path / "not" / "made")
+        refuse_what_cannot_fit(e.replace(method="lora"), 10, cpu, tmp_path / "not" / "made")

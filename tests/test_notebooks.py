@@ -15,8 +15,8 @@ from compose import README, compose, course_table, sources
 
 import lorakit
 from lorakit import grid, read_table
-from lorakit.style import CIPHER_SHOWN
-from lorakit.tables import accuracy_table, summarise
+from lorakit.figures.style import CIPHER_SHOWN
+from lorakit.figures.tables import accuracy_table, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -1,13 +1,14 @@
 """The paper's experiment, from pictures on disk to figures: in small, with random weights."""
 
+import importlib
 import os
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from lorakit import grid, read_table, runner
-from lorakit.paper import main, paper
+from lorakit import grid, read_table
+from lorakit.experiments.paper import main, paper
 
 TINY = "vit_tiny_patch16_224"
 
@@ -51,6 +52,7 @@ def test_a_stopped_run_goes_on_after_its_last_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(paper_module(), "_DRY", {**paper_module()._DRY, "epochs": 2})
     arguments = {"out": tmp_path, "dry_run": True, "backbone": TINY}
     epochs, stopped = [], []
+    runner = importlib.import_module("lorakit.experiments.run")
     fit = runner.fit
 
     def stop_in_the_second_epoch(*args, **settings):
@@ -75,9 +77,8 @@ def test_a_stopped_run_goes_on_after_its_last_epoch(tmp_path, monkeypatch):
 
 
 def paper_module():
-    import importlib
 
-    return importlib.import_module("lorakit.paper")
+    return importlib.import_module("lorakit.experiments.paper")
 
 
 def test_the_private_study_runs_too(tmp_path, capsys):

@@ -5,11 +5,11 @@ import torch
 from safetensors.torch import load_file
 
 from lorakit import Experiment, read_table
-from lorakit.micro import WEIGHTS
-from lorakit.pretrain import pretrain
-from lorakit.rates import LEARNING_RATES
-from lorakit.tune import TABLE, best_rates, candidates, tune
-from lorakit.vit import PARTS
+from lorakit.experiments.learning_rates import LEARNING_RATES
+from lorakit.experiments.pretrain import pretrain
+from lorakit.experiments.tune import TABLE, best_rates, candidates, tune
+from lorakit.lora.backbones import WEIGHTS
+from lorakit.lora.vit import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,13 +27,13 @@ def test_pretraining_writes_weights_and_log_and_starts_from_nothing(tmp_path):
 def test_the_log_of_the_shipped_weights_meets_the_promise():
     with open(WEIGHTS.replace(".safetensors", ".json")) as file:
         log = json.load(file)
-    assert log["command"] == "python -m lorakit.pretrain"
+    assert log["command"] == "python -m lorakit.experiments.pretrain"
     assert log["test_accuracy"] >= 0.96 and len(log["history"]) == log["epochs"]
 
 
 def test_tuning_picks_the_best_on_validation_only(tmp_path):
     experiments = candidates(train=64, val=16, epochs=1)
-    assert {e.measure for e in experiments} == {"val"} and {e.test for e in experiments} == {1}
+    assert {e.eval_split for e in experiments} == {"val"} and {e.test for e in experiments} == {1}
     assert {e.method for e in experiments} == set(LEARNING_RATES)
     probes = [e for e in experiments if e.method == "probe"]
     best = tune(probes, tmp_path / "tuning.csv")

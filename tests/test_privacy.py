@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorakit import Experiment
-from lorakit.accounting import (
-    epsilon_by_steps,
-    mistake_delta_from_batches,
-    mistake_shuffled_as_poisson,
-    noise_by_epsilon,
-)
-from lorakit.privacy import (
+from lorakit.privacy.accountant import (
     ACCOUNTANTS,
     Privacy,
     compute_epsilon,
     default_delta,
     find_noise_multiplier,
+)
+from lorakit.privacy.curves import (
+    epsilon_by_steps,
+    mistake_delta_from_batches,
+    mistake_shuffled_as_poisson,
+    noise_by_epsilon,
 )
 
 GRID = [
@@ -139,12 +139,12 @@ def test_an_experiment_fills_in_its_privacy_and_only_if_it_is_private():
     plain = Experiment(dataset="digits", train=1097, val=200, test=500)
     assert not plain.private and plain.privacy is None
     assert plain.delta is plain.max_grad_norm is plain.accountant is None
-    assert plain.but(delta=1e-3).id == plain.id  # it does nothing, so it is the same experiment
-    private = plain.but(epsilon=2)
+    assert plain.replace(delta=1e-3).id == plain.id  # it does nothing, so it is the same experiment
+    private = plain.replace(epsilon=2)
     assert private.privacy == Privacy(2.0, 1e-4, None, 1.0, "prv")
     assert private.learning_rates != plain.learning_rates
-    assert len({plain.id, private.id, private.but(delta=1e-5).id}) == 3
-    assert plain.but(noise_multiplier=1.0).private
+    assert len({plain.id, private.id, private.replace(delta=1e-5).id}) == 3
+    assert plain.replace(noise_multiplier=1.0).private
 
 
 @pytest.mark.parametrize(

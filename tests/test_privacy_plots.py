@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from lorakit.accounting import epsilon_by_steps, noise_by_epsilon
-from lorakit.audit import attack
-from lorakit.plots import plot_accuracy
-from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_to_noise
-from lorakit.style import METHOD_NAMES
-from lorakit.tables import accuracy_table
+from lorakit.figures.accuracy import plot_accuracy
+from lorakit.figures.privacy import plot_accountants, plot_audit, plot_signal_to_noise
+from lorakit.figures.style import METHOD_NAMES
+from lorakit.figures.tables import accuracy_table
+from lorakit.privacy.audit import attack
+from lorakit.privacy.curves import epsilon_by_steps, noise_by_epsilon
 
 EPSILONS = [0.5, 8.0, math.inf]
 

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from scipy.stats import kstest
 
 from lorakit.data import Split
-from lorakit.lora import add_lora
-from lorakit.privacy import Privacy, PrivacyError, compute_epsilon
-from lorakit.private import PrivateSteps
-from lorakit.train import DivergenceError, evaluate, fit
-from lorakit.vit import METHODS, apply_method, create_backbone, parts
+from lorakit.lora.lora import add_lora
+from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
+from lorakit.privacy.accountant import Privacy, PrivacyError, compute_epsilon
+from lorakit.training.fit import DivergenceError, evaluate, fit
+from lorakit.training.private_step import PrivateSteps
 
 QUICK = {"epochs": 2, "batch_size": 40, "progress": False, "device": "cpu", "lr": 2e-3}
 PRIVACY = Privacy(epsilon=4.0, delta=1e-3)

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from lorakit import Experiment, data, public, run
+from lorakit import Experiment, data, run
+from lorakit.data import public
 
 EACH = 40  # pictures in one of CIFAR's files
 
@@ -145,7 +146,7 @@ def test_a_folder_without_parts_is_split_at_random(tmp_path):
 def test_pictures_are_read_once_and_anew_when_a_file_changes(animals, monkeypatch):
     sizes = {"root": animals, "image_size": 16}
     first = data.load("folder:animals", **sizes)
-    monkeypatch.setattr("lorakit.decode._read", None)  # would raise
+    monkeypatch.setattr("lorakit.data.decode._read", None)  # would raise
     again = data.load("folder:animals", **sizes)
     assert torch.equal(first.test.images, again.test.images)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lorakit import Experiment, grid, read_table, run, sweep
-from lorakit.sweep import REQUIRED, append_row
+from lorakit.experiments.sweep import REQUIRED, append_row
 
 TINY = {"dataset": "digits", "train": 64, "val": 16, "test": 32, "epochs": 1, "batch_size": 32}
 MEASURED = ["seconds", "peak_memory_mb"]
@@ -52,7 +52,7 @@ def test_table_resumes_skips_what_is_there_and_keeps_the_order(tmp_path, monkeyp
     rows = sweep(experiments, table, progress=False, n_jobs=2)
     assert list(rows["id"]) == [e.id for e in experiments]
     assert rows.iloc[1]["seconds"] == first.iloc[0]["seconds"]  # not run again
-    module = importlib.import_module("lorakit.sweep")
+    module = importlib.import_module("lorakit.experiments.sweep")
     monkeypatch.setattr(module, "run", lambda e: pytest.fail("ran again"))
     again = sweep(experiments * 2, table, progress=False, n_jobs=1)
     pd.testing.assert_frame_equal(again, rows)
@@ -104,7 +104,7 @@ def test_a_write_that_fails_leaves_the_old_table(tmp_path, monkeypatch):
 
 
 def test_a_failed_run_is_named_and_the_others_are_kept(tmp_path):
-    bad = tiny(1)[0].but(method="lora", rank=500)
+    bad = tiny(1)[0].replace(method="lora", rank=500)
     with pytest.raises(RuntimeError, match=r"1 of 2 runs failed(.|\n)*rank=500"):
         sweep([bad, tiny(1)[0]], tmp_path / "rows.csv", n_jobs=1, progress=False)
     assert len(read_table(tmp_path / "rows.csv")) == 1
@@ -131,15 +131,15 @@ def test_unreadable_tables_and_empty_grids_are_refused(tmp_path):
 def test_ids_follow_the_settings_that_matter():
     base = Experiment()
     assert base.id == Experiment(alpha=8.0, lr_head=base.lr_head).id
-    assert base.id != base.but(rank=8).id != base.but(seed=1).id
+    assert base.id != base.replace(rank=8).id != base.replace(seed=1).id
     probe = Experiment(method="probe", rank=4)
     assert probe == Experiment(method="probe", rank=8, targets="k")
-    assert base.but(rank=8).alpha == 16.0
+    assert base.replace(rank=8).alpha == 16.0
     assert Experiment(cipher="negative+shuffle").cipher == "shuffle+negative"
     assert Experiment(alpha=8, train=4000, targets="v+q", rank=4).id == Experiment().id
-    explicit = base.but(lr_lora=0.5)
-    assert explicit.lr_lora == 0.5 and explicit.but(seed=1).lr_lora == 0.5
-    assert explicit.but(rank=8).lr_lora == base.lr_lora
+    explicit = base.replace(lr_lora=0.5)
+    assert explicit.lr_lora == 0.5 and explicit.replace(seed=1).lr_lora == 0.5
+    assert explicit.replace(rank=8).lr_lora == base.lr_lora
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_ids_follow_the_settings_that_matter():
         ({"rank": 0}, ["rank=0"]),
         ({"targets": "q+w"}, ["'w'", "fc1"]),
         ({"epochs": 0}, ["epochs=0"]),
-        ({"measure": "train"}, ["train", "val"]),
+        ({"eval_split": "train"}, ["train", "val"]),
         ({"cipher": "none+shuffle"}, ["none", "scramble"]),
         ({"lr_lora": 0.0}, ["lr_lora=0.0", "above 0"]),
         ({"seed": -1}, ["seed=-1"]),

@@ -5,12 +5,12 @@ from safetensors.torch import save_file
 
 from lorakit import Experiment, Privacy
 from lorakit.data import Split
-from lorakit.lora import merge_lora
-from lorakit.objective import predict
-from lorakit.optim import make_optimizer, make_scheduler
+from lorakit.lora.lora import merge_lora
+from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
 from lorakit.runtime import chosen_precision
-from lorakit.train import DivergenceError, evaluate, fit
-from lorakit.vit import METHODS, apply_method, create_backbone, parts
+from lorakit.training.evaluate import predict
+from lorakit.training.fit import DivergenceError, evaluate, fit
+from lorakit.training.optimizer import make_optimizer, make_scheduler
 
 QUICK = {"epochs": 1, "batch_size": 50, "progress": False, "device": "cpu"}
 

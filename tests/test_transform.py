@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorakit import Split, adapt_to_key, encrypt, evaluate, fit, make_key, normalise
-from lorakit.cipher import STEPS, decrypt
-from lorakit.transform import Transform
+from lorakit.encryption.cipher import STEPS, decrypt
+from lorakit.encryption.transform import Transform
 
 
 @settings(deadline=None, max_examples=20)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lorakit.lora import lora_layers
-from lorakit.vit import METHODS, apply_method, count_parameters, create_backbone, part_of
+from lorakit.lora.lora import lora_layers
+from lorakit.lora.vit import METHODS, apply_method, count_parameters, create_backbone, part_of
 
 ALL = ("q", "k", "v", "proj", "fc1", "fc2")
 EXACT = [  # ViT-B/16 with 10 classes: method, targets, rank, trainable parameters
@@ -75,7 +75,7 @@ def test_a_position_update_is_refused_where_there_is_none_or_one_already(make_vi
 
 def test_vit_micro_has_its_own_head_and_the_shipped_weights_know_letters():
     from lorakit import data
-    from lorakit.train import evaluate
+    from lorakit.training.fit import evaluate
 
     shipped = create_backbone("vit_micro", 96)
     letters = data.load("letters", train=1, val=1, test=1000, seed=12345)

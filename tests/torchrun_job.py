@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from lorakit import Experiment, Privacy, apply_method, create_backbone, fit, load, parallel, sweep
+from lorakit import Experiment, Privacy, apply_method, create_backbone, fit, load, sweep
+from lorakit.training import distributed
 
 RUNS = {  # the last batch of each epoch holds one image: none for the second process
     "plain": {"optimizer": "sgd", "physical_batch": 2},
@@ -22,28 +23,29 @@ RUNS = {  # the last batch of each epoch holds one image: none for the second pr
 
 def train(data, stop_after=None, checkpoint=None, **settings):
     """One short training: the model and its history."""
-    torch.manual_seed(1 if parallel.leads() else 2)  # the first process's weights count
+    leads = distributed.is_main_process()
+    torch.manual_seed(1 if leads else 2)  # the first process's weights count
     model = create_backbone(classes=10)
     apply_method(model, "lora+patch", private="privacy" in settings)
     settings = {"batch_size": 10, **settings}
     history = fit(
         model, data, epochs=2, lr=1e-2, device="cpu", seed=5, progress=False,
         checkpoint=checkpoint,
-        callback=stop_after and (lambda step: parallel.leads() and step.step == stop_after),
+        callback=stop_after and (lambda step: leads and step.step == stop_after),
         **settings,
     )  # fmt: skip
     return model, history
 
 
 def main(folder: Path) -> None:
-    parallel.start()
+    distributed.init()
     torch.set_num_threads(1)
     data = load("digits", train=21, val=1, test=1).train
-    mine = folder / f"of{parallel.world()}"
-    if parallel.leads():
+    mine = folder / f"of{distributed.world_size()}"
+    if distributed.is_main_process():
         mine.mkdir(parents=True)
-    parallel.wait()
-    rank = 0 if parallel.leads() else 1
+    distributed.barrier()
+    rank = 0 if distributed.is_main_process() else 1
     for name, settings in RUNS.items():
         model, history = train(data, **settings)
         save_file(model.state_dict(), mine / f"{name}{rank}.safetensors")

@@ -1,12 +1,15 @@
 """Interactive pictures on ipywidgets; each is a thin layer over a plain function.
 
-``ResultsExplorer``    accuracy against rank, parameters, epsilon or cipher, from any table;
-``rank_explorer``      what rank, targets and blocks cost; ``singular_explorer``: what was learned;
-``CipherExplorer``     any picture through the cipher and back;
-``PrivacyExplorer``    epsilon, sigma, delta;
-``attack_explorer``    what breaks the cipher;
-``LiveTraining``       a training with Train and Stop;
-``dashboard``          all of them as tabs.
+``explorer``   controls beside a picture, ``view`` what is shown at one moment;
+``results``    accuracy against rank, parameters, epsilon or cipher, from any table; ``selection``
+               says which rows;
+``rank``       what rank, targets and blocks cost, and what was learned;
+``cipher``     any picture through the cipher and back;
+``privacy``    epsilon, sigma, delta;
+``attack``     what breaks the cipher;
+``live``       a training with Train and Stop, in a process of its own (``worker``), as ``curves``;
+``dashboard``  all of them as tabs; ``python -m lorakit.explore`` serves it;
+``example``    trains the adapter that ships.
 """
 
 from lorakit.explore.attack import attack_explorer

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lorakit import data
-from lorakit.attacks import neighbours_right, recover_key
-from lorakit.attacks.jigsaw import border_costs, solve_costs
-from lorakit.cipher import decrypt, encrypt, make_key
+from lorakit.encryption.attacks import neighbours_right, recover_key
+from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
+from lorakit.encryption.cipher import decrypt, encrypt, make_key
 from lorakit.explore.explorer import Explorer, dropdown, slider
 from lorakit.explore.view import View, bullets, four_pictures
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from lorakit import data
-from lorakit.cipher import STEPS, decrypt, encrypt, key_bits, make_key
+from lorakit.encryption.cipher import STEPS, decrypt, encrypt, key_bits, make_key
 from lorakit.explore.explorer import Explorer, dropdown, slider
 from lorakit.explore.view import View, bullets, four_pictures
 
@@ -29,7 +29,7 @@ def cipher_view(
     Args:
         image: uint8 (3, H, H).
         block_size: p in pixels, a divisor of H.
-        steps: any of ``cipher.STEPS``.
+        steps: any of ``encryption.cipher.STEPS``.
         seed: number of the teaching key; the wrong key is the next one.
 
     Raises:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from lorakit.experiment import Experiment
+from lorakit.experiments.experiment import Experiment
 from lorakit.explore.view import View, new_figure
-from lorakit.style import CIPHER_NAMES, OTHER_COLOURS, style
-from lorakit.tables import epsilon_name
+from lorakit.figures.style import CIPHER_NAMES, OTHER_COLOURS, style
+from lorakit.figures.tables import epsilon_name
 
 
 def curves_view(moments: list[Mapping[str, float]], experiment: Experiment) -> View:

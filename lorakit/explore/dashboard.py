@@ -7,13 +7,13 @@ from pathlib import Path
 import ipywidgets as widgets
 import pandas as pd
 
+from lorakit.experiments.sweep import read_table
 from lorakit.explore.attack import attack_explorer
 from lorakit.explore.cipher import CipherExplorer
 from lorakit.explore.live import LiveTraining
 from lorakit.explore.privacy import PrivacyExplorer
 from lorakit.explore.rank import rank_explorer, singular_explorer
 from lorakit.explore.results import ResultsExplorer
-from lorakit.sweep import read_table
 
 
 def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.Tab:

@@ -5,11 +5,11 @@ It takes about three minutes on one CPU core.
 
 import torch
 
-from lorakit.adapter import save_adapter
-from lorakit.experiment import Experiment
-from lorakit.micro import EXAMPLE_ADAPTER
-from lorakit.presets import PRESETS, SHOWN
-from lorakit.runner import train_model
+from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.presets import PRESETS, SHOWN
+from lorakit.experiments.run import train_model
+from lorakit.lora.adapter_file import save_adapter
+from lorakit.lora.backbones import EXAMPLE_ADAPTER
 
 EXPERIMENT = Experiment(cipher=SHOWN, method="lora+patch", rank=16, **PRESETS["full"]["street"])
 

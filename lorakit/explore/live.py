@@ -15,15 +15,15 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from lorakit.experiment import Experiment
+from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.sweep import append_row
 from lorakit.explore.curves import curves_view
 from lorakit.explore.explorer import Explorer, dropdown, slider
 from lorakit.explore.view import View
-from lorakit.lora import TARGETS
-from lorakit.style import CIPHER_NAMES, DATASET_NAMES
-from lorakit.sweep import append_row
-from lorakit.tables import epsilon_name
-from lorakit.vit import METHODS
+from lorakit.figures.style import CIPHER_NAMES, DATASET_NAMES
+from lorakit.figures.tables import epsilon_name
+from lorakit.lora.lora import TARGETS
+from lorakit.lora.vit import METHODS
 
 _SIZES = {"street": (250, 500, 1000, 2000, 4000, 10_000), "digits": (100, 250, 500, 1097)}
 _EVERY = 0.5  # seconds between two drawings of the curves

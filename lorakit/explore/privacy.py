@@ -12,12 +12,12 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.axes import Axes
 
-from lorakit.accounting import Quick, quick_noise
-from lorakit.budget import budget
 from lorakit.explore.explorer import Explorer, dropdown, log_slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
-from lorakit.privacy import compute_epsilon, find_noise_multiplier
-from lorakit.style import METHOD_COLOURS, METHOD_MARKERS, style
+from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
+from lorakit.lora.budget import budget
+from lorakit.privacy.accountant import compute_epsilon, find_noise_multiplier
+from lorakit.privacy.curves import Quick, quick_noise
 
 SHOWS = ("ε against steps", "ε against δ", "noise against gradient")
 _SURE = 0.4  # seconds without a move before the slow, tight accountant is asked

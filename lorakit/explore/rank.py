@@ -7,12 +7,12 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from lorakit.budget import Budget, budget, shapes, singular_values
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
-from lorakit.lora import TARGETS
-from lorakit.micro import EXAMPLE_ADAPTER
-from lorakit.style import OTHER_COLOURS, TRAINABLE, style
+from lorakit.figures.style import OTHER_COLOURS, TRAINABLE, style
+from lorakit.lora.backbones import EXAMPLE_ADAPTER
+from lorakit.lora.budget import Budget, budget, shapes, singular_values
+from lorakit.lora.lora import TARGETS
 
 BACKBONES = ("vit_micro", "vit_tiny_patch16_224", "vit_small_patch16_224",
              "vit_base_patch16_224", "vit_large_patch16_224")  # fmt: skip
@@ -34,7 +34,7 @@ def rank_view(
     """Bars of what trains, and what it costs on disk and in memory.
 
     Raises:
-        ValueError: what ``budget.budget`` refuses.
+        ValueError: what ``lora.budget.budget`` refuses.
     """
     cost = budget(backbone, rank, targets, blocks=blocks, patch_embed=patch_embed, classes=classes)
     with style():
@@ -64,7 +64,7 @@ def singular_view(*, adapter: str | Path) -> View:
     """Singular values of every trained update ΔW, each over the largest of its map.
 
     Raises:
-        FileNotFoundError, ValueError: see ``budget.singular_values``.
+        FileNotFoundError, ValueError: see ``lora.budget.singular_values``.
     """
     values = singular_values(adapter)
     relative = values["value"] / values.groupby(["block", "target"])["value"].transform("max")

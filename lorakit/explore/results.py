@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, refill
 from lorakit.explore.selection import BY, best_in_words, choose, readable, trainings
 from lorakit.explore.view import View, bullets, new_axes, new_figure, to_html
-from lorakit.findings import headline
-from lorakit.plots import HUES, draw_accuracy
-from lorakit.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES, METHOD_COLOURS, style
-from lorakit.tables import epsilon_name, in_order, summarise
+from lorakit.figures.accuracy import HUES, draw_accuracy
+from lorakit.figures.captions import headline
+from lorakit.figures.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES, METHOD_COLOURS, style
+from lorakit.figures.tables import epsilon_name, in_order, summarise
 
 AGAINST = {"rank": "rank r", "trainable": "trainable parameters", "epsilon": "privacy budget ε",
            "cipher": "encryption"}  # fmt: skip
@@ -42,7 +42,7 @@ def results_view(
         own: rows of one's own, drawn as stars and never averaged with the others; where there
             are no others, they are drawn instead.
         dataset, cipher, epsilon: what is kept; not used where x or hue shows it.
-        x, hue: see ``plots.plot_accuracy``.
+        x, hue: see ``accuracy.plot_accuracy``.
         training: which of several trainings alike in all that is shown, see ``trainings``.
         parameters, budget: at most so many trainable parameters, and so much epsilon.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lorakit.findings import best_within
-from lorakit.style import CIPHER_NAMES
-from lorakit.tables import KEYS, apart, epsilon_name
+from lorakit.figures.captions import best_within
+from lorakit.figures.style import CIPHER_NAMES
+from lorakit.figures.tables import KEYS, apart, epsilon_name
 
 BY = [*KEYS, "epsilon"]  # what tells lines apart
 

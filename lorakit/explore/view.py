@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from lorakit.style import style
+from lorakit.figures.style import style
 
 DPI = 100
 _SCROLL = "overflow:auto;max-width:100%;max-height:220px"

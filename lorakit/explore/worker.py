@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from lorakit.experiment import Experiment
+from lorakit.experiments.experiment import Experiment
 
 _EVERY = 0.25  # seconds between two reports
 _page = sys.stdout
@@ -27,8 +27,8 @@ def main(settings: dict) -> None:
     """Train, report and measure, on one CPU thread as ``sweep`` does, to the same row."""
     import torch
 
-    from lorakit.runner import run
-    from lorakit.train import Step
+    from lorakit.experiments.run import run
+    from lorakit.training.fit import Step
 
     torch.set_num_threads(1)
     stop = threading.Event()

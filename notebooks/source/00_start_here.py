@@ -37,6 +37,7 @@ import matplotlib.pyplot as plt
 import psutil
 import torch
 import torch.nn.functional as F
+from exercises import check
 from packaging.version import Version
 
 from lorakit import (
@@ -50,12 +51,11 @@ from lorakit import (
     load,
     make_key,
 )
-from lorakit.checks import check
-from lorakit.pictures import plot_encryption
-from lorakit.rates import LEARNING_RATES
-from lorakit.runner import encrypt_split
+from lorakit.experiments.learning_rates import LEARNING_RATES
+from lorakit.experiments.run import encrypt_split
+from lorakit.figures.diagrams import plot_encryption
+from lorakit.figures.style import METHOD_COLOURS, style
 from lorakit.runtime import seed_everything
-from lorakit.style import METHOD_COLOURS, style
 
 # %% [markdown]
 # ## Who is in the story
@@ -317,7 +317,7 @@ check("00.encrypt", encrypted)
 #     return Split(encrypt(split.images, key), split.labels)
 # ```
 #
-# `lorakit.runner.encrypt_split` does the same, and the cells below use it. The trainer gets the labels in the
+# `lorakit.experiments.run.encrypt_split` does the same, and the cells below use it. The trainer gets the labels in the
 # open.
 #
 # </details>

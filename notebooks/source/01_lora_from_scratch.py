@@ -39,6 +39,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from exercises import check
 from matplotlib.ticker import PercentFormatter
 from torch import nn
 
@@ -52,10 +53,9 @@ from lorakit import (
     merge_lora,
     normalise,
 )
-from lorakit.checks import check
-from lorakit.lora import LoRA, LoRALinear
-from lorakit.rates import LEARNING_RATES
-from lorakit.style import METHOD_COLOURS, OTHER_COLOURS, style
+from lorakit.experiments.learning_rates import LEARNING_RATES
+from lorakit.figures.style import METHOD_COLOURS, OTHER_COLOURS, style
+from lorakit.lora.lora import LoRA, LoRALinear
 
 # %% [markdown]
 # ## How many numbers does a change need?

@@ -40,6 +40,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from exercises import check
 from matplotlib.ticker import PercentFormatter
 
 from lorakit import (
@@ -55,10 +56,9 @@ from lorakit import (
     normalise,
     remove_lora,
 )
-from lorakit.checks import check
-from lorakit.pictures import plot_methods
-from lorakit.rates import LEARNING_RATES
-from lorakit.style import METHOD_COLOURS, METHOD_MARKERS, style
+from lorakit.experiments.learning_rates import LEARNING_RATES
+from lorakit.figures.diagrams import plot_methods
+from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
 
 # %% [markdown]
 # ## A picture becomes a sequence

@@ -39,16 +39,16 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import timm
 import torch
+from exercises import check
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 from torch import nn
 from torchvision.transforms.functional import pil_to_tensor
 
 from lorakit import Split, adapt_to_key, apply_method, create_backbone, evaluate, fit, load
-from lorakit.checks import check
-from lorakit.cipher import STEPS, decrypt, encrypt, from_blocks, make_key, to_blocks
 from lorakit.data import normalise
-from lorakit.style import FROZEN, TRAINABLE, style
+from lorakit.encryption.cipher import STEPS, decrypt, encrypt, from_blocks, make_key, to_blocks
+from lorakit.figures.style import FROZEN, TRAINABLE, style
 
 smoke = preset == "smoke"
 
@@ -135,7 +135,7 @@ check("03.blocks", image_to_blocks)
 # </details>
 
 # %% [markdown]
-# `lorakit.cipher.to_blocks` does the same. The way back is the same three lines from bottom to top:
+# `lorakit.encryption.cipher.to_blocks` does the same. The way back is the same three lines from bottom to top:
 
 
 # %%
@@ -439,7 +439,7 @@ check("03.embedding", adapt)
 #     return E[:, pixels] * sign  # (dim, v)
 # ```
 #
-# The same indexing as for the pictures: columns follow their values. `lorakit.adapted.adapt_patch_embedding`
+# The same indexing as for the pictures: columns follow their values. `lorakit.encryption.equivariance.adapt_patch_embedding`
 # is this with two reshapes.
 #
 # </details>

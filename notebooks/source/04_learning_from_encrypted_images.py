@@ -41,6 +41,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from exercises import check
 from matplotlib.ticker import PercentFormatter
 from torch import nn
 
@@ -60,13 +61,12 @@ from lorakit import (
     sweep,
     train_model,
 )
-from lorakit.adapted import adapt_patch_embedding
-from lorakit.checks import check
-from lorakit.cipher import to_blocks
-from lorakit.pictures import plot_patch_embeddings
-from lorakit.runner import encrypt_split
-from lorakit.style import METHOD_COLOURS, METHOD_MARKERS, TRAINABLE, style
-from lorakit.tables import summarise
+from lorakit.encryption.cipher import to_blocks
+from lorakit.encryption.equivariance import adapt_patch_embedding
+from lorakit.experiments.run import encrypt_split
+from lorakit.figures.diagrams import plot_patch_embeddings
+from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, TRAINABLE, style
+from lorakit.figures.tables import summarise
 
 smoke = preset == "smoke"
 sizes = {
@@ -164,7 +164,7 @@ for rank in (1, 2, 4, 8, 16, 32, 64, 128):
 
 # %%
 base = Experiment(dataset="street", **sizes, epochs=1 if smoke else 4, seed=0)
-reader, _, _ = train_model(base.but(method="probe", epochs=1 if smoke else 2))
+reader, _, _ = train_model(base.replace(method="probe", epochs=1 if smoke else 2))
 secret_test = encrypt_split(street.test, key)
 bias = reader.patch_embed.proj.bias.detach().cpu().double()  # (128,)
 accuracy = {}
@@ -266,7 +266,7 @@ check("04.keys", encrypted)
 # a validation split of encrypted `street`, never on test.
 
 # %%
-print(base.but(cipher=shown, method="lora+patch"))
+print(base.replace(cipher=shown, method="lora+patch"))
 
 # %% [markdown] tags=["hints"] exercise="04.experiment"
 # ### Exercise 2: describe an experiment
@@ -326,7 +326,7 @@ check("04.experiment", answer)
 # %%
 folder = TemporaryDirectory()
 table, jobs = Path(folder.name) / "results.csv", 1 if smoke else None
-experiments = [base.but(cipher=c, method=m) for c in ("none", shown) for m in methods]
+experiments = [base.replace(cipher=c, method=m) for c in ("none", shown) for m in methods]
 rows = sweep(experiments, table, n_jobs=jobs)
 wide = rows.pivot(index="method", columns="cipher", values="accuracy").loc[list(methods)]
 wide["trainable"] = rows.groupby("method")["trainable"].first()
@@ -495,9 +495,9 @@ length_table.loc[list(methods[1:])].style.format("{:.1%}")
 # runs it now, `lora+patch`, one seed.
 
 # %%
-best = base.but(cipher=shown, method="lora+patch")
-few = best.but(train=best.train // 3)
-settings = [few, few.but(epochs=3 * few.epochs), best]  # the last one is in the table already
+best = base.replace(cipher=shown, method="lora+patch")
+few = best.replace(train=best.train // 3)
+settings = [few, few.replace(epochs=3 * few.epochs), best]  # the last one is in the table already
 data_rows = sweep(settings, table, n_jobs=jobs)
 data_rows["steps"] = data_rows["epochs"] * (data_rows["train"] / data_rows["batch_size"]).round()
 data_rows[["train", "epochs", "steps", "train_loss", "accuracy"]].style.format(
@@ -519,7 +519,7 @@ data_rows[["train", "epochs", "steps", "train_loss", "accuracy"]].style.format(
 # key.
 
 # %%
-model, key, history = train_model(base.but(cipher=shown, method="lora+patch"))
+model, key, history = train_model(base.replace(cipher=shown, method="lora+patch"))
 learned = model.patch_embed.proj.weight.detach().cpu()
 figure = plot_patch_embeddings(E.float(), learned, key)
 
@@ -544,7 +544,7 @@ for name, weight in (("the frozen start E", E), ("the exact solution E'", exact)
 # embedding is set free. Data, key, rates, epochs and seed are those of our run.
 
 # %%
-mine = base.but(cipher=shown, method="lora+patch")  # for its rates and lengths
+mine = base.replace(cipher=shown, method="lora+patch")  # for its rates and lengths
 torch.manual_seed(mine.seed)
 by_hand = apply_method(create_backbone("vit_micro", 10), "lora", rank=4)
 by_hand.patch_embed.requires_grad = True

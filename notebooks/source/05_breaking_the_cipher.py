@@ -44,10 +44,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from exercises import check
 
 from lorakit import Experiment, apply_method, create_backbone, load
-from lorakit.adapted import adapt_patch_embedding
-from lorakit.attacks import (
+from lorakit.data import Split
+from lorakit.encryption.attacks import (
     match_columns,
     neighbours_right,
     places_right,
@@ -55,14 +56,13 @@ from lorakit.attacks import (
     recover_pixels,
     solve_jigsaw,
 )
-from lorakit.attacks.ciphertext_only import correlations
-from lorakit.checks import check
-from lorakit.cipher import decrypt, encrypt, make_key
-from lorakit.data import Split
-from lorakit.pictures import read_back, smoothness
-from lorakit.runner import train_model
-from lorakit.style import style
-from lorakit.train import evaluate, fit
+from lorakit.encryption.attacks.ciphertext_only import correlations
+from lorakit.encryption.cipher import decrypt, encrypt, make_key
+from lorakit.encryption.equivariance import adapt_patch_embedding
+from lorakit.experiments.run import train_model
+from lorakit.figures.diagrams import read_back, smoothness
+from lorakit.figures.style import style
+from lorakit.training.fit import evaluate, fit
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 smoke = preset == "smoke"
@@ -211,7 +211,7 @@ check("05.fingerprint", fingerprint)
 # With the blocks matched, each place in a block has a column of values, one from every block, and so has
 # each encrypted place: two columns belong together if they are equal, or the negative of each other. What
 # is still tied after that may be told apart by looking again at the rows, and so on.
-# `lorakit.attacks.recover_key` does this, and says how much the known pictures decide. Give it **one**
+# `lorakit.encryption.attacks.recover_key` does this, and says how much the known pictures decide. Give it **one**
 # picture.
 
 # %%
@@ -467,7 +467,7 @@ with style():
 #
 # Next attack: neither a known picture nor a model, only encrypted pictures. Begin with block scrambling
 # alone. Then each block is readable, and blocks that belong together continue each other across the border.
-# The solver in `lorakit.attacks` compares the step across a border with the steps just before it (the
+# The solver in `lorakit.encryption.attacks` compares the step across a border with the steps just before it (the
 # measure of Gallagher, CVPR 2012), grows the picture from its surest neighbours, and swaps blocks while
 # that helps.
 

@@ -38,21 +38,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
+from exercises import check
 from scipy.stats import norm
 
 from lorakit import Privacy, apply_method, create_backbone, evaluate, load, normalise
-from lorakit.accounting import (
+from lorakit.figures.privacy import plot_accountants
+from lorakit.figures.style import OTHER_COLOURS, style
+from lorakit.privacy.accountant import compute_epsilon, default_delta, find_noise_multiplier
+from lorakit.privacy.curves import (
     epsilon_by_steps,
     mistake_delta_from_batches,
     mistake_shuffled_as_poisson,
     noise_by_epsilon,
 )
-from lorakit.checks import check
-from lorakit.dpsgd import clip, dp_sgd_step, noisy_sum, per_example_gradients
-from lorakit.privacy import compute_epsilon, default_delta, find_noise_multiplier
-from lorakit.privacy_pictures import plot_accountants
-from lorakit.private import PrivateSteps
-from lorakit.style import OTHER_COLOURS, style
+from lorakit.privacy.dpsgd import clip, dp_sgd_step, noisy_sum, per_example_gradients
+from lorakit.training.private_step import PrivateSteps
 
 BLUE, ORANGE, GREEN, PINK = OTHER_COLOURS[:4]
 smoke = preset == "smoke"

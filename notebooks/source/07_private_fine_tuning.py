@@ -38,6 +38,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from exercises import check
 
 from lorakit import (
     Privacy,
@@ -54,18 +55,17 @@ from lorakit import (
     normalise,
     read_table,
 )
-from lorakit.accounting import mistake_delta_from_batches
-from lorakit.checks import check
-from lorakit.dpsgd import per_example_gradients, signal_to_noise
-from lorakit.privacy import compute_epsilon, default_delta
-from lorakit.privacy_pictures import plot_signal_to_noise
-from lorakit.private import PrivateSteps
-from lorakit.rates import LEARNING_RATES, PRIVATE_LEARNING_RATES
-from lorakit.runner import encrypt_split
+from lorakit.experiments.learning_rates import LEARNING_RATES, PRIVATE_LEARNING_RATES
+from lorakit.experiments.run import encrypt_split
+from lorakit.figures.privacy import plot_signal_to_noise
+from lorakit.figures.style import CIPHER_NAMES, METHOD_COLOURS, METHOD_MARKERS, style, suptitle
+from lorakit.figures.tables import summarise
+from lorakit.lora.vit import parts
+from lorakit.privacy.accountant import compute_epsilon, default_delta
+from lorakit.privacy.curves import mistake_delta_from_batches
+from lorakit.privacy.dpsgd import per_example_gradients, signal_to_noise
 from lorakit.runtime import device_name, pick_device, seed_everything
-from lorakit.style import CIPHER_NAMES, METHOD_COLOURS, METHOD_MARKERS, style, suptitle
-from lorakit.tables import summarise
-from lorakit.vit import parts
+from lorakit.training.private_step import PrivateSteps
 
 for chatter in ("Secure RNG", "Full backward hook", "There is a performance drop"):
     warnings.filterwarnings("ignore", chatter)
@@ -234,7 +234,7 @@ check("07.delta", choose_delta)
 #     return 10.0 ** -(math.floor(math.log10(examples)) + 1)
 # ```
 #
-# `lorakit.privacy.default_delta` does this. It is a convention, not a law: just below $1/N$ is the least one
+# `lorakit.privacy.accountant.default_delta` does this. It is a convention, not a law: just below $1/N$ is the least one
 # must ask. A much smaller $\delta$ costs little noise, so take one if the data deserve it.
 #
 # </details>

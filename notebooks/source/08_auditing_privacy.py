@@ -39,18 +39,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
+from exercises import check
 from scipy.stats import beta, binom, binomtest
 from sklearn.metrics import roc_curve
 
 from lorakit import Experiment, evaluate, train_model
-from lorakit.audit import attack, audit, epsilon_lower_bound, insert_canaries, membership_scores
-from lorakit.checks import check
 from lorakit.data import Split
-from lorakit.objective import example_losses
-from lorakit.privacy import default_delta
-from lorakit.privacy_pictures import plot_audit
-from lorakit.runner import load_data
-from lorakit.style import OTHER_COLOURS, style
+from lorakit.experiments.audit import audit, membership_scores
+from lorakit.experiments.run import load_data
+from lorakit.figures.privacy import plot_audit
+from lorakit.figures.style import OTHER_COLOURS, style
+from lorakit.privacy.accountant import default_delta
+from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries
+from lorakit.training.evaluate import example_losses
 
 BLUE, ORANGE, GREEN = OTHER_COLOURS[:3]
 smoke = preset == "smoke"
@@ -72,7 +73,7 @@ size, M, epochs = (60, 40, 2) if smoke else (200, 200, 20)  # training images, c
 plain = Experiment(
     dataset="digits", method="full", train=size, val=50, test=100 if smoke else 300, epochs=epochs
 )
-data = load_data(plain.but(train=2 * size + M))  # pictures for all that follows
+data = load_data(plain.replace(train=2 * size + M))  # pictures for all that follows
 
 
 def part(start, stop):
@@ -231,7 +232,7 @@ with style():
 
 # %%
 rates = {"lr_head": 5e-3, "lr_lora": 5e-3, "lr_patch_embed": 5e-3}  # the same for all three
-open_run = plain.but(method="lora+patch").but(**rates)
+open_run = plain.replace(method="lora+patch").replace(**rates)
 mixed, canaries, joined = insert_canaries(train, candidates, classes=10, seed=0)
 print(f"{len(train)} pictures + {int(joined.sum())} of {M} canaries = {len(mixed)} to train on")
 model, _, _ = train_model(open_run, train=mixed)
@@ -453,11 +454,11 @@ with style():
 # %%
 claim = 1.0
 audits = {"no privacy": attack(-canary_losses, joined, claimed=claim, delta=delta)}
-clipped = open_run.but(noise_multiplier=0.0).but(**rates)
+clipped = open_run.replace(noise_multiplier=0.0).replace(**rates)
 audits["clipping, no noise"] = audit(clipped, canaries=M, claimed=claim)
-private = open_run.but(epsilon=claim).but(**rates)
+private = open_run.replace(epsilon=claim).replace(**rates)
 audits["DP, ε = 1"] = audit(private, canaries=M)
-early = clipped.but(epochs=1 if smoke else 4)
+early = clipped.replace(epochs=1 if smoke else 4)
 audits["no noise, stopped early"] = audit(early, canaries=M, claimed=claim)
 figure = plot_audit(audits)
 for name, a in audits.items():

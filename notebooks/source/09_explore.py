@@ -32,10 +32,10 @@ import tempfile
 
 import numpy as np
 import pandas as pd
+from exercises import check
 from scipy.stats import t
 
 from lorakit import read_table
-from lorakit.checks import check
 from lorakit.explore import (
     CipherExplorer,
     LiveTraining,
@@ -45,9 +45,9 @@ from lorakit.explore import (
     rank_explorer,
     singular_explorer,
 )
-from lorakit.findings import best_within, finding
-from lorakit.plots import plot_accuracy
-from lorakit.tables import epsilon_name, summarise
+from lorakit.figures.accuracy import plot_accuracy
+from lorakit.figures.captions import best_within, finding
+from lorakit.figures.tables import epsilon_name, summarise
 
 results = root / "figures" / "results"
 plain_rows = read_table(results / "results.csv")  # encryption, every method; no privacy

@@ -35,6 +35,7 @@ out_dir = None  # where figures and tables go; None means figures/ for full, els
 import json
 
 import pandas as pd
+from exercises import check
 from IPython.display import Markdown, display
 
 from lorakit import (
@@ -47,22 +48,21 @@ from lorakit import (
     sweep,
     train_model,
 )
-from lorakit.accounting import (
+from lorakit.experiments.audit import audit
+from lorakit.figures.accuracy import plot_accuracy
+from lorakit.figures.captions import finding
+from lorakit.figures.diagrams import plot_encryption, plot_methods, plot_patch_embeddings
+from lorakit.figures.privacy import plot_accountants, plot_audit, plot_signal_to_noise
+from lorakit.figures.style import save_figure
+from lorakit.figures.tables import accuracy_table, save_table
+from lorakit.privacy.accountant import Privacy
+from lorakit.privacy.curves import (
     epsilon_by_steps,
     mistake_delta_from_batches,
     mistake_shuffled_as_poisson,
     noise_by_epsilon,
 )
-from lorakit.audit import audit
-from lorakit.checks import check
-from lorakit.dpsgd import signal_to_noise
-from lorakit.findings import finding
-from lorakit.pictures import plot_encryption, plot_methods, plot_patch_embeddings
-from lorakit.plots import plot_accuracy
-from lorakit.privacy import Privacy
-from lorakit.privacy_pictures import plot_accountants, plot_audit, plot_signal_to_noise
-from lorakit.style import save_figure
-from lorakit.tables import accuracy_table, save_table
+from lorakit.privacy.dpsgd import signal_to_noise
 
 # %%
 default = root / "figures" if preset == "full" else root / "figures" / preset
@@ -440,7 +440,7 @@ exam = Experiment(dataset="digits", method="full", train=size, val=100, test=200
 audits = {
     "without privacy": audit(exam, canaries=canaries),
     "DP, ε = 2": audit(
-        exam.but(epsilon=2.0, batch_size=size // 8, epochs=min(6, epochs)), canaries=canaries
+        exam.replace(epsilon=2.0, batch_size=size // 8, epochs=min(6, epochs)), canaries=canaries
     ),
 }
 figure = plot_audit(audits)
@@ -470,9 +470,9 @@ table.style.hide(axis="index")
 # Run it larger: `papermill notebooks/10_paper_figures.ipynb full.ipynb -p preset full` makes the figures in
 # `figures/`. Every row of `results/results.csv` says its settings, seed, device and versions, so a figure
 # can be traced to the runs behind it. The paper's own setting, ViT-B/16 on CIFAR-10, wants a GPU and a download:
-# `python -m lorakit.paper` says what it would take, and goes on where it was stopped.
+# `python -m lorakit.experiments.paper` says what it would take, and goes on where it was stopped.
 #
-# How the learning rates were chosen: `python -m lorakit.tune` trains each method on 5,000 encrypted `street`
+# How the learning rates were chosen: `python -m lorakit.experiments.tune` trains each method on 5,000 encrypted `street`
 # images for 4 epochs with a grid of rates and keeps what does best on 1,000 **validation** images; `lora` was
 # tuned apart at rank 16 and on the MLP, where its rate for rank 4 fails. Those rates serve every cipher and
 # data set here. It is one seed, so differences of a point mean little; test images were never used for it

@@ -37,18 +37,18 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import torch
+from exercises import check
 from safetensors.torch import load_file
 from torch import nn
 
 from lorakit import apply_method, create_backbone, evaluate, fit, load, normalise
-from lorakit.checks import check
-from lorakit.glyphs import CLEAN, DIGITS, LETTERS, draw
-from lorakit.micro import WEIGHTS
-from lorakit.optim import make_optimizer, make_scheduler
-from lorakit.pretrain import pretrain
-from lorakit.rates import LEARNING_RATES
+from lorakit.data.street import CLEAN, DIGITS, LETTERS, draw
+from lorakit.experiments.learning_rates import LEARNING_RATES
+from lorakit.experiments.pretrain import pretrain
+from lorakit.figures.style import style
+from lorakit.lora.backbones import WEIGHTS
 from lorakit.runtime import seed_everything
-from lorakit.style import style
+from lorakit.training.optimizer import make_optimizer, make_scheduler
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 smoke = preset == "smoke"
@@ -139,7 +139,7 @@ check("A1.chance", loss_at_chance)
 # %% [markdown]
 # ## The log
 #
-# `python -m lorakit.pretrain` made the weights and wrote its settings and history beside them.
+# `python -m lorakit.experiments.pretrain` made the weights and wrote its settings and history beside them.
 
 # %%
 log = json.loads(Path(WEIGHTS).with_suffix(".json").read_text())
@@ -489,7 +489,7 @@ folder.cleanup()
 # - You can read a log: the loss at chance first, then the leap, then the schedule behind it.
 # - You can stop a run and go on, and you check what a loader did **not** load.
 #
-# To make the weights yourself, run `python -m lorakit.pretrain`; it replaces the shipped file. Go back to
+# To make the weights yourself, run `python -m lorakit.experiments.pretrain`; it replaces the shipped file. Go back to
 # [the start](00_start_here.ipynb), or on to [lesson 02](02_adapting_a_vit.ipynb), which adapts these weights.
 #
 # ## What this does not protect

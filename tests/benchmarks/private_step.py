@@ -26,12 +26,12 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from lorakit.privacy import Privacy
-from lorakit.private import PrivateSteps
+from lorakit.figures.style import save_figure, style
+from lorakit.lora.vit import apply_method, create_backbone
+from lorakit.privacy.accountant import Privacy
 from lorakit.runtime import device_name, peak_memory_mb, pick_device, reset_peak_memory, versions
-from lorakit.steps import PlainSteps
-from lorakit.style import save_figure, style
-from lorakit.vit import apply_method, create_backbone
+from lorakit.training.private_step import PrivateSteps
+from lorakit.training.step import PlainSteps
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 SIZES = {  # backbone: image size, batch on CPU, batch on GPU

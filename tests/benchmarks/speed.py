@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lorakit import Privacy, apply_method, create_backbone
-from lorakit.files import write_atomic
-from lorakit.private import PrivateSteps
-from lorakit.runtime import device_name, pick_device, versions
-from lorakit.steps import PlainSteps
+from lorakit.runtime import device_name, pick_device, versions, write_atomic
+from lorakit.training.private_step import PrivateSteps
+from lorakit.training.step import PlainSteps
 
 TABLE = Path(__file__).resolve().parents[2] / "figures" / "results" / "speed.csv"
 SIZES = {"vit_micro": (32, 64), "vit_tiny_patch16_224": (224, 8)}  # pixels, images a step

@@ -1,0 +1,13 @@
+"""Images with their labels, by name.
+
+``dataset``   Split and Dataset, and how images become numbers;
+``load``      every data set by its name;
+``embedded``  those that need no download, ``street`` draws the synthetic ones;
+``public``    CIFAR, Imagenette and folders of pictures, ``decode`` reads them once.
+"""
+
+from lorakit.data.dataset import MEAN, STD, Dataset, Split, normalise
+from lorakit.data.load import DATASETS, EMBEDDED, default_sizes, load
+
+__all__ = ["DATASETS", "EMBEDDED", "MEAN", "STD", "Dataset", "Split", "default_sizes", "load"]
+__all__ += ["normalise"]

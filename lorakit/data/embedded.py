@@ -1,0 +1,53 @@
+"""Data sets that need no download.
+
+``street``   synthetic street-number digits, any number of images;
+``digits``   the 1,797 real handwritten digits inside scikit-learn (Alpaydin and Kaynak 1998);
+``letters``  96 letters of three alphabets and no digit: the public pre-training set.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+
+from lorakit.data.dataset import Dataset, Split
+from lorakit.data.street import CLEAN, DIGITS, LETTERS, ROUGH, draw
+
+
+def generator_for(*words: int) -> torch.Generator:
+    """A generator of its own for every (data set, seed, split)."""
+    import numpy as np
+
+    state = np.random.SeedSequence(words).generate_state(1, dtype=np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+
+
+@lru_cache(maxsize=4)
+def drawn(name: str, sizes: tuple[int, int, int], seed: int, image_size: int) -> Dataset:
+    characters, look = (DIGITS, ROUGH) if name == "street" else (LETTERS, CLEAN)
+    splits = []
+    for index, n in enumerate(sizes):
+        generator = generator_for(sum(map(ord, name)), seed, index)
+        labels = torch.randint(len(characters), (n,), generator=generator)
+        splits.append(Split(draw(characters, labels, generator, look, image_size), labels))
+    return Dataset(name, tuple(characters), *splits)
+
+
+@lru_cache(maxsize=4)
+def digits(name: str, sizes: tuple[int, int, int], seed: int, image_size: int) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    if sum(sizes) > len(labels):
+        raise ValueError(
+            f"train + val + test = {sum(sizes)}: {name!r} has {len(labels)} images; ask for fewer"
+        )
+    images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8) / 16
+    images = F.interpolate(images, size=(image_size, image_size), mode="bilinear")
+    images = (images.clamp(0, 1) * 255).round().to(torch.uint8).repeat(1, 3, 1, 1)
+    order = torch.randperm(len(labels), generator=generator_for(sum(map(ord, name)), seed))
+    parts = order[: sum(sizes)].split(list(sizes))
+    targets = torch.from_numpy(labels).long()
+    return Dataset(name, tuple(DIGITS), *(Split(images[p], targets[p]) for p in parts))

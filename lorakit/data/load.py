@@ -1,0 +1,89 @@
+"""Every data set by its name: those that need no download, and public ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lorakit.data import embedded, public
+from lorakit.data.dataset import Dataset
+
+DATASETS: dict[str, tuple[int, int, int]] = {  # images in train, val and test
+    "street": (4000, 1000, 3000),
+    "digits": (1097, 200, 500),
+    "letters": (50_000, 1000, 5000),
+    "cifar10": (45_000, 5000, 10_000),
+    "cifar100": (45_000, 5000, 10_000),
+    "imagenette": (8469, 1000, 3925),
+}
+EMBEDDED = {"street": embedded.drawn, "letters": embedded.drawn, "digits": embedded.digits}
+
+
+def load(
+    name: str,
+    *,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    image_size: int = 32,
+    root: str | Path | None = None,
+    download: bool = True,
+    classes: Iterable[str] | None = None,
+) -> Dataset:
+    """Load a data set by name.
+
+    Args:
+        name: one of ``DATASETS``, or ``folder:NAME`` for pictures of your own, see
+            ``data.public.folder``.
+        train, val, test: number of images in each split; None means those in ``DATASETS``. A
+            folder has no default: None there means 80, 10 and 10 % of what it holds, or with test
+            pictures apart, all of those, and 90 and 10 % of the others.
+        seed: which images are drawn, or how real images are split. The official test images are
+            never in ``train`` or ``val``.
+        image_size: height and width in pixels. CIFAR's images stay 32 x 32, whatever it says:
+            ``encryption.transform.Transform`` enlarges them batch by batch.
+        root: folder for public data sets; None means ``$LORAKIT_DATA``, or ``~/.cache/lorakit``.
+        download: fetch a public data set that is not in ``root`` yet.
+        classes: of a folder, those to use; None means all.
+
+    Raises:
+        ValueError: unknown name or class, a size or seed out of range, more images than there are,
+            or a picture that cannot be read.
+        RuntimeError: a public data set is not there, or damaged, and cannot be downloaded; the
+            message says what to do.
+    """
+    sizes, defaults = (train, val, test), default_sizes(name)
+    for argument, n in zip(("train", "val", "test"), sizes):
+        if n is not None and n < 1:
+            raise ValueError(f"{argument}={n}: a split needs at least 1 image")
+    if seed < 0:
+        raise ValueError(f"seed={seed}: allowed: 0 or more")
+    if image_size < 8:
+        raise ValueError(f"image_size={image_size}: allowed: 8 pixels or more")
+    where = public.data_root(root)
+    if name.startswith("folder:"):
+        chosen = None if classes is None else tuple(classes)
+        return public.folder(name, sizes, seed, image_size, where, chosen)
+    sizes = tuple(default if n is None else n for n, default in zip(sizes, defaults))
+    if classes is not None:
+        raise ValueError(f"classes={classes!r}: allowed for 'folder:NAME' only, not for {name!r}")
+    if name in EMBEDDED:
+        return EMBEDDED[name](name, sizes, seed, image_size)
+    if name == "imagenette":
+        return public.imagenette(name, sizes, seed, image_size, where, download)
+    return public.cifar(name, sizes, seed, where, download)
+
+
+def default_sizes(name: str, argument: str = "name") -> tuple[int | None, int | None, int | None]:
+    """Images in the splits of a data set, where it has a size of its own; checks the name.
+
+    >>> default_sizes("digits")
+    (1097, 200, 500)
+    """
+    if name.startswith("folder:") and name != "folder:":
+        return (None, None, None)
+    if name not in DATASETS:
+        allowed = f"{sorted(DATASETS)} or 'folder:NAME'"
+        raise ValueError(f"{argument}={name!r}: unknown data set; allowed: {allowed}")
+    return DATASETS[name]

@@ -1,0 +1,185 @@
+"""Public data sets through torchvision, and folders of pictures.
+
+Nothing here is sent anywhere; CIFAR and Imagenette are downloaded once into a folder, and checked
+against the published MD5 sums before they are opened (CIFAR's files are pickles).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lorakit.data.dataset import Dataset, Split
+from lorakit.data.decode import decode
+from lorakit.data.embedded import generator_for
+
+IMAGENETTE = (9469, 3925)  # pictures in train and val, to notice a download that was broken off
+_Samples = list[tuple[str, int]]  # path and label of each picture
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """Where public data sets are kept: ``root``, ``$LORAKIT_DATA`` or ``~/.cache/lorakit``."""
+    return Path(root or os.environ.get("LORAKIT_DATA") or "~/.cache/lorakit").expanduser()
+
+
+@lru_cache(maxsize=2)
+def cifar(name: str, sizes: tuple[int, int, int], seed: int, root: Path, download: bool) -> Dataset:
+    """CIFAR-10 or CIFAR-100 (Krizhevsky 2009): 60,000 colour images of 32 x 32 pixels."""
+    from torchvision import datasets
+
+    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    train, test = (
+        _fetched(name, kind, root, download, kind.url, train=part) for part in (True, False)
+    )
+    places = _places(name, sizes, seed, len(train), len(test))
+    sources = (train, train, test)
+    splits = (
+        Split(
+            torch.from_numpy(source.data[place.numpy()]).permute(0, 3, 1, 2).contiguous(),
+            torch.tensor(source.targets)[place],
+        )
+        for source, place in zip(sources, places)
+    )
+    return Dataset(name, tuple(train.classes), *splits)
+
+
+def imagenette(
+    name: str,
+    sizes: tuple[int, int, int],
+    seed: int,
+    image_size: int,
+    root: Path,
+    download: bool,
+) -> Dataset:
+    """Imagenette (Howard 2019): ten classes of ImageNet-1K, with a shorter side of 320 pixels."""
+    from torchvision.datasets import Imagenette
+
+    url = Imagenette._ARCHIVES["320px"][0]
+    train, test = (
+        _fetched(name, Imagenette, root, download, url, split=part, size="320px")
+        for part in ("train", "val")
+    )
+    if (len(train), len(test)) != IMAGENETTE:
+        folder = root / Path(url).stem
+        raise RuntimeError(
+            f"name={name!r}: {len(train)} and {len(test)} pictures in {folder}, not {IMAGENETTE}: "
+            "the download was broken off. Delete that folder and load again"
+        )
+    classes = tuple(names[0] for names in train.classes)
+    return _decoded(name, classes, train._samples, test._samples, sizes, seed, image_size, root)
+
+
+def folder(
+    name: str,
+    sizes: tuple[int | None, int | None, int | None],
+    seed: int,
+    image_size: int,
+    root: Path,
+    classes: tuple[str, ...] | None,
+) -> Dataset:
+    """Pictures in folders named as their classes, in ``root / NAME``.
+
+    Either ``train/CLASS/*.jpg`` with ``val/CLASS/*.jpg`` (or ``test``) beside it, as ImageNet-1K
+    is kept, or ``CLASS/*.jpg`` alone, split at random. With ``classes=None``, a file
+    ``classes.txt`` in that folder, one name a line, chooses some; without one, all are used.
+    """
+    where = root / name.removeprefix("folder:")
+    train_part = where / "train" if (where / "train").is_dir() else where
+    test_part = next((p for p in (where / "val", where / "test") if p.is_dir()), None)
+    if not train_part.is_dir() or (train_part is not where and test_part is None):
+        raise RuntimeError(
+            f"name={name!r}: {where} should hold train/CLASS/*.jpg and val/CLASS/*.jpg, or "
+            "CLASS/*.jpg; choose another folder with root=... or $LORAKIT_DATA"
+        )
+    if classes is None and (where / "classes.txt").exists():
+        classes = tuple((where / "classes.txt").read_text().split("\n"))
+        classes = tuple(line.strip() for line in classes if line.strip())
+    train, names = _listed(train_part, classes)
+    test = None if train_part is where else _listed(test_part, names)[0]
+    held = max(1, len(train) // 10)
+    defaults = (
+        (len(train) - 2 * held, held, held)
+        if test is None
+        else (len(train) - held, held, len(test))
+    )
+    sizes = tuple(default if n is None else n for n, default in zip(sizes, defaults))
+    return _decoded(name, names, train, test, sizes, seed, image_size, root)
+
+
+def _fetched(name: str, kind: Callable, root: Path, download: bool, url: str, **which):
+    """A torchvision data set from ``root``; downloaded, or unpacked, if it is not there whole."""
+    try:
+        try:
+            return kind(root, download=False, **which)
+        except RuntimeError:
+            if not download:
+                raise
+        print(f"{name}: unpacking it in {root}, after a download if it is not there")
+        root.mkdir(parents=True, exist_ok=True)
+        return kind(root, download=True, **which)
+    except Exception as error:
+        raise RuntimeError(
+            f"name={name!r}: not in {root} and not to be had ({error}). Without a network: fetch "
+            f"{url} elsewhere, put it into {root} and load again with download=True. A damaged "
+            "file is found by its MD5 sum; delete it. 'street' and 'digits' need no download"
+        ) from error
+
+
+def _places(
+    name: str, sizes: Sequence[int], seed: int, in_train: int, in_test: int | None
+) -> list[Tensor]:
+    """Which images each split takes; without test images apart, all from the same ones."""
+    train, val, test = sizes
+    own = train + val if in_test is not None else train + val + test
+    if own > in_train:
+        what = "train + val" if in_test is not None else "train + val + test"
+        raise ValueError(f"{what} = {own}: {name!r} has {in_train} images; ask for fewer")
+    if in_test is not None and test > in_test:
+        raise ValueError(f"test={test}: {name!r} has {in_test} test images; ask for fewer")
+    order = torch.randperm(in_train, generator=generator_for(sum(map(ord, name)), seed))
+    places = list(order[:own].split([train, val] if in_test is not None else [train, val, test]))
+    if in_test is not None:
+        generator = generator_for(sum(map(ord, name)), seed, 1)
+        places.append(torch.randperm(in_test, generator=generator)[:test])
+    return places
+
+
+def _listed(folder: Path, classes: tuple[str, ...] | None) -> tuple[_Samples, tuple[str, ...]]:
+    """The pictures of some class folders, or of all."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+
+    there = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    names = tuple(there) if classes is None else classes
+    if unknown := [name for name in names if name not in there]:
+        raise ValueError(f"classes={unknown}: not in {folder}; allowed: {', '.join(there)}")
+    if len(set(names)) < 2 or len(set(names)) != len(names):
+        raise ValueError(f"classes={list(names)} in {folder}: allowed: two or more different ones")
+    try:
+        return make_dataset(folder, {c: i for i, c in enumerate(names)}, IMG_EXTENSIONS), names
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder}: {error}") from error
+
+
+def _decoded(
+    name: str,
+    classes: tuple[str, ...],
+    train: _Samples,
+    test: _Samples | None,
+    sizes: Sequence[int],
+    seed: int,
+    image_size: int,
+    root: Path,
+) -> Dataset:
+    """Choose the pictures of each split, then read only those."""
+    places = _places(name, sizes, seed, len(train), None if test is None else len(test))
+    splits = []
+    for part, place, pool in zip(("train", "val", "test"), places, (train, train, test or train)):
+        chosen = [pool[i] for i in place.tolist()]
+        images = decode([path for path, _ in chosen], image_size, root / ".decoded", part)
+        splits.append(Split(images, torch.tensor([label for _, label in chosen])))
+    return Dataset(name, classes, *splits)

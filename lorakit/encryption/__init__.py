@@ -1,0 +1,13 @@
+"""Perceptual image encryption, and what it is worth.
+
+``cipher``        a key, and the keyed permutation of pixels: encrypt, decrypt;
+``key_file``      a key as a file that only its owner can read;
+``transform``     normalise, enlarge and encrypt a batch on its device;
+``equivariance``  the patch embedding that reads encrypted images;
+``attacks``       the key from known pictures, jigsaws, statistics, a published embedding.
+"""
+
+from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
+from lorakit.encryption.equivariance import adapt_to_key
+
+__all__ = ["STEPS", "Key", "adapt_to_key", "decrypt", "encrypt", "make_key"]

@@ -1,0 +1,94 @@
+"""The key from pictures known both plain and encrypted.
+
+Write one picture as a table: N rows, its blocks; V = c p² columns, the places in a block. The
+cipher permutes rows, permutes columns and turns some columns negative, the same in every picture.
+What it leaves alone gives it away: the values of a row in any order, with v and 255 - v taken for
+one, tell which block is which; then the values of a column tell which place is which. Where
+pictures leave a choice, one key is chosen that explains them. It is the right one for certain
+only where nothing was tied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lorakit.encryption.attacks.refinement import complete, numbered, refine
+from lorakit.encryption.cipher import Key, to_blocks
+
+
+@dataclass(frozen=True)
+class RecoveredKey:
+    """A key that explains the known pairs, and how much of it they decide.
+
+    Attributes:
+        key: one key that turns every plain picture into its encrypted one.
+        blocks_known: encrypted places whose block is decided, bool (N,).
+        pixels_known: encrypted places in a block whose value and flip are decided, bool (c p²,).
+        bits_left: log2 of how many keys explain the pairs just as well (0: only this one). Never
+            too small; too large only for tables so regular that refinement misses a difference.
+    """
+
+    key: Key
+    blocks_known: Tensor
+    pixels_known: Tensor
+    bits_left: float
+
+    @property
+    def determined(self) -> bool:
+        """No other key explains the pairs, so this is the key."""
+        return bool(self.blocks_known.all() and self.pixels_known.all())
+
+
+def recover_key(plain: Tensor, encrypted: Tensor, block_size: int) -> RecoveredKey:
+    """Recover block scrambling, pixel shuffling and negatives at once from known pairs.
+
+    Args:
+        plain, encrypted: the same pictures before and after, in the same order, uint8
+            (M, 3, H, H) or one (3, H, H), all encrypted with one key; exact, so not after JPEG.
+        block_size: p in pixels, a divisor of H.
+
+    Raises:
+        TypeError: not uint8.
+        ValueError: shapes that differ or do not fit, or pairs that no key explains.
+    """
+    if plain.dtype != torch.uint8 or encrypted.dtype != torch.uint8:
+        raise TypeError(f"plain is {plain.dtype}, encrypted {encrypted.dtype}: allowed: uint8")
+    shape = tuple(plain.shape)
+    if shape != tuple(encrypted.shape) or len(shape) not in (3, 4) or shape[-3] != 3:
+        both = f"plain of shape {shape}, encrypted of shape {tuple(encrypted.shape)}"
+        raise ValueError(f"{both}: allowed: both (M, 3, H, H), or both (3, H, H)")
+    if block_size < 1 or shape[-1] % block_size or shape[-1] != shape[-2] or not plain.numel():
+        raise ValueError(f"block_size={block_size}: allowed: a divisor of H, in shape {shape}")
+    tables = _tables(*(x.reshape(-1, *shape[-3:]) for x in (plain, encrypted)), block_size)
+    n, v = tables.shape[2:]
+    start = refine(tables, np.zeros((2, n), np.int64), np.zeros((2, v), np.int64))
+    end = None if start is None else complete(tables, start)
+    if end is None:
+        raise ValueError("plain, encrypted: no key turns the one into the other")
+    (rows, columns, turned), bits = end
+    blocks, pixels = (torch.from_numpy(_matched(x)) for x in (rows, columns))
+    flips = torch.from_numpy(turned[1] != turned[0][pixels.numpy()])
+    known = [torch.from_numpy(np.bincount(x[0])[x[1]] == 1) for x in start[:2]]
+    found = Key(shape[-1], block_size, blocks, pixels, flips)
+    return RecoveredKey(found, known[0], known[1] & torch.from_numpy(start[2][1] >= 0), bits)
+
+
+def _tables(plain: Tensor, encrypted: Tensor, p: int) -> np.ndarray:
+    """Number the values that a place takes over all M pictures: int64 (2, 2, N, V).
+
+    First axis: plain, encrypted; second: as they are, negative.
+    """
+    both = torch.stack([to_blocks(plain, p), to_blocks(encrypted, p)])  # (2, M, N, V)
+    signed = torch.stack([both, 255 - both], dim=1).movedim(2, -1)  # (2, 2, N, V, M)
+    return numbered(signed.reshape(-1, signed.shape[-1]).cpu().numpy()).reshape(signed.shape[:-1])
+
+
+def _matched(classes: np.ndarray) -> np.ndarray:
+    """For every encrypted place a plain one of its class: (2, n) to (n,)."""
+    matched = np.empty_like(classes[0])
+    matched[np.argsort(classes[1], kind="stable")] = np.argsort(classes[0], kind="stable")
+    return matched

@@ -1,0 +1,202 @@
+"""Perceptual image encryption: a keyed permutation of pixels, block by block.
+
+The steps, each optional (block-wise encryption after Kiya and others; on images of this kind
+Lin et al. 2025, arXiv 2507.11943, fine-tune):
+
+``scramble``  permute the blocks of p x p pixels;
+``shuffle``   permute the c p² values inside a block, channels mixed, the same in every block;
+``negative``  flip some of those values to their negative, the same ones in every block.
+
+Together they only move values about and flip signs, so one gather encrypts a batch. This hides
+what a picture looks like from a viewer who lacks the key. It is not cryptographically secure: one
+known picture of enough variety gives the key away, and encrypted pictures alone may, if there are
+enough of them (``lorakit.encryption.attacks``).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+STEPS = ("scramble", "shuffle", "negative")
+CHANNELS = 3
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Key:
+    """A secret key. Its text form shows sizes only, never the permutations.
+
+    Attributes:
+        image_size: height and width of the images, in pixels.
+        block_size: height and width p of a block, in pixels.
+        blocks: permutation of the N blocks, int64 (N,): place i shows block ``blocks[i]``.
+        pixels: permutation inside a block, int64 (c p²,), likewise.
+        flips: which places of a block are negative, bool (c p²,).
+    """
+
+    image_size: int
+    block_size: int
+    blocks: Tensor
+    pixels: Tensor
+    flips: Tensor
+    steps: tuple[str, ...] = field(default=STEPS)
+
+    def __repr__(self) -> str:
+        return (
+            f"Key(image_size={self.image_size}, block_size={self.block_size}, "
+            f"steps={self.steps}, secret hidden)"
+        )
+
+
+def make_key(
+    image_size: int,
+    block_size: int,
+    steps: Iterable[str] = STEPS,
+    *,
+    seed: int | None = None,
+    fixed_blocks: int | None = None,
+    fixed_pixels: int | None = None,
+) -> Key:
+    """Draw a key.
+
+    Args:
+        image_size: height and width in pixels.
+        block_size: p, which must divide ``image_size``; use the ViT's patch size.
+        steps: any of ``STEPS``; a step left out is the identity.
+        seed: None draws from the operating system's cryptographic generator. A whole number
+            gives the same key every time: for teaching only, never to protect pictures.
+        fixed_blocks, fixed_pixels: restricted random permutation (Horio et al. 2024, arXiv
+            2408.08529): exactly this many places keep their block or value, and no other place
+            does. None means any permutation, all equally likely.
+
+    Raises:
+        ValueError: p does not divide the image, an unknown step, or an impossible number of
+            fixed places.
+    """
+    steps = tuple(dict.fromkeys([steps] if isinstance(steps, str) else steps))
+    if not set(steps) <= set(STEPS):
+        raise ValueError(f"steps={steps!r}: allowed: any of {STEPS}")
+    if image_size < 1 or block_size < 1 or image_size % block_size:
+        raise ValueError(f"block_size={block_size}: allowed: a divisor of image_size={image_size}")
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed={seed}: allowed: None, or a whole number from 0")
+    for name, fixed, step in (
+        ("fixed_blocks", fixed_blocks, "scramble"),
+        ("fixed_pixels", fixed_pixels, "shuffle"),
+    ):
+        if fixed is not None and step not in steps:
+            raise ValueError(f"{name}={fixed}: allowed only with {step!r} among the steps")
+    rng = secrets.SystemRandom() if seed is None else random.Random(seed)
+    n_blocks = (image_size // block_size) ** 2
+    n_values = CHANNELS * block_size**2
+    # all three are always drawn, so that adding a step leaves the others as they were
+    blocks = _permutation(n_blocks, fixed_blocks, rng, "fixed_blocks")
+    pixels = _permutation(n_values, fixed_pixels, rng, "fixed_pixels")
+    flips = torch.tensor([rng.random() < 0.5 for _ in range(n_values)])
+    return Key(
+        image_size,
+        block_size,
+        blocks if "scramble" in steps else torch.arange(n_blocks),
+        pixels if "shuffle" in steps else torch.arange(n_values),
+        flips if "negative" in steps else torch.zeros(n_values, dtype=torch.bool),
+        tuple(step for step in STEPS if step in steps),
+    )
+
+
+def encrypt(images: Tensor, key: Key) -> Tensor:
+    """Encrypt a batch.
+
+    Args:
+        images: (..., 3, H, W), uint8 in [0, 255], or any float dtype normalised to [-1, 1] with
+            mean = std = 0.5 in every channel; the negative of x is 255 - x or -x.
+        key: a key for images of this size.
+
+    Returns:
+        A new tensor of the same shape, dtype and device.
+
+    Raises:
+        ValueError: the wrong shape or number of channels.
+        TypeError: an integer dtype other than uint8.
+    """
+    source, flips = _places(key, images)
+    return _negate(images.flatten(-3)[..., source], flips).view_as(images)
+
+
+def decrypt(images: Tensor, key: Key) -> Tensor:
+    """Undo ``encrypt`` with the same key, exactly. Arguments and errors as there."""
+    source, flips = _places(key, images)
+    return _negate(images.flatten(-3), flips)[..., source.argsort()].view_as(images)
+
+
+def key_bits(image_size: int, block_size: int, steps: Iterable[str] = STEPS) -> dict[str, float]:
+    """Bits of the key space, step by step: log2 N!, log2 (c p²)! and c p². They prove nothing.
+
+    >>> {step: round(bits) for step, bits in key_bits(32, 8).items()}
+    {'scramble': 44, 'shuffle': 1184, 'negative': 192}
+    """
+    key = make_key(image_size, block_size, steps, seed=0)  # checks the arguments
+    n, values = len(key.blocks), len(key.pixels)
+    bits = {
+        "scramble": math.lgamma(n + 1) / math.log(2),
+        "shuffle": math.lgamma(values + 1) / math.log(2),
+        "negative": float(values),
+    }
+    return {step: bits[step] for step in key.steps}
+
+
+def to_blocks(images: Tensor, block_size: int) -> Tensor:
+    """(..., c, H, W) to (..., N, c p²): blocks in reading order, values channel by channel."""
+    *batch, c, h, w = images.shape
+    p = block_size
+    x = images.reshape(*batch, c, h // p, p, w // p, p)  # (..., c, rows, p, columns, p)
+    x = x.movedim((-4, -2), (-5, -4))  # (..., rows, columns, c, p, p)
+    return x.reshape(*batch, (h // p) * (w // p), c * p * p)
+
+
+def from_blocks(blocks: Tensor, block_size: int, image_size: int) -> Tensor:
+    """(..., N, c p²) back to (..., c, H, W)."""
+    *batch, _, values = blocks.shape
+    p, rows = block_size, image_size // block_size
+    x = blocks.reshape(*batch, rows, rows, values // p**2, p, p)  # (..., rows, columns, c, p, p)
+    x = x.movedim((-5, -4), (-4, -2))  # (..., c, rows, p, columns, p)
+    return x.reshape(*batch, values // p**2, image_size, image_size)
+
+
+def _permutation(n: int, fixed: int | None, rng: random.Random, argument: str) -> Tensor:
+    if fixed is None:
+        return torch.tensor(rng.sample(range(n), n))
+    if not 0 <= fixed <= n or fixed == n - 1:
+        raise ValueError(f"{argument}={fixed}: allowed: 0 to {n}, but not {n - 1}")
+    moving = rng.sample(range(n), n - fixed)
+    shuffled = moving
+    while any(a == b for a, b in zip(moving, shuffled)):  # e = 2.7 tries on average
+        shuffled = rng.sample(moving, len(moving))
+    permutation = torch.arange(n)
+    permutation[moving] = torch.tensor(shuffled, dtype=torch.int64)
+    return permutation
+
+
+def _places(key: Key, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each value of the encrypted image comes from, and which are negative: (c H W,)."""
+    shape = (CHANNELS, key.image_size, key.image_size)
+    if images.ndim < 3 or tuple(images.shape[-3:]) != shape:
+        raise ValueError(f"images of shape {tuple(images.shape)}: this key takes (..., {shape})")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"images of dtype {images.dtype}: allowed: uint8 or a float dtype")
+    device, p = images.device, key.block_size
+    numbers = torch.arange(images.shape[-3:].numel(), device=device).view(shape)
+    source = to_blocks(numbers, p)[key.blocks.to(device)][:, key.pixels.to(device)]  # (N, c p²)
+    flips = key.flips.to(device).expand_as(source)
+    source, flips = (from_blocks(x, p, key.image_size).flatten() for x in (source, flips))
+    return source, flips
+
+
+def _negate(values: Tensor, flips: Tensor) -> Tensor:
+    negative = 255 - values if values.dtype == torch.uint8 else -values
+    return torch.where(flips, negative, values)

@@ -1,0 +1,74 @@
+"""The embedding that undoes the cipher: what a patch embedding must learn from encrypted images.
+
+A ViT turns each block x_i into a token E x_i + b + e_i, with e_i the position embedding of place
+i. The cipher shows block x_{s(i)} at place i, its values permuted and flipped: D P x_{s(i)}. With
+E' = E P⁻¹ D and e'_i = e_{s(i)} the tokens are the old ones in another order, and a transformer
+does not care about the order of its tokens: the logits are the same. (Kiya et al. 2022, arXiv
+2207.05366. The numbers must reach the model as D P x: mean = std = 0.5 in every channel, or
+encrypt after normalising.)
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from lorakit.encryption.cipher import Key
+from lorakit.lora.lora import check_vit
+
+
+def adapt_patch_embedding(weight: Tensor, key: Key) -> Tensor:
+    """E' = E P⁻¹ D.
+
+    Args:
+        weight: E, the patch embedding's weight, (dim, 3, p, p), p the key's block size.
+        key: the cipher's key.
+
+    Returns:
+        E' in the same shape: its columns are permuted as the values of a block are, and negative
+        where those are.
+    """
+    p = key.block_size
+    if tuple(weight.shape[1:]) != (3, p, p):
+        raise ValueError(
+            f"weight of shape {tuple(weight.shape)}: this key takes (dim, 3, {p}, {p})"
+        )
+    columns = weight.flatten(1)[:, key.pixels.to(weight.device)]  # (dim, c p²)
+    sign = 1 - 2 * key.flips.to(weight)
+    return (columns * sign).view_as(weight)
+
+
+def adapt_position_embedding(embedding: Tensor, key: Key, prefix: int = 1) -> Tensor:
+    """e'_i = e_{s(i)}: (1, prefix + N, dim); the class token and registers stay in front."""
+    n = len(key.blocks)
+    if embedding.shape[1] != prefix + n:
+        raise ValueError(
+            f"embedding of shape {tuple(embedding.shape)}: this key takes (1, {prefix} + {n}, dim)"
+        )
+    places = torch.cat([torch.arange(prefix), prefix + key.blocks]).to(embedding.device)
+    return embedding[:, places]
+
+
+@torch.no_grad()
+def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
+    """A copy of a ViT that reads encrypted images as the model itself reads plain ones.
+
+    This needs the key, so it is a proof that a solution exists, not a way to train without it.
+
+    Raises:
+        TypeError: not a timm ViT.
+        ValueError: the key's blocks are not the ViT's patches, or not of its image size.
+    """
+    check_vit(model)
+    patch, image = model.patch_embed.patch_size[0], model.patch_embed.img_size[0]
+    if (patch, image) != (key.block_size, key.image_size):
+        raise ValueError(f"{key!r}: this model wants block_size={patch}, image_size={image}")
+    model = copy.deepcopy(model)
+    model.patch_embed.proj.weight.copy_(adapt_patch_embedding(model.patch_embed.proj.weight, key))
+    if model.pos_embed is not None:
+        prefix = model.pos_embed.shape[1] - model.patch_embed.num_patches
+        model.pos_embed.copy_(adapt_position_embedding(model.pos_embed, key, prefix))
+    return model

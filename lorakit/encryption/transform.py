@@ -1,0 +1,36 @@
+"""From pictures as they are stored to what the model sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lorakit.data.dataset import normalise
+from lorakit.encryption.cipher import Key, encrypt
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Normalise, enlarge and encrypt a batch, on the device it is on.
+
+    Encryption comes last, on values in [-1, 1] with mean = std = 0.5, as the trainer's network
+    would get them from an owner who holds the key. Who trains on pictures of others gets them
+    encrypted already, and needs no key here.
+
+    Attributes:
+        image_size: height and width of what the model sees, in pixels.
+        key: encrypts; None leaves pictures plain.
+    """
+
+    image_size: int
+    key: Key | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, h, w) to float (N, 3, image_size, image_size)."""
+        x = normalise(images)
+        if x.shape[-1] != self.image_size:
+            x = F.interpolate(x, (self.image_size,) * 2, mode="bicubic", antialias=True)
+            x = x.clamp(-1, 1)  # bicubic overshoots at edges
+        return x if self.key is None else encrypt(x, self.key)

@@ -1,0 +1,17 @@
+"""Experiments: from one value that says everything to a table of results.
+
+``experiment``      the value; ``learning_rates`` fills in what it leaves open;
+``run``             one experiment, ``sweep`` many into a table that resumes;
+``presets``         the grids behind the figures;
+``tune``            learning rates on validation images;
+``audit``           train with canaries and attack;
+``paper``           the paper's own experiment, ``estimate`` what it takes;
+``pretrain``        the weights that ship.
+"""
+
+from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.presets import grid
+from lorakit.experiments.run import run, train_model
+from lorakit.experiments.sweep import read_table, sweep
+
+__all__ = ["Experiment", "grid", "read_table", "run", "sweep", "train_model"]

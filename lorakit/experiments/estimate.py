@@ -1,0 +1,126 @@
+"""What an experiment will take, measured on a few steps before it starts."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import torch
+
+from lorakit.data.dataset import Split
+from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.run import build, image_size_of
+from lorakit.runtime import peak_memory_mb, pick_device, reset_peak_memory
+from lorakit.training.fit import fit
+
+_FLOAT = 4  # bytes
+_PROCESS = 1.0e9  # bytes of Python and PyTorch themselves
+_STEPS = 4  # the first is not counted
+
+
+def refuse_what_cannot_fit(
+    experiment: Experiment, classes: int, device: torch.device, folder: str | Path
+) -> None:
+    """Before anything is made: do weights, gradients and optimiser fit, and their checkpoint?
+
+    Raises:
+        MemoryError: they do not fit into the device's memory, or on the disk of ``folder``.
+    """
+    with torch.device("meta"):
+        model = build(experiment.replace(pretrained=False), classes)
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    needed = _FLOAT * (total + 3 * trainable)  # gradients and Adam's two moments
+    where = Path(folder)
+    while not where.exists():
+        where = where.parent
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        needed, free = needed + _PROCESS, psutil.virtual_memory().available
+    e = experiment
+    for amount, there, place in (
+        (needed, free, f"the memory of {device}"),
+        (_FLOAT * (total + 2 * trainable), shutil.disk_usage(where).free, f"the disk of {where}"),
+    ):
+        if amount > there:
+            raise MemoryError(
+                f"method={e.method!r} on backbone={e.backbone!r} needs at least {amount / 1e9:.1f} "
+                f"GB, {place} has {there / 1e9:.1f} GB free: choose lora or lora+patch, a smaller "
+                "backbone such as 'vit_small_patch16_224', or another machine"
+            )
+
+
+def estimate(
+    experiments: Iterable[Experiment],
+    classes: int,
+    *,
+    device: str | torch.device | None = None,
+    folder: str | Path = ".",
+) -> pd.DataFrame:
+    """Time and memory of experiments, from a few steps on random images and weights.
+
+    Experiments that differ only in data, cipher or seed cost the same, and are measured once.
+
+    Args:
+        experiments: what is planned.
+        classes: of their data.
+        device: see ``runtime.pick_device``.
+        folder: where checkpoints will be.
+
+    Returns:
+        A line for each kind: method, rank, private, runs, images_per_second of training, batch
+        (the one it was measured with), memory_gb (the peak, of one process), hours (of all its
+        runs, on as many processes as ``torchrun`` started).
+
+    Raises:
+        MemoryError: something does not fit; the message says what, and what to do.
+    """
+    device, kinds = pick_device(device), {}
+    for e in experiments:
+        kinds.setdefault((e.backbone, e.method, e.targets, e.rank, e.private), []).append(e)
+    lines = []
+    for (_, method, _, rank, private), alike in kinds.items():
+        refuse_what_cannot_fit(alike[0], classes, device, folder)
+        batch = alike[0].batch_size if device.type == "cuda" else min(8, alike[0].batch_size)
+        seconds, memory = _measure(alike[0], classes, batch, device)
+        speed = batch / seconds  # of all processes, which share the batch
+        # a forward pass alone takes about a third of a step
+        images = sum(e.epochs * e.train + e.test / 3 for e in alike)
+        lines.append({
+            "method": method, "rank": rank, "private": private, "runs": len(alike),
+            "images_per_second": round(speed, 2), "memory_gb": round(memory, 1),
+            "batch": batch, "hours": round(images / speed / 3600, 4),
+        })  # fmt: skip
+    return pd.DataFrame(lines).astype({"rank": "Int64"})
+
+
+def _measure(e: Experiment, classes: int, batch: int, device: torch.device) -> tuple[float, float]:
+    """Seconds of a step, the median; and peak memory in GB. On one thread, as ``sweep`` runs."""
+    model = build(e.replace(pretrained=False), classes)
+    size = image_size_of(e.backbone)
+    images = torch.randint(256, (_STEPS * batch, 3, size, size), dtype=torch.uint8)
+    split = Split(images, torch.arange(len(images)) % classes)
+    moments: list[float] = []
+    reset_peak_memory(device)
+    privacy = e.privacy
+    if privacy is not None:  # fewer images than the experiment has
+        privacy = type(privacy)(noise_multiplier=1.0, delta=1e-6)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fit(
+            model, split, epochs=1, batch_size=batch, lr=e.learning_rates, optimizer=e.optimizer,
+            schedule=e.schedule, privacy=privacy, device=device, precision=e.precision,
+            progress=False, callback=lambda _: moments.append(time.perf_counter()),
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
+    seconds = statistics.median(b - a for a, b in pairwise(moments))
+    return seconds, peak_memory_mb(device) * 2**20 / 1e9

@@ -1,0 +1,155 @@
+"""Run many experiments into one table on disk; stop and go on at any time."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import torch
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.run import run
+from lorakit.runtime import write_atomic
+from lorakit.training import distributed
+
+_MAY_BE_EMPTY = ("targets", "rank")  # methods without LoRA have neither
+REQUIRED = (
+    *("id", "dataset", "cipher", "method", "backbone", "seed"),
+    *("accuracy", "trainable", "total", *_MAY_BE_EMPTY),
+)
+
+
+def sweep(
+    experiments: Iterable[Experiment],
+    table: str | Path,
+    *,
+    n_jobs: int | None = None,
+    checkpoints: str | Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run every experiment that is not in the table yet; each row is saved as it is finished.
+
+    A run uses one CPU thread, whatever ``n_jobs`` is, so that its result does not depend on it.
+    Workers are joblib's: inside ``joblib.parallel_config`` another backend can serve. Under
+    ``torchrun`` all processes train each run together.
+
+    Args:
+        experiments: what to run; doubles run once.
+        table: a CSV file, made if missing. Every change replaces the whole file in one step, so
+            that it is complete at any moment, whenever the process is killed.
+        n_jobs: runs at a time; None means one for each CPU core as far as memory reaches (a run
+            of ``vit_micro`` takes about 1.3 GB, most of it PyTorch itself), or 1 with a GPU.
+        checkpoints: a folder that keeps the state of unfinished runs after every epoch, so that
+            a sweep goes on inside a run; files of finished runs are deleted.
+        progress: show a bar with an estimate of the time left.
+
+    Returns:
+        The rows of these experiments, in their order.
+
+    Raises:
+        ValueError: no experiments, or a file that is not a results table.
+        RuntimeError: some runs failed; the others are in the table, and the message names both
+            the experiments and their errors.
+    """
+    from joblib import Parallel, delayed
+
+    wanted = {e.id: e for e in experiments}
+    if not wanted:
+        raise ValueError("experiments: the grid is empty; allowed: one experiment or more")
+    table = Path(table)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    done = set(read_table(table)["id"]) if table.exists() else set()
+    open_ = [e for key, e in wanted.items() if key not in done]
+    distributed.barrier()  # all have read the table before one writes to it
+    if distributed.world_size() > 1:
+        n_jobs = 1
+    if n_jobs is None:
+        n_jobs = 1 if torch.cuda.is_available() else max(1, min(_workers(), len(open_)))
+    failed: list[str] = []
+    # joblib replaces a worker that has grown, and warns; nothing is lost by it
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    with tqdm(
+        total=len(wanted),
+        initial=len(wanted) - len(open_),
+        unit="run",
+        disable=not (progress and distributed.is_main_process()),
+    ) as bar:
+        workers = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+        for row, error in workers(delayed(_work)(e, _state(checkpoints, e)) for e in open_):
+            if error:
+                failed.append(error)
+            else:
+                if distributed.is_main_process():
+                    append_row(row, table)
+                    if checkpoints:
+                        _state(checkpoints, wanted[row["id"]]).unlink(missing_ok=True)
+                distributed.barrier()
+                bar.set_postfix_str(f"{row['method']} on {row['dataset']}: {row['accuracy']:.1%}")
+            bar.update()
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(open_)} runs failed:\n" + "\n".join(failed))
+    return read_table(table).set_index("id").loc[list(wanted)].reset_index()
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a results table.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a CSV file, or one without the columns of a results table.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path={str(path)!r}: no such table; make it with lorakit.sweep")
+    try:
+        rows = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=[""])
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"path={str(path)!r}: not a CSV table ({error})") from error
+    if missing := [name for name in REQUIRED if name not in rows]:
+        raise ValueError(f"path={str(path)!r}: not a results table, columns {missing} are missing")
+    if broken := [n for n in REQUIRED if n not in _MAY_BE_EMPTY and rows[n].isna().any()]:
+        raise ValueError(f"path={str(path)!r}: values are missing in columns {broken}")
+    return rows
+
+
+def append_row(row: dict[str, object], path: str | Path) -> None:
+    """Add one row to a table, or replace the row with its id, in one atomic step."""
+    path = Path(path)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        rows = pd.DataFrame([row])
+        if path.exists():
+            old = read_table(path)
+            rows = pd.concat([old[old["id"] != row["id"]], rows]) if len(old) else rows
+        write_atomic(rows.to_csv(index=False), path)
+
+
+def _state(folder: str | Path | None, experiment: Experiment) -> Path | None:
+    """Where the state of a run is kept, if anywhere."""
+    return None if folder is None else Path(folder) / f"{experiment.id}.safetensors"
+
+
+def _work(
+    experiment: Experiment, checkpoint: Path | None
+) -> tuple[dict[str, object] | None, str | None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return run(experiment, checkpoint=checkpoint), None
+    except Exception as error:
+        if distributed.world_size() > 1:  # the others wait: all end, and go on later
+            raise
+        return None, f"{experiment}: {type(error).__name__}: {error}"
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _workers() -> int:
+    """One for each core this process may use, if there are 1.5 GB of free memory for each."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, int(psutil.virtual_memory().available / 1.5e9))

@@ -1,0 +1,12 @@
+"""Results as tables, words and pictures.
+
+``style``     one look, names and colours;
+``tables``    means with intervals, ``captions`` what they say;
+``accuracy``  accuracy against anything, ``marks`` how a line looks;
+``diagrams``  what trains, what the cipher does, what an embedding learned;
+``privacy``   noise, accountants, audits.
+"""
+
+from lorakit.figures.style import save_figure, style
+
+__all__ = ["save_figure", "style"]

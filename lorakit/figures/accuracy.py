@@ -1,0 +1,211 @@
+"""Accuracy against anything that was varied: one figure, drawn from the results table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lorakit.figures.captions import headline
+from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
+from lorakit.figures.style import (
+    CHANCE,
+    CIPHER_NAMES,
+    DATASET_NAMES,
+    TARGETS_SHOWN,
+    style,
+    suptitle,
+)
+from lorakit.figures.tables import KEYS, in_order, summarise
+
+AXES = {
+    "cipher": "encryption of all images, training and test",
+    "rank": "rank r of LoRA",
+    "trainable": "trainable parameters, head included",
+    "epochs": "epochs of training",
+    "epsilon": "privacy budget ε (less is more private)",
+}
+HUES = ("method", "cipher", "epsilon")
+
+
+def plot_accuracy(
+    rows: pd.DataFrame,
+    x: str = "cipher",
+    *,
+    hue: str = "method",
+    rank: int = 4,
+    targets: str = TARGETS_SHOWN,
+) -> Figure:
+    """Test accuracy against one setting: a marker for each mean, a dot for each seed.
+
+    Bars are 95 % confidence intervals of the mean over seeds. There is a panel for each data set
+    and cipher. LoRA on other targets has hollow markers.
+
+    Args:
+        rows: a results table; an infinite epsilon means no privacy.
+        x: one of ``AXES``. Against ``rank``, methods without one are level lines; against
+            ``epochs``, only what was trained for several lengths is shown.
+        hue: what colours tell apart, one of ``HUES``; markers tell methods apart.
+        rank, targets: LoRA's, where neither x nor the colours show others: for ``cipher`` and
+            ``epsilon`` LoRA rows of other rank or targets are left out, for ``epochs`` of other
+            rank.
+
+    Raises:
+        ValueError: an unknown x or hue, nothing to draw, or rows that differ in a setting the
+            figure does not show.
+    """
+    rows, means = _means(rows, x, hue, rank, targets)
+    panel = ["dataset"] if "cipher" in (x, hue) else ["dataset", "cipher"]
+    with style():
+        figure, axes = _axes(means, panel)
+        for place, (names, part) in enumerate(_panels(means, panel)):
+            ax = axes.flat[place]
+            seeds = rows.merge(part[panel].drop_duplicates())
+            _panel(ax, part, seeds, x, hue)
+            titles = {**DATASET_NAMES, **CIPHER_NAMES}
+            ax.set_title(", ".join(titles.get(name, name) for name in names), fontsize=11)
+        for ax in axes.flat:
+            _accuracy_axis(ax, rows)
+        for ax in axes[-1]:
+            ax.set_xlabel(AXES[x])
+        for ax in axes[:, 0]:
+            ax.set_ylabel("test accuracy")
+        suptitle(figure, headline(rows, x, hue))
+        _legend(figure, axes)
+        return figure
+
+
+def draw_accuracy(
+    ax: Axes,
+    rows: pd.DataFrame,
+    x: str = "rank",
+    *,
+    hue: str = "method",
+    rank: int = 4,
+    targets: str = TARGETS_SHOWN,
+) -> pd.DataFrame:
+    """One panel of ``plot_accuracy`` on an axes that is there; the means that were drawn.
+
+    Arguments and errors as there; the rows are those of one data set.
+    """
+    rows, means = _means(rows, x, hue, rank, targets)
+    _panel(ax, means, rows, x, hue)
+    _accuracy_axis(ax, rows)
+    ax.set(xlabel=AXES[x], ylabel="test accuracy")
+    return means
+
+
+def _means(rows, x: str, hue: str, rank: int, targets: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows a figure shows, and a line for each of its marks."""
+    if x not in AXES or hue not in HUES or x == hue:
+        raise ValueError(
+            f"x={x!r}, hue={hue!r}: allowed: two different ones, of {tuple(AXES)} and {HUES}"
+        )
+    rows = _choose(rows, x, rank, targets)
+    by = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
+    return rows, summarise(rows, by)
+
+
+def _choose(rows: pd.DataFrame, x: str, rank: int, targets: str) -> pd.DataFrame:
+    what = f"a value of {x}"
+    rows = rows[rows[x].notna()] if x != "rank" else rows
+    if x in (*IN_STEPS, "epochs"):
+        rows = rows[rows["rank"].isna() | (rows["rank"] == rank)]
+        what += f", rank={rank}"
+    if x in IN_STEPS:
+        rows = rows[rows["targets"].isna() | (rows["targets"] == targets)]
+        what += f", targets={targets!r}"
+    if x == "epochs":
+        lengths = rows.groupby(KEYS, dropna=False)["epochs"].transform("nunique")
+        rows, what = rows[lengths > 1], f"{what} in several lengths"
+    if x == "epsilon" and not np.isfinite(rows["epsilon"]).any():
+        rows, what = rows[:0], "a finite epsilon"
+    if rows.empty:
+        raise ValueError(f"rows: the table has none with {what}")
+    return rows
+
+
+def _panels(
+    means: pd.DataFrame, panel: list[str]
+) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    for dataset in in_order(means["dataset"]):
+        mine = means[means["dataset"] == dataset]
+        if len(panel) == 1:
+            yield (dataset,), mine
+        else:
+            for cipher in in_order(mine["cipher"]):
+                yield (dataset, cipher), mine[mine["cipher"] == cipher]
+
+
+def _axes(means: pd.DataFrame, panel: list[str]) -> tuple[Figure, np.ndarray]:
+    """One row of panels; a row for each data set if both data sets and ciphers vary."""
+    count = len(means[panel].drop_duplicates())
+    varied = [means[key].nunique() for key in panel]
+    columns = varied[-1] if min(varied) > 1 else count
+    lines = -(-count // columns)
+    size = (max(8.2, 5.4 * columns), 4.6 if lines == 1 else 3.2 * lines + 1)
+    figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
+def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str) -> None:
+    values = in_order(means[x].dropna())
+    at = {value: place for place, value in enumerate(values)} if x in IN_STEPS else None
+    keys = list(dict.fromkeys([hue, "method", "targets"]))
+    order = {key: in_order(means[key]) for key in (hue, "method")}
+    lines = [line for _, line in means.groupby(keys, dropna=False, sort=False)]
+    lines.sort(key=lambda line: [names.index(line[key].iloc[0]) for key, names in order.items()])
+    step = min(0.16, 0.8 / len(lines)) if x == "cipher" else 0.08
+    for number, line in enumerate(lines):
+        look = look_of(line, hue, order[hue])
+        named = look["label"] if hue == "method" else None
+        if x == "rank" and line["rank"].isna().all():
+            dashes = DASHES.get(look["method"], "-.")
+            mean = line["mean"].mean()
+            ax.axhline(mean, color=look["colour"], linestyle=dashes, label=named)
+            continue
+        mine = seeds[seeds["method"] == look["method"]].merge(
+            line[["targets", hue]].drop_duplicates()
+        )
+        shift = step * (number - (len(lines) - 1) / 2)
+        where = (lambda v, s=shift: v.map(at) + s) if at else (lambda v: v)
+        line = line.sort_values("trainable" if x == "trainable" else x, key=where)
+        if x != "cipher":
+            ax.plot(where(line[x]), line["mean"], color=look["colour"])
+        draw_means(ax, where(line[x]), line, look, named)
+        if line["seeds"].max() > 1:
+            ax.plot(where(mine[x]), mine["accuracy"], ".", color=look["colour"], ms=4, alpha=0.6)
+    if hue != "method":
+        explain_colours(ax, means, x, hue)
+    value_axis(ax, x, values)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
+    """From one half up if nothing is below; else from zero, with a line at blind guesses."""
+    if rows["accuracy"].min() > 0.5:
+        ax.set_ylim(0.5, 1.03)
+        return
+    ax.set_ylim(0, 1.03)
+    chances = {CHANCE.get(name) for name in rows["dataset"]}
+    if len(chances) > 1 or None in chances:
+        return
+    (chance,) = chances
+    ax.axhline(chance, color="#BBBBBB", linewidth=1, zorder=0)
+    ax.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="top",
+                fontsize=9, color="#777777")  # fmt: skip
+
+
+def _legend(figure: Figure, axes: np.ndarray) -> None:
+    found = {}
+    for ax in axes.flat:
+        found |= dict(zip(*reversed(ax.get_legend_handles_labels())))
+    columns = int(11 * figure.get_figwidth() / (max(map(len, found)) + 8))  # 11 letters an inch
+    figure.legend(found.values(), found, loc="outside lower center", ncol=max(1, columns))

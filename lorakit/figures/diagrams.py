@@ -1,0 +1,164 @@
+"""Figures that explain: what trains, what encryption does, what the patch embedding learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from torch import Tensor
+
+from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
+from lorakit.encryption.equivariance import adapt_patch_embedding
+from lorakit.figures.style import FROZEN, METHOD_NAMES, TRAINABLE, style
+from lorakit.lora.vit import apply_method, count_parameters, create_backbone
+
+
+def plot_methods(
+    methods: Sequence[str] = ("probe", "lora", "lora+patch", "full"),
+    backbone: str = "vit_base_patch16_224",
+    rank: int = 4,
+    classes: int = 10,
+) -> Figure:
+    """The parts of the ViT, one column for each method: what trains is coloured.
+
+    The counts under each column are counted on the model itself.
+    """
+    with style():
+        figure, axes = plt.subplots(1, len(methods), figsize=(2.75 * len(methods), 5.4))
+        for ax, method in zip(axes, methods):
+            with torch.device("meta"):  # shapes are enough to count
+                model = create_backbone(backbone, classes, pretrained=False)
+                whole = count_parameters(model)["total"]
+                counts = count_parameters(apply_method(model, method, rank=rank))
+            everything = method == "full"
+            _box(ax, 0, "encrypted image", None, width=0.7)
+            _box(ax, 1, "patch embedding", everything or counts["patch_embed"] > 0)
+            for i in range(3):
+                _box(ax, 2 + i, f"block {i + 1}" if i < 2 else "…", everything, width=0.56)
+                if counts["lora"]:
+                    _box(ax, 2 + i, "LoRA", True, width=0.26, x=0.85)
+            _box(ax, 5, "head", True, width=0.36)
+            ax.set_title(METHOD_NAMES[method], loc="center", pad=8)
+            share = counts["trainable"] / whole
+            ax.text(0.5, -0.85, f"{counts['trainable']:,} trainable\n{share:.2%}", ha="center",
+                    va="top")  # fmt: skip
+            ax.set(xlim=(-0.02, 1.02), ylim=(-1.6, 5.6))
+            ax.axis("off")
+        handles = [plt.Rectangle((0, 0), 1, 1, color=c) for c in (TRAINABLE, FROZEN)]
+        figure.legend(handles, ["trains", "frozen"], loc="outside lower center", ncol=2)
+        figure.suptitle(
+            f"What trains in each method ({backbone}, rank {rank}, {classes} classes)",
+            fontweight="bold",
+        )
+        return figure
+
+
+def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figure:
+    """Pictures through each step of the cipher, all steps, back again, and with a wrong key.
+
+    Args:
+        images: uint8 (N, 3, H, W); a few are enough, one row each.
+        block_size: p in pixels, a divisor of H.
+        seed: of the teaching key; ``seed + 1`` gives the wrong key.
+    """
+    size = images.shape[-1]
+    right = make_key(size, block_size, seed=seed)
+    secret = encrypt(images, right)
+    wrong = make_key(size, block_size, seed=seed + 1)
+    columns = {"plain": images}
+    for step in STEPS:
+        columns[step] = encrypt(images, make_key(size, block_size, [step], seed=seed))
+    columns |= {"all three": secret, "decrypted": decrypt(secret, right),
+                "wrong key": decrypt(secret, wrong)}  # fmt: skip
+    with style():
+        shape = (1.55 * len(columns), 1.5 * len(images) + 0.7)
+        figure, axes = plt.subplots(len(images), len(columns), figsize=shape, squeeze=False)
+        for column, (name, pictures) in enumerate(columns.items()):
+            for row, picture in enumerate(pictures):
+                _show(axes[row, column], picture.permute(1, 2, 0).numpy())  # (H, W, 3)
+            axes[0, column].set_title(name, loc="center")
+        figure.suptitle(
+            f"Encryption hides the picture; the key brings it back exactly (blocks of "
+            f"{block_size} × {block_size})", fontweight="bold",
+        )  # fmt: skip
+        return figure
+
+
+def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: int = 8) -> Figure:
+    """Did the patch embedding learn the order of values that the key imposes?
+
+    Rows: the pre-trained filters; the same adapted to the key; the filters learned from encrypted
+    images; and those read back through the key. On the right, how smooth the learned filters are
+    when read back through the right key, and through 200 wrong ones.
+
+    Args:
+        before, learned: weights (dim, 3, p, p).
+        key: the key of the images it learned from.
+        filters: how many to draw, the strongest of the pre-trained ones.
+    """
+    chosen = before.flatten(1).norm(dim=1).argsort(descending=True)[:filters]
+    rows = {"pre-trained": before, "adapted by the key": adapt_patch_embedding(before, key),
+            "learned, encrypted": learned,
+            "learned, read\nback by the key": read_back(learned, key)}  # fmt: skip
+    right = smoothness(read_back(learned, key))
+    seeds = range(
+        10**6, 10**6 + 200
+    )  # far from the seeds of experiments, whose keys are right ones
+    others = [make_key(key.image_size, key.block_size, key.steps, seed=i) for i in seeds]
+    wrong = [smoothness(read_back(learned, other)) for other in others]
+    with style():
+        figure = plt.figure(figsize=(filters * 0.95 + 5.2, 4.4))
+        left, side = figure.subfigures(1, 2, width_ratios=[filters * 0.95 + 1.2, 4])
+        axes = left.subplots(len(rows), filters)
+        for line, (name, weight) in zip(axes, rows.items()):
+            for ax, filter_ in zip(line, weight[chosen]):
+                picture = 0.5 + 0.5 * filter_ / filter_.abs().max()  # (3, p, p) in [0, 1]
+                _show(ax, picture.permute(1, 2, 0).numpy())
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        left.suptitle("Filters of the patch embedding", fontweight="bold")
+        ax = side.subplots()
+        ax.hist(wrong, bins=20, color="#999999", label="200 wrong keys")
+        ax.axvline(right, color=TRAINABLE, linewidth=3, label="the right key")
+        ax.set(xlabel="correlation of neighbouring values\nin a filter read back", ylabel="keys")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncol=2)
+        ax.set_title("Only the right key fits" if right > max(wrong) else "No key stands out")
+        return figure
+
+
+def smoothness(filters: Tensor) -> float:
+    """Correlation of values next to each other in one colour, over all filters (dim, 3, p, p).
+
+    Near 1 for smooth filters, near 0 for values in random order.
+    """
+    x = filters - filters.mean(dim=(2, 3), keepdim=True)
+    across = (x[..., :, 1:] * x[..., :, :-1]).mean() + (x[..., 1:, :] * x[..., :-1, :]).mean()
+    return (across / 2 / x.square().mean()).item()
+
+
+def read_back(weight: Tensor, key: Key) -> Tensor:
+    """The inverse of ``adapt_patch_embedding``: E' D P, in the order of plain images."""
+    columns = weight.flatten(1) * (1 - 2 * key.flips.to(weight))  # (dim, c p²)
+    return columns[:, key.pixels.argsort()].view_as(weight)
+
+
+def _box(ax: Axes, y: float, text: str, trains: bool | None, width: float = 0.8, x: float = 0.5):
+    colour = {True: TRAINABLE, False: FROZEN, None: "white"}[trains]
+    corner = (x - width / 2, y - 0.32)
+    box = FancyBboxPatch(corner, width, 0.64, boxstyle="round,pad=0,rounding_size=0.06",
+                         facecolor=colour, edgecolor="#555555")  # fmt: skip
+    ax.add_patch(box)
+    ax.text(x, y, text, ha="center", va="center", color="white" if trains else "black")
+    if x == 0.5 and y < 5:
+        ax.plot([0.5, 0.5], [y + 0.32, y + 0.68], color="#555555", zorder=0)
+
+
+def _show(ax: Axes, picture) -> None:
+    ax.imshow(picture, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,89 @@
+"""The marks of a figure of results: how a line looks, its means, its axis."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from lorakit.figures.style import (
+    CIPHER_NAMES,
+    METHOD_COLOURS,
+    METHOD_MARKERS,
+    METHOD_NAMES,
+    OTHER_COLOURS,
+    TARGETS_SHOWN,
+)
+from lorakit.figures.tables import epsilon_name, in_order
+
+IN_STEPS = ("cipher", "epsilon")  # axes whose values stand side by side, at equal distances
+DASHES = {"full": "--", "probe": ":"}  # of methods without a rank, against rank
+
+
+def explain_colours(ax: Axes, means: pd.DataFrame, x: str, hue: str) -> None:
+    """What colours and markers mean; against parameters, a line through all methods too."""
+    for value in in_order(means[hue]):
+        line = means[means[hue] == value].sort_values(x)
+        look = look_of(line, hue, in_order(means[hue]))
+        ax.plot([], [], color=look["colour"], label=look["label"])
+        if x == "trainable":
+            ax.plot(line[x], line["mean"], color=look["colour"], linewidth=1, zorder=1)
+    for method in in_order(means["method"]):
+        level = x == "rank" and means[means["method"] == method]["rank"].isna().all()
+        look = DASHES.get(method, "-.") if level else METHOD_MARKERS[method]
+        ax.plot([], [], look, color="#555555", label=METHOD_NAMES[method])
+
+
+def look_of(line: pd.DataFrame, hue: str, hues: list) -> dict:
+    """Name, colour and marker of a line."""
+    first = line.iloc[0]
+    usual = pd.isna(first["targets"]) or first["targets"] == TARGETS_SHOWN
+    other = "" if usual else first["targets"]
+    look = {"method": first["method"], "hollow": bool(other)}
+    if hue == "method":
+        label = METHOD_NAMES[first["method"]] + (f" on {other}" if other else "")
+        return look | {"colour": METHOD_COLOURS[first["method"]], "label": label}
+    place = hues.index(first[hue])
+    if hue == "epsilon":
+        colour = plt.get_cmap("viridis_r")(0.05 + 0.9 * place / max(1, len(hues) - 1))
+        return look | {"colour": colour, "label": epsilon_name(first[hue])}
+    colour = OTHER_COLOURS[place % len(OTHER_COLOURS)]
+    return look | {"colour": colour, "label": CIPHER_NAMES.get(first[hue], first[hue])}
+
+
+def draw_means(
+    ax: Axes, places: pd.Series, line: pd.DataFrame, look: dict, label: str | None
+) -> None:
+    """A marker for each mean, a bar for its interval where there is one."""
+    colour, marker = look["colour"], METHOD_MARKERS[look["method"]]
+    known = line["interval"].notna()
+    ax.errorbar(places[known], line["mean"][known], line["interval"][known], color=colour,
+                linestyle="none", capsize=3, linewidth=1.2)  # fmt: skip
+    fill, edge, width = ("white", colour, 1.5) if look["hollow"] else (colour, "white", 1)
+    ax.plot(places, line["mean"], marker, color=colour, markersize=8, markerfacecolor=fill,
+            markeredgecolor=edge, markeredgewidth=width,
+            label=label)  # fmt: skip
+
+
+def value_axis(ax: Axes, x: str, values: list) -> None:
+    """Scale, ticks and limits of the horizontal axis."""
+    if x == "cipher":
+        names = [CIPHER_NAMES.get(v, v).replace(" + ", "\n+ ") for v in values]
+        ax.set_xticks(range(len(values)), names)
+        ax.grid(False, axis="x")
+    elif x == "epsilon":
+        names = [f"{v:g}" if np.isfinite(v) else "∞\n(no noise)" for v in values]
+        ax.set_xticks(range(len(values)), names)
+    if x in IN_STEPS:
+        ax.set_xlim(-0.5, len(values) - 0.5)
+    elif x == "trainable":
+        ax.set_xscale("log")
+        low, high = np.floor(np.log10(min(values))), np.ceil(np.log10(max(values)))
+        ax.set_xlim(0.8 * 10**low, 10 ** max(high, low + 1))
+        ax.minorticks_off()
+    else:
+        if x == "rank":
+            ax.set_xscale("log", base=2)
+        ax.set_xticks(values, [f"{v:g}" for v in values])
+        ax.minorticks_off()

@@ -1,0 +1,38 @@
+"""Low-rank adaptation of Vision Transformers.
+
+``lora``          the layer, and the verbs that add, merge and remove it;
+``vit``           backbones by name, what each method trains, parameter counts;
+``backbones``     the small ViT that ships with its weights;
+``position``      a trainable update of the position embedding;
+``budget``        what rank, targets and blocks cost;
+``adapter_file``  what was trained, as a small file;
+``interchange``   adapters of other projects; ``tensors`` reads files without running code.
+"""
+
+from lorakit.lora.lora import (
+    TARGETS,
+    LoRA,
+    LoRALinear,
+    add_lora,
+    lora_layers,
+    merge_lora,
+    remove_lora,
+    unmerge_lora,
+)
+from lorakit.lora.vit import METHODS, PARTS, apply_method, count_parameters, create_backbone
+
+__all__ = [
+    "METHODS",
+    "PARTS",
+    "TARGETS",
+    "LoRA",
+    "LoRALinear",
+    "add_lora",
+    "apply_method",
+    "count_parameters",
+    "create_backbone",
+    "lora_layers",
+    "merge_lora",
+    "remove_lora",
+    "unmerge_lora",
+]

@@ -1,0 +1,130 @@
+"""What an adapter costs before it is trained: parameters, disk, memory; and what it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from lorakit.lora.adapter_file import read_adapter
+from lorakit.lora.lora import TARGETS
+from lorakit.lora.vit import create_backbone
+
+_FLOAT = 4  # bytes of a float32
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Trainable parameters of ``lora`` or ``lora+patch``, and what follows from them.
+
+    Attributes:
+        lora, patch_embed, head: trainable parameters of each part.
+        total: parameters of the backbone with its head, LoRA not included.
+    """
+
+    lora: int
+    patch_embed: int
+    head: int
+    total: int
+
+    @property
+    def trainable(self) -> int:
+        return self.lora + self.patch_embed + self.head
+
+    @property
+    def share(self) -> float:
+        """Of the backbone's parameters, 0 to 1."""
+        return self.trainable / self.total
+
+    @property
+    def adapter_bytes(self) -> int:
+        """Of the weights in an adapter file, in float32."""
+        return _FLOAT * self.trainable
+
+    @property
+    def optimizer_bytes(self) -> int:
+        """Gradients and Adam's two moments, in float32."""
+        return 3 * _FLOAT * self.trainable
+
+    def private_bytes(self, batch: int) -> int:
+        """A gradient for every example of a physical batch, in float32."""
+        return _FLOAT * self.trainable * batch
+
+
+def budget(
+    backbone: str,
+    rank: int,
+    targets: Iterable[str] = ("q", "v"),
+    *,
+    blocks: int | None = None,
+    patch_embed: bool = True,
+    classes: int = 10,
+) -> Budget:
+    """Count without building: LoRA on a map from a to b numbers trains r (a + b) of them.
+
+    Args:
+        backbone: a name for ``lora.vit.create_backbone``.
+        rank: r, from 1 to the width of the backbone.
+        targets: any of ``lora.TARGETS``.
+        blocks: how many blocks get LoRA; None means all.
+        patch_embed: whether the patch embedding trains too.
+        classes: of the head.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    targets = tuple(dict.fromkeys([targets] if isinstance(targets, str) else targets))
+    if not targets or not set(targets) <= set(TARGETS):
+        raise ValueError(f"targets={targets!r}: allowed: one or more of {TARGETS}")
+    model = shapes(backbone)
+    width, depth = model.embed_dim, len(model.blocks)
+    hidden = model.blocks[0].mlp.fc1.out_features
+    if not 1 <= rank <= width:
+        raise ValueError(f"rank={rank}: allowed: 1 to {width}, the width of {backbone}")
+    blocks = depth if blocks is None else blocks
+    if not 1 <= blocks <= depth:
+        raise ValueError(f"blocks={blocks}: allowed: 1 to {depth}, the blocks of {backbone}")
+    if classes < 2:
+        raise ValueError(f"classes={classes}: allowed: 2 or more")
+    ends = sum(width + (hidden if target in ("fc1", "fc2") else width) for target in targets)
+    embedding = sum(p.numel() for p in model.patch_embed.parameters())
+    head = width * classes + classes
+    rest = sum(p.numel() for p in model.parameters()) - sum(
+        p.numel() for p in model.head.parameters()
+    )
+    return Budget(rank * ends * blocks, embedding * patch_embed, head, rest + head)
+
+
+@lru_cache(maxsize=8)
+def shapes(backbone: str) -> VisionTransformer:
+    """A backbone without values, on the meta device."""
+    with torch.device("meta"):
+        return create_backbone(backbone, pretrained=False)
+
+
+def singular_values(adapter: str | Path) -> pd.DataFrame:
+    """Singular values of every update ΔW = (alpha / r) B A in an adapter file.
+
+    Returns:
+        Columns ``block``, ``target``, ``index`` (from 1 to r) and ``value``, largest first.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a damaged file, or one without LoRA.
+    """
+    header, tensors = read_adapter(adapter)
+    lines = []
+    for name, a in tensors.items():
+        if name.endswith(".A.weight") and (b := tensors.get(f"{name[:-9]}.B.weight")) is not None:
+            update = header["alpha"] / header["rank"] * b @ a  # ΔW (out, in)
+            values = torch.linalg.svdvals(update.double())[: header["rank"]].tolist()
+            block, target = int(name.split(".")[1]), name.split(".")[-3]
+            lines += [(block, target, i, value) for i, value in enumerate(values, start=1)]
+    if not lines:
+        raise ValueError(f"adapter={str(adapter)!r}: it holds no LoRA; allowed: one that does")
+    return pd.DataFrame(lines, columns=["block", "target", "index", "value"])

@@ -1,0 +1,214 @@
+"""Low-rank adaptation (LoRA) for timm Vision Transformers, from scratch.
+
+A frozen linear map W gets a trainable update of rank r (Hu et al. 2021, arXiv 2106.09685, eq. 3):
+
+    h = W x + (alpha / r) B A x,    A: (r, in), B: (out, r), B = 0 at the start.
+
+The verbs: ``add_lora``, ``merge_lora``, ``unmerge_lora``, ``remove_lora``, ``lora_layers``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import torch
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+TARGETS = ("q", "k", "v", "proj", "fc1", "fc2")
+_QKV = ("q", "k", "v")  # timm keeps these three in one fused Linear, in this order
+_HOME = {"q": "attn.qkv", "k": "attn.qkv", "v": "attn.qkv",
+         "proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}  # fmt: skip
+
+
+class LoRA(nn.Module):
+    """The update alone: x (..., in) to (alpha / r) B A x (..., out).
+
+    A and B are bias-free ``nn.Linear`` modules, not raw parameters: Opacus then finds a fast
+    per-example gradient for each.
+
+    >>> update = LoRA(8, 6, rank=2, alpha=4)
+    >>> update.A.weight.shape, update.B.weight.shape, update.scale
+    (torch.Size([2, 8]), torch.Size([6, 2]), 2.0)
+    """
+
+    def __init__(self, in_features: int, out_features: int, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.A = nn.Linear(in_features, rank, bias=False)
+        self.B = nn.Linear(rank, out_features, bias=False)
+        self.scale = alpha / rank
+        nn.init.kaiming_uniform_(self.A.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.B.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.B(self.A(x)) * self.scale
+
+    def delta_weight(self) -> Tensor:
+        """The update as a matrix: ΔW = (alpha / r) B A, shape (out, in), rank at most r."""
+        return self.scale * self.B.weight @ self.A.weight
+
+
+class LoRALinear(nn.Module):
+    """A linear map with low-rank updates on equal slices of its output.
+
+    A plain layer has one slice; timm's fused qkv has three, and each may have its own update.
+
+    Args:
+        base: the linear map, (in) to (out); its parameters are left as they are.
+        slices: the name of each slice of the output, in order; their widths are equal.
+        updates: a ``LoRA`` for some or all of the slices, by name.
+    """
+
+    def __init__(self, base: nn.Linear, slices: tuple[str, ...], updates: dict[str, LoRA]) -> None:
+        super().__init__()
+        self.base = base
+        self.slices = slices
+        self.updates = nn.ModuleDict(updates)
+        self.merged = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.merged:
+            return self.base(x)
+        return self.base(x) + self.update(x)
+
+    def update(self, x: Tensor) -> Tensor:
+        """What LoRA adds to the output: (..., in) to (..., out), zero in slices without it."""
+        width = self.base.out_features // len(self.slices)
+        zero = x.new_zeros(()).expand(*x.shape[:-1], width)
+        parts = [self.updates[s](x) if s in self.updates else zero for s in self.slices]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+    def delta_weight(self) -> Tensor:
+        """ΔW of the whole layer, shape (out, in)."""
+        weight = self.base.weight
+        zero = weight.new_zeros(self.base.out_features // len(self.slices), weight.shape[1])
+        parts = [self.updates[s].delta_weight() if s in self.updates else zero for s in self.slices]
+        return torch.cat(parts)
+
+
+def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
+    """Every adapted layer of a model, with its name.
+
+    >>> from timm.models.vision_transformer import VisionTransformer
+    >>> vit = VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2)
+    >>> [name for name, _ in lora_layers(add_lora(vit, targets=["q", "fc2"], rank=2))]
+    ['blocks.0.attn.qkv', 'blocks.0.mlp.fc2']
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, LoRALinear):
+            yield name, module
+
+
+def add_lora(
+    model: VisionTransformer,
+    targets: Iterable[str] = ("q", "v"),
+    rank: int = 4,
+    alpha: float | None = None,
+    blocks: Iterable[int] | None = None,
+) -> VisionTransformer:
+    """Add LoRA to a ViT in place, and return it. The outputs do not change until it trains.
+
+    What trains is left alone: see ``lora.vit.apply_method``.
+
+    Args:
+        model: a timm ``VisionTransformer``.
+        targets: which linear maps, any of ``TARGETS``.
+        rank: r, from 1 to the narrowest width of the targets.
+        alpha: the scale is alpha / r; None means 2 r.
+        blocks: indices of the blocks to adapt; None means all.
+
+    Raises:
+        TypeError: the model is not a timm ViT.
+        ValueError: no or unknown targets, rank or alpha out of range, unknown blocks, LoRA
+            already there, or a block without one of the layers. The model is then unchanged.
+    """
+    targets = tuple(dict.fromkeys([targets] if isinstance(targets, str) else targets))
+    check_vit(model)
+    if not targets or not set(targets) <= set(TARGETS):
+        raise ValueError(f"targets={targets!r}: allowed: one or more of {TARGETS}")
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"rank={rank!r}: allowed: a whole number, 1 or more")
+    alpha = 2 * rank if alpha is None else alpha
+    if not (math.isfinite(alpha) and alpha > 0):
+        raise ValueError(f"alpha={alpha!r}: allowed: a finite number above 0")
+    if next(lora_layers(model), None):
+        raise ValueError("model: it has LoRA already; call remove_lora(model) first")
+    depth = len(model.blocks)
+    chosen = range(depth) if blocks is None else sorted(set(blocks))
+    if not chosen or not set(chosen) <= set(range(depth)):
+        raise ValueError(f"blocks={list(chosen)}: allowed: one or more of 0 to {depth - 1}")
+
+    planned = [_plan(model, i, h, targets, rank) for i in chosen for h in _homes(targets)]
+    for parent, leaf, base, slices in planned:
+        width = base.out_features // len(slices)
+        updates = {
+            s: LoRA(base.in_features, width, rank, alpha).to(base.weight)
+            for s in slices if s in targets
+        }  # fmt: skip
+        setattr(parent, leaf, LoRALinear(base, slices, updates))
+    return model
+
+
+def merge_lora(model: nn.Module) -> nn.Module:
+    """Fold every update into its base weight, W + ΔW: same outputs, no extra cost to run."""
+    return _shift(model, +1)
+
+
+def unmerge_lora(model: nn.Module) -> nn.Module:
+    """Undo ``merge_lora``, up to rounding, so that the updates can train on."""
+    return _shift(model, -1)
+
+
+def remove_lora(model: nn.Module) -> nn.Module:
+    """Put the plain linear maps back. Merged updates stay in the weights, others are dropped."""
+    for name, layer in list(lora_layers(model)):
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, layer.base)
+    return model
+
+
+def check_vit(model: nn.Module) -> None:
+    """Raise TypeError unless it is a timm ViT with a linear patch embedding and one head."""
+    linear = isinstance(getattr(model, "patch_embed", None), PatchEmbed)
+    if not isinstance(model, VisionTransformer) or not linear or hasattr(model, "head_dist"):
+        raise TypeError(
+            f"model={type(model).__name__}: allowed: a timm VisionTransformer with a linear patch "
+            "embedding and one head, for example timm.create_model('vit_base_patch16_224')"
+        )
+
+
+def _homes(targets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_HOME[t] for t in TARGETS if t in targets))
+
+
+def _plan(model: VisionTransformer, block: int, home: str, targets: tuple[str, ...], rank: int):
+    """Find one layer to adapt and check that it can be."""
+    parent_name, _, leaf = f"blocks.{block}.{home}".rpartition(".")
+    try:
+        parent = model.get_submodule(parent_name)
+        base = parent.get_submodule(leaf)
+    except AttributeError:
+        base = None
+    if not isinstance(base, nn.Linear):
+        mine = [t for t in targets if _HOME[t] == home]
+        raise ValueError(f"targets={mine}: block {block} of this model has no linear map {home!r}")
+    slices = _QKV if home == "attn.qkv" else (leaf,)
+    widest = min(base.in_features, base.out_features // len(slices))
+    if rank > widest:
+        raise ValueError(f"rank={rank}: allowed: 1 to {widest}, the width of {home!r}")
+    return parent, leaf, base, slices
+
+
+@torch.no_grad()
+def _shift(model: nn.Module, sign: int) -> nn.Module:
+    """Add (+1) or subtract (-1) ΔW wherever that is not the state already."""
+    layers = [layer for _, layer in lora_layers(model)]
+    if not layers:
+        raise ValueError("model: it has no LoRA; call add_lora(model) first")
+    for layer in layers:
+        if layer.merged != (sign > 0):
+            layer.base.weight += sign * layer.delta_weight()
+            layer.merged = sign > 0
+    return model

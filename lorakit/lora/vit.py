@@ -1,0 +1,150 @@
+"""Backbones: create a Vision Transformer, choose what trains, count it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+import lorakit.lora.backbones  # noqa: F401  (registers vit_micro with timm)
+from lorakit.lora.lora import add_lora, check_vit, lora_layers
+from lorakit.lora.position import RAW, add_position_update, check_position
+
+METHODS = ("probe", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
+PARTS = ("head", "lora", "patch_embed", "position", "backbone")
+_TRAINS = {  # method: the parts that train
+    "probe": ("head",),
+    "bitfit": ("head",),  # and every bias
+    "lora": ("head", "lora"),
+    "lora+patch": ("head", "lora", "patch_embed"),
+    "lora+patch+pos": ("head", "lora", "patch_embed", "position"),
+    "full": PARTS,
+}
+
+
+def create_backbone(
+    name: str = "vit_micro", classes: int = 10, *, pretrained: bool = True, **kwargs
+) -> VisionTransformer:
+    """A timm ``VisionTransformer`` by name, with a new linear head.
+
+    Args:
+        name: ``vit_micro`` (weights shipped) or any timm ViT (timm downloads the weights).
+        classes: number of classes, 2 or more.
+        pretrained: load pre-trained weights, or leave the model at its random start.
+        kwargs: passed to timm, for example ``img_size``.
+
+    Raises:
+        ValueError: unknown name, or fewer than 2 classes.
+        TypeError: a timm model that is not a plain ``VisionTransformer``.
+        RuntimeError: the weights could not be had; the message says what to do instead.
+    """
+    if classes < 2:
+        raise ValueError(f"classes={classes}: allowed: 2 or more")
+    if not timm.is_model(name):
+        raise ValueError(
+            f"name={name!r}: allowed: 'vit_micro' or a ViT that timm knows, such as "
+            f"'vit_base_patch16_224'; timm.list_models('vit_*') lists them"
+        )
+    with torch.device("meta"):  # is it a ViT, and do the arguments fit? No weights needed to tell
+        check_vit(timm.create_model(name, num_classes=classes, **kwargs))
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=classes, **kwargs)
+    except Exception as error:
+        if not pretrained or name == "vit_micro":
+            raise
+        raise RuntimeError(
+            f"name={name!r}: its pre-trained weights could not be loaded ({error}). Without a "
+            "network use name='vit_micro', whose weights ship with lorakit. With one, run once "
+            "to fill timm's cache. pretrained=False gives random weights."
+        ) from error
+    return model
+
+
+def apply_method(
+    model: VisionTransformer,
+    method: str,
+    *,
+    targets: Iterable[str] = ("q", "v"),
+    rank: int = 4,
+    alpha: float | None = None,
+    blocks: Iterable[int] | None = None,
+    private: bool = False,
+) -> VisionTransformer:
+    """Add what a method adds, freeze what it freezes; in place, and return the model.
+
+    ``probe`` trains the head; ``bitfit`` the head and every bias (Zaken et al. 2021, arXiv
+    2106.10199); ``lora`` the head and LoRA (MeLo: Zhu et al. 2023, arXiv 2311.08236);
+    ``lora+patch`` the patch embedding too (Lin et al. 2025, arXiv 2507.11943); ``lora+patch+pos``
+    an update of the position embedding as well; ``full`` all.
+
+    Args:
+        model: a timm ViT.
+        method: one of ``METHODS``.
+        targets, rank, alpha, blocks: see ``lora.add_lora``; other methods ignore them.
+        private: make ``full`` ready for ``fit(privacy=...)``: the position embedding and the class
+            token train through a ``PositionUpdate``, to the same effect, as they are only added.
+
+    Raises:
+        ValueError: unknown method, LoRA already there, or what ``add_lora`` refuses.
+    """
+    check_vit(model)
+    if method not in METHODS:
+        raise ValueError(f"method={method!r}: allowed: one of {METHODS}")
+    if next(lora_layers(model), None):
+        raise ValueError("model: it has LoRA already; call remove_lora(model) first")
+    update_position = method == "lora+patch+pos" or (method == "full" and private)
+    if update_position:
+        check_position(model)  # before anything is changed
+    settings = {"method": method, "targets": [], "rank": None, "alpha": None, "blocks": None}
+    if method.startswith("lora"):
+        targets = [targets] if isinstance(targets, str) else list(targets)
+        blocks = None if blocks is None else sorted(blocks)
+        alpha = 2 * rank if alpha is None else alpha
+        add_lora(model, targets, rank, alpha, blocks)
+        settings |= {"targets": targets, "rank": rank, "alpha": alpha, "blocks": blocks}
+    model.adaptation = settings | {"private": private}  # for save_adapter
+    if update_position:
+        add_position_update(model)
+    for name, parameter in model.named_parameters():
+        trains = part_of(name) in _TRAINS[method]
+        trains |= method == "bitfit" and name.endswith(".bias")
+        trains &= not (update_position and name in RAW)
+        parameter.requires_grad_(trains)
+    return model
+
+
+def part_of(name: str) -> str:
+    """Which of ``PARTS`` a parameter belongs to, by its name.
+
+    >>> part_of("blocks.0.attn.qkv.updates.q.A.weight"), part_of("blocks.0.norm1.bias")
+    ('lora', 'backbone')
+    """
+    first = name.split(".")[0]
+    if first in ("head", "patch_embed"):
+        return first
+    if first == "pos_drop":
+        return "position"
+    return "lora" if ".updates." in name else "backbone"
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """Parameters: ``total``, ``trainable``, and the trainable ones of each part."""
+    counts = {"total": 0, "trainable": 0, **dict.fromkeys(PARTS, 0)}
+    for name, parameter in model.named_parameters():
+        counts["total"] += parameter.numel()
+        if parameter.requires_grad:
+            counts["trainable"] += parameter.numel()
+            counts[part_of(name)] += parameter.numel()
+    return counts
+
+
+def parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The trainable parameters of each part; parts with none are left out."""
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(part_of(name), []).append(parameter)
+    return groups

@@ -1,0 +1,19 @@
+"""Differential privacy: the mechanism, what it promises, how a promise is put to the test.
+
+``dpsgd``       DP-SGD by hand, to be read;
+``accountant``  settings, epsilon, the noise multiplier;
+``curves``      accountants compared, a quick one, two classic mistakes;
+``audit``       a lower bound on epsilon from what an attacker guesses.
+
+The step that trains, through Opacus, is ``training.private_step``.
+"""
+
+from lorakit.privacy.accountant import (
+    Privacy,
+    PrivacyError,
+    compute_epsilon,
+    default_delta,
+    find_noise_multiplier,
+)
+
+__all__ = ["Privacy", "PrivacyError", "compute_epsilon", "default_delta", "find_noise_multiplier"]

@@ -1,0 +1,81 @@
+"""Several processes, on as many GPUs, as one training: ``torchrun`` starts them.
+
+Every batch is drawn once, by the first process, and each takes its share of it, so that a run on
+several GPUs is the run on one: the same batches, the same gradients, the same epsilon. Without
+``torchrun`` there is one process, and everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def init() -> None:
+    """Join the processes that ``torchrun`` started; on each GPU one, or on the CPU."""
+    if "RANK" in os.environ and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that draws, writes and speaks."""
+    return world_size() == 1 or dist.get_rank() == 0
+
+
+def shard(batch: Tensor) -> Tensor:
+    """This process's part of a batch: every n-th of it."""
+    return batch if world_size() == 1 else batch[dist.get_rank() :: world_size()]
+
+
+def broadcast(batch: Tensor, device: torch.device) -> Tensor:
+    """The first process's batch, int64 (n,), for all of them, on ``device``."""
+    batch = batch.to(device)
+    if world_size() == 1:
+        return batch
+    size = torch.tensor(len(batch), device=device)
+    dist.broadcast(size, 0)
+    batch = batch if is_main_process() else torch.empty(int(size), dtype=torch.int64, device=device)
+    dist.broadcast(batch, 0)
+    return batch
+
+
+def all_reduce(values: list[float], device: torch.device) -> list[float]:
+    """The sum over all processes of each value."""
+    if world_size() == 1:
+        return values
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return sums.tolist()
+
+
+def barrier() -> None:
+    """Until all processes are here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def broadcast_model(model: nn.Module) -> None:
+    """Give every process the first one's weights, frozen ones too."""
+    if world_size() > 1:
+        for tensor in model.state_dict().values():
+            dist.broadcast(tensor, 0)
+
+
+def data_parallel(model: nn.Module) -> nn.Module:
+    """The model behind DistributedDataParallel, which averages gradients; alone, the model."""
+    if world_size() == 1:
+        return model
+    device = next(model.parameters()).device
+    return nn.parallel.DistributedDataParallel(
+        model, device_ids=[device] if device.type == "cuda" else None
+    )
