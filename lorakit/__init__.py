@@ -6,7 +6,7 @@
     encryption    the cipher and its keys; the embedding that undoes it; attacks
     privacy       DP-SGD by hand; the accountant; the mathematics of an audit
     figures       tables, captions and pictures of results
-    training      fit: plain and private steps, checkpoints, several processes
+    training      recipe and fit: plain and private steps, checkpoints, several processes
     experiments   one run, sweeps, presets, tuning, the paper's own experiment
     explore       the widgets
 
@@ -33,6 +33,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "lora": ["add_lora", "lora_layers", "merge_lora", "remove_lora", "unmerge_lora"],
         "lora.vit": ["apply_method", "count_parameters", "create_backbone"],
         "privacy": ["Privacy", "PrivacyError"],
-        "training": ["DivergenceError", "evaluate", "fit"],
+        "training": ["DivergenceError", "Recipe", "evaluate", "fit"],
     },
 )

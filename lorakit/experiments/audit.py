@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -63,16 +64,19 @@ def audit(
     if e.cipher != "none":
         raise ValueError(f"cipher={e.cipher!r}: allowed: 'none', the audit is of plain training")
     if delta is None:
-        delta = e.delta if e.private and e.delta < 1 / total else default_delta(total)
+        own = e.recipe.privacy.delta if e.private else 1.0
+        delta = own if own < 1 / total else default_delta(total)
     check_delta(delta, total)
-    e = e.replace(delta=delta)  # without privacy it changes nothing
+    e = e.replace(delta=delta) if e.private else e
     larger, sizes = load_data(e.replace(train=total)), [e.train, canaries]
     images, labels = larger.train.images.split(sizes), larger.train.labels.split(sizes)
     train, candidates = map(Split, images, labels)
     mixed, secret, joined = insert_canaries(train, candidates, len(larger.classes), e.seed)
-    model, _, history = train_model(e, train=mixed, progress=progress)
+    larger = replace(larger, train=mixed)
+    model, _, history = train_model(e, dataset=larger, progress=progress)
     apart = [e.replace(seed=e.seed + 1 + n) for n in range(references)]
-    others = [train_model(other, train=train, progress=progress)[0] for other in apart]
+    plain = replace(larger, train=train)
+    others = [train_model(other, dataset=plain, progress=progress)[0] for other in apart]
     scores = membership_scores(model, secret, others)
     spent = history[-1].get("epsilon", math.inf)
     return attack(scores, joined, claimed=spent if claimed is None else claimed, delta=delta)

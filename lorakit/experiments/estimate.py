@@ -16,7 +16,8 @@ import torch
 from lorakit.data.dataset import Split
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import build, image_size_of
-from lorakit.runtime import peak_memory_mb, pick_device, reset_peak_memory
+from lorakit.privacy.accountant import Privacy
+from lorakit.runtime import one_thread, peak_memory_mb, pick_device, reset_peak_memory
 from lorakit.training.fit import fit
 
 _FLOAT = 4  # bytes
@@ -32,8 +33,9 @@ def refuse_what_cannot_fit(
     Raises:
         MemoryError: they do not fit into the device's memory, or on the disk of ``folder``.
     """
+    e = experiment
     with torch.device("meta"):
-        model = build(experiment.replace(pretrained=False), classes)
+        model = build(e.replace(pretrained=False), classes)
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     needed = _FLOAT * (total + 3 * trainable)  # gradients and Adam's two moments
@@ -44,10 +46,10 @@ def refuse_what_cannot_fit(
         free = torch.cuda.mem_get_info(device)[0]
     else:
         needed, free = needed + _PROCESS, psutil.virtual_memory().available
-    e = experiment
+    on_disk = _FLOAT * (total + 2 * trainable)
     for amount, there, place in (
         (needed, free, f"the memory of {device}"),
-        (_FLOAT * (total + 2 * trainable), shutil.disk_usage(where).free, f"the disk of {where}"),
+        (on_disk, shutil.disk_usage(where).free, f"the disk of {where}"),
     ):
         if amount > there:
             raise MemoryError(
@@ -88,39 +90,39 @@ def estimate(
     lines = []
     for (_, method, _, rank, private), alike in kinds.items():
         refuse_what_cannot_fit(alike[0], classes, device, folder)
-        batch = alike[0].batch_size if device.type == "cuda" else min(8, alike[0].batch_size)
-        seconds, memory = _measure(alike[0], classes, batch, device)
+        planned = alike[0].recipe.batch_size
+        batch = planned if device.type == "cuda" else min(8, planned)
+        seconds, memory = _time_a_step(alike[0], classes, batch, device)
         speed = batch / seconds  # of all processes, which share the batch
         # a forward pass alone takes about a third of a step
-        images = sum(e.epochs * e.train + e.test / 3 for e in alike)
-        lines.append({
-            "method": method, "rank": rank, "private": private, "runs": len(alike),
-            "images_per_second": round(speed, 2), "memory_gb": round(memory, 1),
-            "batch": batch, "hours": round(images / speed / 3600, 4),
-        })  # fmt: skip
+        images = sum(e.recipe.epochs * e.train + e.test / 3 for e in alike)
+        line = {"method": method, "rank": rank, "private": private, "runs": len(alike)}
+        line |= {"images_per_second": round(speed, 2), "memory_gb": round(memory, 1)}
+        lines.append(line | {"batch": batch, "hours": round(images / speed / 3600, 4)})
     return pd.DataFrame(lines).astype({"rank": "Int64"})
 
 
-def _measure(e: Experiment, classes: int, batch: int, device: torch.device) -> tuple[float, float]:
+def _time_a_step(
+    e: Experiment, classes: int, batch: int, device: torch.device
+) -> tuple[float, float]:
     """Seconds of a step, the median; and peak memory in GB. On one thread, as ``sweep`` runs."""
     model = build(e.replace(pretrained=False), classes)
     size = image_size_of(e.backbone)
     images = torch.randint(256, (_STEPS * batch, 3, size, size), dtype=torch.uint8)
     split = Split(images, torch.arange(len(images)) % classes)
+    privacy = Privacy(noise_multiplier=1.0) if e.private else None
+    recipe = e.recipe.replace(epochs=1, batch_size=batch, privacy=privacy)
     moments: list[float] = []
     reset_peak_memory(device)
-    privacy = e.privacy
-    if privacy is not None:  # fewer images than the experiment has
-        privacy = type(privacy)(noise_multiplier=1.0, delta=1e-6)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         fit(
-            model, split, epochs=1, batch_size=batch, lr=e.learning_rates, optimizer=e.optimizer,
-            schedule=e.schedule, privacy=privacy, device=device, precision=e.precision,
-            progress=False, callback=lambda _: moments.append(time.perf_counter()),
-        )  # fmt: skip
-    finally:
-        torch.set_num_threads(threads)
+            model,
+            split,
+            recipe,
+            seed=0,
+            device=device,
+            progress=False,
+            callback=lambda _: moments.append(time.perf_counter()),
+        )
     seconds = statistics.median(b - a for a, b in pairwise(moments))
     return seconds, peak_memory_mb(device) * 2**20 / 1e9

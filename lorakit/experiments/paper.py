@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lorakit import data
+from lorakit.data.load import DATASETS, load
 from lorakit.experiments.estimate import estimate
+from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import grid
 from lorakit.experiments.run import load_data
 from lorakit.experiments.sweep import sweep
@@ -62,28 +63,20 @@ def paper(
         MemoryError: it does not fit into memory or on the disk.
         RuntimeError: it would take more than ``hours``, or the data set cannot be had.
     """
-    out = Path(out)
-    study = "privacy" if private else "encryption"
-    known = dataset in data.DATASETS and not dry_run
-    experiments = grid("paper", dataset if known else "cifar10", seeds, study)
+    out, study = Path(out), "privacy" if private else "encryption"
+    leads = distributed.is_main_process()
+    if not leads:
+        distributed.barrier()  # the first process downloads and decodes, the others find it there
+    experiments = _experiments(dataset, out / "dry-run" if dry_run else None, seeds, study)
     if backbone:
         experiments = [e.replace(backbone=backbone) for e in experiments]
-    if not distributed.is_main_process():
-        distributed.barrier()  # the first process downloads and decodes, the others find it there
-    if dry_run:
-        dataset = _generate(out / "dry-run")
-    if not known:
-        found = data.load(dataset)
-        sizes = {part: len(getattr(found, part)) for part in ("train", "val", "test")}
-        changes = {"dataset": dataset, "delta": None} | (_DRY if dry_run else sizes)
-        experiments = [e.replace(**changes) for e in experiments]
     classes = len(load_data(experiments[0]).classes)
-    if distributed.is_main_process():
+    if leads:
         distributed.barrier()
     needs = estimate(experiments, classes, folder=out)
     sums = distributed.all_reduce([float(needs["hours"].sum())], pick_device())
     total = sums[0] / distributed.world_size()  # all processes must come to the same decision
-    if distributed.is_main_process():
+    if leads:
         print(needs.to_string(index=False))
         print(f"{len(experiments)} runs, about {total:.1f} hours; stop at any time, it goes on")
     if estimate_only:
@@ -95,28 +88,45 @@ def paper(
             "ViT"
         )
     rows = sweep(experiments, out / f"{study}.csv", n_jobs=1, checkpoints=out / "checkpoints")
-    if distributed.is_main_process():
+    if leads:
         _report(rows, out, study, "epsilon" if private else "cipher")
     return rows
 
 
+def _experiments(
+    dataset: str, generated: Path | None, seeds: int | None, study: str
+) -> list[Experiment]:
+    """The preset's, on this data set; with ``generated``, small ones on pictures made there."""
+    known = dataset in DATASETS and generated is None
+    experiments = grid("paper", dataset if known else "cifar10", seeds, study)
+    if known:
+        return experiments
+    if generated is not None:
+        dataset = _generate(generated)
+    found = load(dataset)
+    sizes = {part: len(getattr(found, part)) for part in ("train", "val", "test")}
+    changes = {"dataset": dataset, "delta": None} | (sizes if generated is None else _DRY)
+    return [e.replace(**changes) for e in experiments]
+
+
 def _report(rows: pd.DataFrame, out: Path, study: str, against: str) -> None:
     """Figure, table, and what they say."""
-    print(accuracy_table(rows, against).to_string(index=False))
+    table = accuracy_table(rows, against)
+    print(table.to_string(index=False))
     if against == "cipher":
         for cipher in rows["cipher"].unique():
             print(finding(rows, rows["dataset"].iloc[0], cipher))
     paths = [*save_figure(plot_accuracy(rows, against), out / study)]
-    paths += save_table(accuracy_table(rows, against), out / f"{study}_table")
-    print("written:", *paths)
+    print("written:", *paths, *save_table(table, out / f"{study}_table"))
 
 
 def _generate(root: Path) -> str:
     """Generated pictures as files in class folders; where data sets are looked for, from now on."""
     from PIL import Image
 
-    digits = data.load("street", train=60, val=20, test=1, image_size=64)
-    for part, split in (("train", digits.train), ("val", digits.val)):
+    digits = load("street", train=60, val=20, test=1, image_size=64)
+    for part in ("train", "val"):
+        split = getattr(digits, part)
         for number, (image, label) in enumerate(zip(split.images, split.labels.tolist())):
             path = root / "generated" / part / digits.classes[label] / f"{number}.png"
             if not path.exists():
@@ -129,31 +139,26 @@ def _generate(root: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of ``paper``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lorakit.experiments.paper", description=__doc__
-    )
-    parser.add_argument("--dataset", default="cifar10", help="cifar10, cifar100, imagenette or "
-                        "folder:NAME (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--root", help="where data sets are (default: $LORAKIT_DATA)")
-    parser.add_argument("--out", default="figures/paper", help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, help="default: 1")
-    parser.add_argument("--private", action="store_true", help="accuracy against epsilon")
-    parser.add_argument("--hours", type=float, default=24.0, help="most that is started")
-    parser.add_argument("--backbone", help="another timm ViT")
-    parser.add_argument("--estimate", action="store_true", help="only say what it would take")
-    parser.add_argument("--dry-run", action="store_true", help="the whole way, in small")
-    asked = parser.parse_args(arguments)
-    if asked.root:
-        os.environ["LORAKIT_DATA"] = asked.root
+    name = "python -m lorakit.experiments.paper"
+    parser = argparse.ArgumentParser(prog=name, description=__doc__)
+    say = parser.add_argument
+    say("--dataset", default="cifar10", help="cifar10, cifar100, imagenette or folder:NAME")
+    say("--root", help="where data sets are (default: $LORAKIT_DATA)")
+    say("--out", default="figures/paper", help="default: %(default)s")
+    say("--seeds", type=int, help="default: 1")
+    say("--private", action="store_true", help="accuracy against epsilon")
+    say("--hours", type=float, default=24.0, help="most that is started")
+    say("--backbone", help="another timm ViT")
+    say("--estimate", action="store_true", dest="estimate_only", help="only say what it would take")
+    say("--dry-run", action="store_true", help="the whole way, in small")
+    asked = vars(parser.parse_args(arguments))
+    if root := asked.pop("root"):
+        os.environ["LORAKIT_DATA"] = root
     distributed.init()
     try:
-        paper(
-            asked.dataset, out=asked.out, seeds=asked.seeds, private=asked.private,
-            hours=asked.hours, dry_run=asked.dry_run, estimate_only=asked.estimate,
-            backbone=asked.backbone,
-        )  # fmt: skip
+        paper(**asked)
     except (MemoryError, RuntimeError, ValueError) as error:
-        raise SystemExit(f"lorakit.experiments.paper: {error}") from None
+        raise SystemExit(f"lorakit.paper: {error}") from None
 
 
 if __name__ == "__main__":

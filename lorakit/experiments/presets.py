@@ -7,9 +7,11 @@ from itertools import product
 
 from lorakit.data.load import DATASETS
 from lorakit.experiments.experiment import Experiment
+from lorakit.figures.style import CIPHER_SHOWN
+from lorakit.runtime import check_choice, check_number
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
-SHOWN = "shuffle+negative"  # where ranks and targets are compared
+SHOWN = CIPHER_SHOWN  # where ranks and targets are compared
 SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 STUDIES = ("encryption", "length", "privacy")
@@ -17,8 +19,13 @@ _BASE = ("probe", "lora", "lora+patch", "full")
 _FIVE, _THREE = (0.5, 1.0, 2.0, 4.0, 8.0), (0.5, 2.0, 8.0)  # epsilons
 
 _PUBLIC = ("cifar10", "cifar100", "imagenette")
-_PAPER = {"backbone": "vit_base_patch16_224", "epochs": 10, "batch_size": 128,
-          "schedule": "cosine", "weight_decay": 0.01}  # fmt: skip
+_PAPER = {
+    "backbone": "vit_base_patch16_224",
+    "epochs": 10,
+    "batch_size": 128,
+    "schedule": "cosine",
+    "weight_decay": 0.01,
+}
 
 # settings of each data set; ciphers (every method, q+v at rank 4); adapters: targets and ranks (at
 # SHOWN); length: epochs of the longer runs; private: settings; epsilons: of each data set and
@@ -117,10 +124,8 @@ def grid(
     Raises:
         ValueError: an unknown preset, study or data set, no data set, or fewer than 1 seed.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset={preset!r}: allowed: one of {tuple(PRESETS)}")
-    if study not in STUDIES:
-        raise ValueError(f"study={study!r}: allowed: one of {STUDIES}")
+    check_choice("preset", preset, PRESETS)
+    check_choice("study", study, STUDIES)
     settings = PRESETS[preset]
     if isinstance(datasets, str):
         datasets = datasets.split(",")
@@ -130,14 +135,13 @@ def grid(
     allowed = tuple(name for name in settings if name in DATASETS)
     if not datasets or not set(datasets) <= set(allowed):
         raise ValueError(f"datasets={datasets!r}: allowed: one or more of {allowed}")
-    if seeds < 1:
-        raise ValueError(f"seeds={seeds}: allowed: 1 or more")
+    check_number("seeds", seeds, least=1, whole=True)
     make = {"encryption": _encryption, "length": _length, "privacy": _privacy}[study]
     experiments = []
     for seed, dataset in product(range(seeds), datasets):
-        base = Experiment(dataset=dataset, seed=seed, **settings[dataset])
+        base = Experiment.from_settings(dataset=dataset, seed=seed, **settings[dataset])
         experiments += make(base, settings)
-    return list(dict.fromkeys(experiments))
+    return list({e.id: e for e in experiments}.values())
 
 
 def _encryption(base: Experiment, settings: dict) -> Iterator[Experiment]:

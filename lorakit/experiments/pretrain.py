@@ -6,11 +6,12 @@ Public pre-training, private fine-tuning: the letters are public, the digits are
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from lorakit import data
+from lorakit.data.load import load
 from lorakit.lora.backbones import WEIGHTS
 from lorakit.lora.vit import create_backbone
 from lorakit.runtime import (
@@ -21,14 +22,18 @@ from lorakit.runtime import (
     versions,
     write_atomic,
 )
-from lorakit.training.fit import evaluate, fit
+from lorakit.training.evaluate import evaluate
+from lorakit.training.fit import fit
+from lorakit.training.recipe import Recipe
+
+RECIPE = Recipe(epochs=8, batch_size=128, lr=1.5e-3, weight_decay=0.05, warmup=0.2)
 
 
 def pretrain(
     out: str | Path = WEIGHTS,
     *,
     images: int = 150_000,
-    epochs: int = 8,
+    recipe: Recipe = RECIPE,
     seed: int = 0,
     progress: bool = True,
 ) -> dict:
@@ -39,38 +44,41 @@ def pretrain(
     Args:
         out: the file to write; the log has the same name and ends in ``.json``.
         images: number of letters to draw.
-        epochs: passes over them.
+        recipe: how to train on them.
         seed: of the drawing, the random start and the order.
         progress: show a progress bar.
 
     Returns:
-        The log: settings, accuracy on 5,000 held-out letters, the history, versions, seconds.
+        The log: recipe, accuracy on 5,000 held-out letters, the history, versions, seconds.
     """
     from safetensors.torch import save
 
     seed_everything(seed)
-    letters = data.load("letters", train=images, seed=seed)
+    letters = load("letters", train=images, seed=seed)
     model = create_backbone("vit_micro", len(letters.classes), pretrained=False)
-    settings = {"epochs": epochs, "batch_size": 128, "lr": 1.5e-3, "weight_decay": 0.05,
-                "warmup": 0.2, "seed": seed}  # fmt: skip
-
     out = Path(out)
-    checkpoint = out.with_suffix(".checkpoint")
-    history = fit(
-        model, letters.train, val=letters.val, checkpoint=checkpoint, progress=progress, **settings
-    )
+    options = {"checkpoint": out.with_suffix(".checkpoint"), "progress": progress}
+    history = fit(model, letters.train, recipe, seed=seed, val=letters.val, **options)
     half = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
     model.load_state_dict(half)  # measure what ships
     measured = evaluate(model, letters.test)
     write_atomic(save(half), out)
     device = pick_device()
-    log = {"command": "python -m lorakit.experiments.pretrain", "images": images, **settings,
-           "test_accuracy": measured["accuracy"], "test_loss": measured["loss"],
-           "seconds": sum(row["seconds"] for row in history), "device": device_name(device),
-           "peak_memory_mb": peak_memory_mb(device), "versions": versions(),
-           "history": history}  # fmt: skip
+    log = {
+        "command": "python -m lorakit.experiments.pretrain",
+        "images": images,
+        **{name: value for name, value in asdict(recipe).items() if value is not None},
+        "seed": seed,
+        "test_accuracy": measured["accuracy"],
+        "test_loss": measured["loss"],
+        "seconds": sum(row["seconds"] for row in history),
+        "device": device_name(device),
+        "peak_memory_mb": peak_memory_mb(device),
+        "versions": versions(),
+        "history": history,
+    }
     write_atomic(json.dumps(log, indent=1) + "\n", out.with_suffix(".json"))
-    checkpoint.unlink()
+    options["checkpoint"].unlink()
     return log
 
 

@@ -1,17 +1,16 @@
-"""Run one experiment: build, encrypt, train, measure, report one row."""
+"""Run one experiment: build, encrypt, train, evaluate, report one row."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from lorakit import data
-from lorakit.data.dataset import Dataset, Split
+from lorakit.data.dataset import Dataset, Split, normalise
+from lorakit.data.load import EMBEDDED, load
 from lorakit.encryption.cipher import Key, encrypt, make_key
 from lorakit.encryption.transform import Transform
 from lorakit.experiments.experiment import Experiment
@@ -24,14 +23,15 @@ from lorakit.runtime import (
     seed_everything,
     versions,
 )
-from lorakit.training.fit import Step, evaluate, fit
+from lorakit.training.evaluate import evaluate
+from lorakit.training.fit import Callback, fit
 
 
 def load_data(experiment: Experiment) -> Dataset:
     """The experiment's data set, plain, in the image size of its backbone."""
     e = experiment
     image_size = image_size_of(e.backbone)
-    return data.load(e.dataset, train=e.train, val=e.val, test=e.test, image_size=image_size)
+    return load(e.dataset, train=e.train, val=e.val, test=e.test, image_size=image_size)
 
 
 def image_size_of(backbone: str) -> int:
@@ -50,22 +50,15 @@ def build(experiment: Experiment, classes: int) -> torch.nn.Module:
     return apply_method(model, e.method, private=e.private, **lora)
 
 
-def teaching_key(experiment: Experiment, image_size: int, patch_size: int) -> Key | None:
-    """The key of an experiment, drawn from its seed so that a run can be repeated."""
-    if experiment.cipher == "none":
-        return None
-    return make_key(image_size, patch_size, experiment.cipher.split("+"), seed=experiment.seed)
-
-
-def as_seen(
+def prepare(
     experiment: Experiment, split: Split, key: Key | None, image_size: int
 ) -> tuple[Split, Callable[[torch.Tensor], torch.Tensor]]:
     """A split, and what turns its images into what the model sees.
 
     The embedded data sets are small, and encrypted once; others batch by batch, on the device.
     """
-    if experiment.dataset in data.EMBEDDED:
-        return encrypt_split(split, key), data.normalise
+    if experiment.dataset in EMBEDDED:
+        return encrypt_split(split, key), normalise
     return split, Transform(image_size, key)
 
 
@@ -77,40 +70,34 @@ def encrypt_split(split: Split, key: Key | None) -> Split:
 def train_model(
     experiment: Experiment,
     *,
-    train: Split | None = None,
+    dataset: Dataset | None = None,
     device: str | torch.device | None = None,
     checkpoint: str | Path | None = None,
-    callback: Callable[[Step], bool | None] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
 ) -> tuple[torch.nn.Module, Key | None, list[dict[str, float]]]:
     """Build and train the model of an experiment: the model, its key, the history.
 
-    ``train`` replaces the experiment's plain training split, if given; ``checkpoint`` is a file
-    to go on from, see ``training.fit``.
+    The key is drawn from the experiment's seed, so that a run can be repeated. ``dataset``
+    replaces the experiment's own plain images, if given; ``checkpoint`` is a file to go on from,
+    see ``training.fit``.
     """
     e = experiment
-    dataset = load_data(e)
+    dataset = load_data(e) if dataset is None else dataset
     seed_everything(e.seed)
     model = build(e, len(dataset.classes))
-    image_size = model.patch_embed.img_size[0]
-    key = teaching_key(e, image_size, model.patch_embed.patch_size[0])
-    images, transform = as_seen(e, train or dataset.train, key, image_size)
+    image_size, patch_size = model.patch_embed.img_size[0], model.patch_embed.patch_size[0]
+    key = None
+    if e.cipher != "none":
+        key = make_key(image_size, patch_size, e.cipher.split("+"), seed=e.seed)
+    images, transform = prepare(e, dataset.train, key, image_size)
     history = fit(
         model,
         images,
-        epochs=e.epochs,
-        batch_size=e.batch_size,
-        lr=e.learning_rates,
-        optimizer=e.optimizer,
-        weight_decay=e.weight_decay,
-        schedule=e.schedule,
-        warmup=e.warmup,
-        label_smoothing=e.label_smoothing,
-        privacy=e.privacy,
+        e.recipe,
         seed=e.seed,
-        device=device,
         transform=transform,
-        precision=e.precision,
+        device=device,
         checkpoint=checkpoint,
         callback=callback,
         progress=progress,
@@ -123,41 +110,38 @@ def run(
     *,
     device: str | torch.device | None = None,
     checkpoint: str | Path | None = None,
-    callback: Callable[[Step], bool | None] | None = None,
+    callback: Callback | None = None,
     progress: bool = False,
 ) -> dict[str, object]:
-    """Train, measure, and report one row of the results table.
+    """Train, evaluate, and report one row of the results table.
 
     Raises:
         RuntimeError: the callback stopped the run, so there is no result of this experiment.
 
     Returns:
-        The experiment's id and settings, then: accuracy and loss on the measured split,
+        The experiment's id and settings, then: accuracy and loss on the split evaluated,
         train_loss, epsilon_spent (infinite without privacy), trainable and total parameters,
         seconds (wall time), peak_memory_mb, device, versions.
     """
-    e = experiment
+    e, epochs = experiment, experiment.recipe.epochs
     device = pick_device(device)
     reset_peak_memory(device)
     start = time.perf_counter()
-    model, key, history = train_model(
-        e, device=device, checkpoint=checkpoint, callback=callback, progress=progress
-    )
-    if len(history) < e.epochs:
-        raise RuntimeError(
-            f"stopped after {len(history)} of {e.epochs} epochs: no result to report"
-        )
-    split = getattr(load_data(e), e.eval_split)
-    images, transform = as_seen(e, split, key, model.patch_embed.img_size[0])
-    measured = evaluate(
-        model, images, device=device, transform=transform, precision=e.precision,
-        batch_size=500 if e.dataset in data.EMBEDDED else 100,
-    )  # fmt: skip
+    dataset = load_data(e)
+    options = {"device": device, "callback": callback, "progress": progress}
+    model, key, history = train_model(e, dataset=dataset, checkpoint=checkpoint, **options)
+    if len(history) < epochs:
+        raise RuntimeError(f"stopped after {len(history)} of {epochs} epochs: no result to report")
+    split = getattr(dataset, e.eval_split)
+    images, transform = prepare(e, split, key, model.patch_embed.img_size[0])
+    batch_size = 500 if e.dataset in EMBEDDED else 100
+    options = {"transform": transform, "precision": e.recipe.precision, "batch_size": batch_size}
+    measured = evaluate(model, images, device=device, **options)
     counts = count_parameters(model)
     seconds = time.perf_counter() - start
     return {
         "id": e.id,
-        **asdict(e),
+        **e.settings(),
         **measured,
         "train_loss": history[-1]["loss"],
         "epsilon_spent": history[-1].get("epsilon", math.inf),

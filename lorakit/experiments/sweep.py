@@ -15,14 +15,12 @@ from tqdm.auto import tqdm
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import run
-from lorakit.runtime import write_atomic
+from lorakit.runtime import one_thread, write_atomic
 from lorakit.training import distributed
 
 _MAY_BE_EMPTY = ("targets", "rank")  # methods without LoRA have neither
-REQUIRED = (
-    *("id", "dataset", "cipher", "method", "backbone", "seed"),
-    *("accuracy", "trainable", "total", *_MAY_BE_EMPTY),
-)
+REQUIRED = ("id", "dataset", "cipher", "method", "backbone", "seed", "accuracy", "trainable")
+REQUIRED += ("total", *_MAY_BE_EMPTY)
 
 
 def sweep(
@@ -36,8 +34,8 @@ def sweep(
     """Run every experiment that is not in the table yet; each row is saved as it is finished.
 
     A run uses one CPU thread, whatever ``n_jobs`` is, so that its result does not depend on it.
-    Workers are joblib's: inside ``joblib.parallel_config`` another backend can serve. Under
-    ``torchrun`` all processes train each run together.
+    Workers are joblib's: inside ``joblib.parallel_config`` another backend can serve, Dask for
+    example. Under ``torchrun`` all processes train each run together.
 
     Args:
         experiments: what to run; doubles run once.
@@ -67,25 +65,19 @@ def sweep(
     done = set(read_table(table)["id"]) if table.exists() else set()
     open_ = [e for key, e in wanted.items() if key not in done]
     distributed.barrier()  # all have read the table before one writes to it
-    if distributed.world_size() > 1:
-        n_jobs = 1
-    if n_jobs is None:
-        n_jobs = 1 if torch.cuda.is_available() else max(1, min(_workers(), len(open_)))
-    failed: list[str] = []
+    leads, failed = distributed.is_main_process(), []
     # joblib replaces a worker that has grown, and warns; nothing is lost by it
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-    with tqdm(
-        total=len(wanted),
-        initial=len(wanted) - len(open_),
-        unit="run",
-        disable=not (progress and distributed.is_main_process()),
-    ) as bar:
-        workers = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+    workers = Parallel(
+        _workers(n_jobs, len(open_)), return_as="generator_unordered", pre_dispatch="n_jobs"
+    )
+    hidden, finished = not (progress and leads), len(wanted) - len(open_)
+    with tqdm(total=len(wanted), initial=finished, unit="run", disable=hidden) as bar:
         for row, error in workers(delayed(_work)(e, _state(checkpoints, e)) for e in open_):
             if error:
                 failed.append(error)
             else:
-                if distributed.is_main_process():
+                if leads:
                     append_row(row, table)
                     if checkpoints:
                         _state(checkpoints, wanted[row["id"]]).unlink(missing_ok=True)
@@ -130,26 +122,30 @@ def append_row(row: dict[str, object], path: str | Path) -> None:
 
 
 def _state(folder: str | Path | None, experiment: Experiment) -> Path | None:
-    """Where the state of a run is kept, if anywhere."""
-    return None if folder is None else Path(folder) / f"{experiment.id}.safetensors"
+    return None if folder is None else Path(folder) / f"{experiment.id}.checkpoint"
 
 
 def _work(
     experiment: Experiment, checkpoint: Path | None
 ) -> tuple[dict[str, object] | None, str | None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return run(experiment, checkpoint=checkpoint), None
-    except Exception as error:
-        if distributed.world_size() > 1:  # the others wait: all end, and go on later
-            raise
-        return None, f"{experiment}: {type(error).__name__}: {error}"
-    finally:
-        torch.set_num_threads(threads)
+    """A row or an error; under ``torchrun`` errors end all processes, which go on later."""
+    with one_thread():
+        try:
+            return run(experiment, checkpoint=checkpoint), None
+        except Exception as error:
+            if distributed.world_size() > 1:
+                raise
+            return None, f"{experiment}: {type(error).__name__}: {error}"
 
 
-def _workers() -> int:
-    """One for each core this process may use, if there are 1.5 GB of free memory for each."""
+def _workers(asked: int | None, runs: int) -> int:
+    """By default one for each core this process may use, if there are 1.5 GB of free memory."""
+    if distributed.world_size() > 1:
+        return 1
+    if asked is not None:
+        return asked
+    if torch.cuda.is_available():
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, int(psutil.virtual_memory().available / 1.5e9))
+    fitting = min(cores or 1, int(psutil.virtual_memory().available / 1.5e9))
+    return max(1, min(fitting, runs))

@@ -15,16 +15,18 @@ from pathlib import Path
 import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.presets import MLP, SHOWN
+from lorakit.experiments.presets import MLP
 from lorakit.experiments.sweep import sweep
+from lorakit.figures.style import CIPHER_SHOWN
 
 TABLE = Path("figures/results/tuning.csv")
 _RATES = ["lr_head", "lr_lora", "lr_patch_embed", "lr_position", "lr_backbone"]
 
 
-def candidates(**settings) -> list[Experiment]:
+def candidates(**settings: object) -> list[Experiment]:
     """The grid; where the patch embedding trains beside others, it has a rate of its own."""
-    base = Experiment(dataset="street", cipher=SHOWN, test=1, eval_split="val", **settings)
+    settings |= {"cipher": CIPHER_SHOWN, "test": 1, "eval_split": "val"}
+    base = Experiment.from_settings(dataset="street", **settings)
     found = [base.replace(method="probe", lr_head=rate) for rate in (3e-3, 1e-2, 3e-2, 1e-1)]
     for rate in (1e-3, 2e-3, 5e-3, 1e-2):
         found.append(base.replace(method="lora", lr_head=rate, lr_lora=rate))
@@ -52,8 +54,9 @@ def private_candidates() -> list[Experiment]:
     ones. The highest mean of the two decides.
     """
     settings = {"test": 1, "eval_split": "val", "epsilon": 2.0, "batch_size": 256}
-    digits = Experiment(dataset="digits", train=1097, val=200, epochs=6, **settings)
-    street = Experiment(dataset="street", train=10_000, val=1000, epochs=2, **settings)
+    make = Experiment.from_settings
+    digits = make(dataset="digits", train=1097, val=200, epochs=6, **settings)
+    street = make(dataset="street", train=10_000, val=1000, epochs=2, **settings)
     found = [digits.replace(method="probe", lr_head=rate) for rate in (3e-3, 1e-2, 3e-2, 1e-1)]
     for base, rates in ((digits, (3e-3, 1e-2, 2e-2, 4e-2, 8e-2)), (street, (2e-2, 4e-2))):
         found += [base.replace(method="lora", lr_head=rate, lr_lora=rate) for rate in rates]

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from lorakit.runtime import check_number
 
 ACCOUNTANTS = {
     "prv": "PRV: numerical, tight (Gopi et al. 2021, arXiv 2106.02848)",
@@ -32,7 +34,8 @@ class Privacy:
     Attributes:
         epsilon: the target, above 0; the noise is chosen so that all planned steps reach it. Leave
             it at infinity to give ``noise_multiplier`` instead.
-        delta: above 0 and below 1/N, N the number of **examples** (not of batches).
+        delta: above 0 and below 1/N, N the number of **examples** (not of batches). None:
+            ``default_delta(N)``.
         noise_multiplier: sigma, 0 or more; 0 means clipping only, with no promise at all.
         max_grad_norm: C, the norm every example's gradient is clipped to.
         accountant: one of ``ACCOUNTANTS``.
@@ -42,7 +45,7 @@ class Privacy:
     """
 
     epsilon: float = math.inf
-    delta: float = 1e-5
+    delta: float | None = None
     noise_multiplier: float | None = None
     max_grad_norm: float = 1.0
     accountant: str = "prv"
@@ -55,8 +58,8 @@ class Privacy:
                 f"epsilon={self.epsilon}, noise_multiplier={self.noise_multiplier}: "
                 "allowed: a finite one of the two, and only one, since each decides the other"
             )
-        if not 0 < self.delta < 1:
-            raise ValueError(f"delta={self.delta}: allowed: above 0 and below 1")
+        if self.delta is not None:
+            check_number("delta", self.delta, above=0, below=1)
         sigma = self.noise_multiplier
         if sigma is not None and not (math.isfinite(sigma) and sigma >= 0):
             raise ValueError(f"noise_multiplier={sigma}: allowed: a finite number, 0 or more")
@@ -64,12 +67,12 @@ class Privacy:
             raise ValueError(f"max_grad_norm={self.max_grad_norm}: allowed: a number above 0")
         _known(self.accountant)
 
-    def check(self, examples: int, batch_size: int) -> None:
-        """Raise ValueError unless delta < 1/N and the expected batch is 1 to N, N the examples."""
-        check_delta(self.delta, examples)
-        if not 1 <= batch_size <= examples:
-            allowed = f"under privacy 1 to N = {examples}, the examples in train"
-            raise ValueError(f"batch_size={batch_size}: allowed: {allowed}")
+    def for_examples(self, examples: int, batch_size: int) -> Privacy:
+        """The same for N examples: delta filled in. ValueError unless delta < 1/N, batch <= N."""
+        delta = default_delta(examples) if self.delta is None else self.delta
+        check_delta(delta, examples)
+        check_number("batch_size", batch_size, least=1, most=examples, whole=True)
+        return replace(self, delta=delta)
 
     def sigma(self, sample_rate: float, steps: int) -> float:
         """The noise multiplier: the one given, or the one that reaches epsilon after ``steps``."""

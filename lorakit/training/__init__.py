@@ -1,8 +1,9 @@
 """Training, plain and private.
 
+``recipe``        everything about the optimisation, as one value;
 ``fit``           the loop over epochs;
-``step``          a plain step, ``private_step`` one with clipped and noised gradients,
-                  ``guards`` what it refuses;
+``step``          a plain step, ``private_step`` one with clipped and noised gradients;
+``loader``        batches of images with their labels, where the model is;
 ``evaluate``      loss and accuracy;
 ``optimizer``     a learning rate for each part, and its schedule;
 ``checkpoint``    stop and go on;
@@ -12,5 +13,6 @@
 
 from lorakit.training.evaluate import DivergenceError, evaluate
 from lorakit.training.fit import fit
+from lorakit.training.recipe import Recipe
 
-__all__ = ["DivergenceError", "evaluate", "fit"]
+__all__ = ["DivergenceError", "Recipe", "evaluate", "fit"]

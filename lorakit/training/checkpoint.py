@@ -1,125 +1,123 @@
-"""The state of a training run as one file: safetensors with a JSON header, no pickle."""
+"""The state of a training run as one file: ``torch.save`` behind a digest.
+
+It is read with ``weights_only=True``, which runs no code, and only after the digest was found
+right. Only its owner can read the file: that of a private run knows the noise to come.
+"""
 
 from __future__ import annotations
 
-import json
+import hashlib
+import pickle
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lorakit.lora.tensors import read_tensors
 from lorakit.runtime import write_atomic
-from lorakit.training.private_step import PrivateSteps
-from lorakit.training.step import PlainSteps
+from lorakit.training import distributed
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.step import PlainStep
+
+_MAGIC = b"lorakit checkpoint 2 "
 
 
-def save_checkpoint(
-    path: str | Path,
-    model: nn.Module,
-    optimizer: Optimizer,
-    scheduler: LRScheduler,
-    steps: PlainSteps | PrivateSteps,
-    settings: dict,
-    history: list[dict[str, float]],
-) -> None:
-    """Write weights, optimiser, schedule, privacy spent, random state and history, atomically.
+@dataclass
+class Checkpoint:
+    """What a run needs to go on after a stop, and the settings it was made with."""
 
-    Only its owner can read the file: that of a private run knows the noise to come.
-    """
-    from safetensors.torch import save
+    path: Path | None
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    step: PlainStep | PrivateStep
+    settings: dict
 
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    state = optimizer.state_dict()
-    for index, values in state["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-    tensors["random"] = torch.get_rng_state()
-    device = next(model.parameters()).device
-    if device.type == "cuda":
-        tensors["random_cuda"] = torch.cuda.get_rng_state(device)
-    header = {
-        "settings": settings,
-        "history": history,
-        "groups": state["param_groups"],
-        "scheduler": scheduler.state_dict(),
-        "spent": steps.state(),
-    }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(save(tensors, {"lorakit": json.dumps(header)}), path, secret=True)
+    def save(self, history: list[dict[str, float]]) -> None:
+        """Write weights, optimiser, schedule, privacy spent, random state and history."""
+        if self.path is not None and distributed.is_main_process():
+            self._write(history)
+        distributed.barrier()
 
+    def _write(self, history: list[dict[str, float]]) -> None:
+        device = next(self.model.parameters()).device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        state = {
+            "settings": self.settings,
+            "history": history,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "spent": self.step.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": cuda,
+        }
+        buffer = BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        digest = hashlib.sha256(content).hexdigest().encode()
+        write_atomic(_MAGIC + digest + b"\n" + content, self.path, secret=True)
 
-def load_checkpoint(
-    path: str | Path,
-    model: nn.Module,
-    optimizer: Optimizer,
-    scheduler: LRScheduler,
-    steps: PlainSteps | PrivateSteps,
-    settings: dict,
-    steps_per_epoch: int,
-) -> list[dict[str, float]]:
-    """Put a saved state back into its objects and return the history so far.
+    def load(self, steps_per_epoch: int) -> list[dict[str, float]]:
+        """Put a saved state back, and return the history so far; an empty one if there is no file.
 
-    Raises:
-        ValueError: not a checkpoint, or one made with other settings or for another model. Nothing
-            is changed then.
-    """
-    try:
-        tensors, metadata = read_tensors(path, finite=False)
-        header = json.loads(metadata["lorakit"])
-        made_with, groups, spent = header["settings"], header["groups"], header["spent"]
-        schedule, history, random = header["scheduler"], header["history"], tensors["random"]
-        weights, states = _part(tensors, "model."), _states(tensors)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"checkpoint={str(path)!r}: not a lorakit checkpoint ({error})") from error
-    if made_with != settings:
-        differing = sorted(k for k in settings if settings[k] != made_with.get(k))
-        raise ValueError(
-            f"checkpoint={str(path)!r}: made with other {', '.join(differing)}; "
-            "use those again, or another file"
+        Raises:
+            ValueError: not a whole checkpoint, or one made with other settings or for another
+                model. Nothing is changed then.
+        """
+        if self.path is None or not self.path.exists():
+            return []
+        saved = self._read()
+        wrong = {k for k in self.settings if self.settings[k] != saved["settings"].get(k)}
+        if wrong:
+            raise self._refuse(
+                f"made with other {', '.join(sorted(wrong))}; use those again, or another file"
+            )
+        if not self._fits(saved):
+            raise self._refuse("made for another model")
+        history = saved["history"]
+        try:
+            self.step.load_state_dict(saved["spent"], taken=len(history) * steps_per_epoch)
+        except ValueError as error:
+            raise self._refuse(str(error)) from None
+        for name in ("model", "optimizer", "scheduler"):
+            getattr(self, name).load_state_dict(saved[name])
+        torch.set_rng_state(saved["random"])
+        device = next(self.model.parameters()).device
+        if saved["random_cuda"] is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(saved["random_cuda"], device)
+        return history
+
+    def _read(self) -> dict:
+        head, _, content = self.path.read_bytes().partition(b"\n")
+        digest = hashlib.sha256(content).hexdigest().encode()
+        if head != _MAGIC + digest:
+            raise self._refuse("not a lorakit checkpoint, or damaged")
+        try:
+            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError) as error:
+            raise self._refuse(f"not a lorakit checkpoint ({error})") from None
+
+    def _fits(self, saved: dict) -> bool:
+        """Whether every tensor has the shape of the one it will replace."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        moments = saved["optimizer"]["state"]
+        return (
+            _shapes(saved["model"]) == _shapes(self.model.state_dict())
+            and set(moments) <= set(range(len(parameters)))
+            and all(
+                value.shape in ((), parameters[index].shape)
+                for index, values in moments.items()
+                for value in values.values()
+            )
         )
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    places = [group["params"] for group in optimizer.state_dict()["param_groups"]]
-    if (
-        _shapes(weights) != _shapes(model.state_dict())
-        or [group.get("params") for group in groups] != places
-        or not set(states) <= set(range(len(parameters)))
-        or any(
-            value.shape not in ((), parameters[index].shape)
-            for index, state in states.items()
-            for value in state.values()
-        )
-        or set(schedule) != set(scheduler.state_dict())
-        or random.shape != torch.get_rng_state().shape
-    ):
-        raise ValueError(f"checkpoint={str(path)!r}: made for another model")
-    try:
-        steps.load_state(spent, taken=len(history) * steps_per_epoch)
-    except ValueError as error:
-        raise ValueError(f"checkpoint={str(path)!r}: {error}") from error
-    optimizer.load_state_dict({"state": states, "param_groups": groups})
-    model.load_state_dict(weights)
-    scheduler.load_state_dict(schedule)
-    torch.set_rng_state(random)
-    device = next(model.parameters()).device
-    if "random_cuda" in tensors and device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random_cuda"], device)
-    return history
+
+    def _refuse(self, reason: str) -> ValueError:
+        return ValueError(f"checkpoint={str(self.path)!r}: {reason}")
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def _states(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors, by index of the parameter and name."""
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _part(tensors, "optimizer.").items():
-        index, key = name.split(".")
-        states.setdefault(int(index), {})[key] = tensor
-    return states
-
-
-def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

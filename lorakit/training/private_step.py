@@ -1,4 +1,4 @@
-"""Private steps: Poisson batches, gradients clipped example by example and noised, by Opacus."""
+"""A private step: a Poisson batch, gradients clipped example by example, summed and noised."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import torch
 from timm.layers import LayerNorm
 from torch import Tensor, nn
 
-from lorakit.lora.position import PositionUpdate, grad_sampler
-from lorakit.privacy.accountant import Privacy, PrivacyError, compute_epsilon
+from lorakit.lora.position import RAW, PositionUpdate, grad_sampler
+from lorakit.privacy.accountant import PrivacyError, compute_epsilon
 from lorakit.training import distributed
-from lorakit.training.guards import check_unchanged, listed, matched_parameters
-from lorakit.training.step import LossOf
+from lorakit.training.evaluate import Criterion
+from lorakit.training.loader import Batch
+from lorakit.training.recipe import Recipe
+from lorakit.training.step import chunks
 
 _GRADIENT_BYTES = 2**28  # memory for per-example gradients, unless physical_batch says otherwise
 
 
-class PrivateSteps:
-    """DP-SGD (Abadi et al. 2016, algorithm 1) with any optimiser behind it.
+class PrivateStep:
+    """DP-SGD (Abadi et al. 2016, algorithm 1) through Opacus, with any optimiser behind it.
 
     Each example is in a batch with probability q = batch_size / N, independently (Poisson
     sampling), so that a batch may be larger, smaller or empty: an empty one is noised and counted
@@ -30,15 +32,12 @@ class PrivateSteps:
     Args:
         model: on its device already, its trainable parameters chosen.
         optimizer: over exactly those parameters.
-        privacy: what is promised.
-        examples: N.
-        batch_size: the expected one, 1 to N.
-        steps: how many are planned; the noise is chosen for these.
-        physical_batch: examples whose gradients are held at a time; a larger batch is summed up
-            from several (what Opacus' ``BatchMemoryManager`` does). None: as many as fit 256 MiB.
+        criterion: the loss.
+        recipe: its privacy is what is promised, its batch size the expected one.
+        examples: N. The noise is chosen for the steps that the recipe takes on so many.
 
     Raises:
-        ValueError: delta not below 1/N, or a batch size out of range.
+        ValueError: delta not below 1/N, or a batch size above N.
         PrivacyError: the optimiser's parameters are not the model's trainable ones, or some sit in
             no layer.
     """
@@ -47,56 +46,56 @@ class PrivateSteps:
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        privacy: Privacy,
-        *,
+        criterion: Criterion,
+        recipe: Recipe,
         examples: int,
-        batch_size: int,
-        steps: int,
-        physical_batch: int | None = None,
     ) -> None:
         from opacus import GradSampleModule
         from opacus.grad_sample import compute_layer_norm_grad_sample, register_grad_sampler
         from opacus.optimizers import DistributedDPOptimizer, DPOptimizer
 
-        privacy.check(examples, batch_size)
+        self.privacy = recipe.for_examples(examples).privacy
         distributed.broadcast_model(model)
         self.model = self.forward = model
-        self.privacy = privacy
-        self.parameters = matched_parameters(model, optimizer)
-        self.examples, self.planned, self.taken = examples, steps, 0
-        self.sample_rate = batch_size / examples
-        self.sigma = privacy.sigma(self.sample_rate, steps)
+        self.criterion = criterion
+        self.parameters = _matched_parameters(model, optimizer)
+        self.examples, self.batch_size = examples, recipe.batch_size
+        self.planned, self.taken = recipe.steps(examples), 0
+        self.sample_rate = recipe.batch_size / examples
+        self.sigma = self.privacy.sigma(self.sample_rate, self.planned)
         size = sum(p.numel() for p in self.parameters.values())
-        self.physical_batch = physical_batch or max(1, _GRADIENT_BYTES // (4 * size))
+        automatic = recipe.physical_batch in (None, "auto")
+        fitting = max(1, _GRADIENT_BYTES // (4 * size))
+        self.physical_batch = fitting if automatic else recipe.physical_batch
+        self.device = next(iter(self.parameters.values())).device
+        self._without_gradient, self._nonempty, self._broken = dict(self.parameters), 0, False
         register_grad_sampler(PositionUpdate)(grad_sampler)
         register_grad_sampler(LayerNorm)(compute_layer_norm_grad_sample)  # timm's own subclass
-        self.device = next(iter(self.parameters.values())).device
-        self._without_gradient, self._nonempty = dict(self.parameters), 0
-        self._batch_is_empty = self._broken = False
         self._module = GradSampleModule(model, loss_reduction="mean")  # puts hooks on the model
         # of several processes, the first adds the noise to the sum
-        kind = DPOptimizer if distributed.world_size() == 1 else DistributedDPOptimizer
-        self.optimizer = kind(
+        alone = distributed.world_size() == 1
+        self.optimizer = (DPOptimizer if alone else DistributedDPOptimizer)(
             optimizer,
             noise_multiplier=self.sigma,
-            max_grad_norm=privacy.max_grad_norm,
-            expected_batch_size=batch_size / distributed.world_size(),
+            max_grad_norm=self.privacy.max_grad_norm,
+            expected_batch_size=recipe.batch_size / distributed.world_size(),
         )
-        self.optimizer.attach_step_hook(self._before_update)
+        self.optimizer.attach_step_hook(self._count)
 
-    def batches(self) -> Iterator[Tensor]:
+    def sample(self) -> Iterator[Tensor]:
         """Poisson samples, as many as there are expected batches in the data, rounded up."""
         from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 
-        count = -(-self.examples // round(self.sample_rate * self.examples))
         sampler = UniformWithReplacementSampler(
-            num_samples=self.examples, sample_rate=self.sample_rate, steps=count
+            num_samples=self.examples,
+            sample_rate=self.sample_rate,
+            steps=-(-self.examples // self.batch_size),
         )
         for indices in sampler:
             yield torch.tensor(indices, dtype=torch.long)
 
-    def step(self, batch: Tensor, loss_of: LossOf) -> float:
-        """Clip, sum, noise, count, update; the mean loss of the batch, NaN if it is empty.
+    def step(self, batch: Batch) -> float:
+        """Clip, sum, noise, update; the mean loss of the batch, NaN if it is empty.
 
         The promise covers the parameters. It does not cover the loss, which gets no noise, nor the
         error for missing gradients, which are looked for before the noise.
@@ -106,31 +105,22 @@ class PrivateSteps:
                 since it was wrapped, a parameter has had no gradient in three steps, or an earlier
                 step was broken off.
         """
-        check_unchanged(self.model, self.parameters, self.device)
-        if self._broken:
-            raise PrivacyError(
-                "an earlier step raised an error and left half a sum of gradients; make new steps, "
-                "from the last checkpoint"
-            )
-        self._broken = True  # until this step has come to its end
-        mine = distributed.shard(batch)
-        self._batch_is_empty = len(mine) == 0
-        if self._batch_is_empty:
-            for parameter in self.parameters.values():
-                parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
-            self._update(last=True)
-        chunks, total = mine.split(self.physical_batch) if len(mine) else (), 0.0
-        for number, chunk in enumerate(chunks, start=1):
-            total += self._backward(chunk, loss_of) * len(chunk) / len(batch)
-            self._update(last=number == len(chunks))
+        self._check_unchanged()
+        (size,) = distributed.all_reduce([len(batch[1])], self.device)
+        self._broken, self._empty, total = True, not len(batch[1]), 0.0
+        *early, last = chunks(batch, self.physical_batch)
+        for chunk in early:
+            total += self._backward(chunk) * len(chunk[1])
+            self._clip_and_sum()
+        total += self._backward(last) * len(last[1])
+        self._clip_and_sum(then_noise_and_update=True)
         self._broken = False
-        return distributed.all_reduce([total], self.device)[0] if len(batch) else math.nan
+        return distributed.all_reduce([total], self.device)[0] / (size or math.nan)
 
-    def dry_step(self, chunk: Tensor, loss_of: LossOf) -> None:
-        """What a chunk needs in memory, without a step: nothing is released, nothing counted."""
+    def dry_step(self, batch: Batch) -> None:
+        """What a batch needs in memory, without a step: nothing is released, nothing counted."""
         try:
-            self._backward(chunk, loss_of)
-            self._in_float32()
+            self._backward(batch)
             self.optimizer.clip_and_accumulate()
         finally:
             self._clear()
@@ -139,10 +129,90 @@ class PrivateSteps:
         """``epsilon`` so far, at the privacy settings' delta."""
         return {"epsilon": self._epsilon_after(self.taken)}
 
+    def state_dict(self) -> dict[str, float]:
+        """What the accountant must remember across a stop."""
+        return {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
+
+    def load_state_dict(self, state: dict[str, float], taken: int) -> None:
+        """Go on counting from a saved state; ValueError unless it is this mechanism's own."""
+        expected = self.state_dict() | {"taken": taken}
+        if state != expected:
+            raise ValueError(f"the privacy spent is {state}, it should be {expected}")
+        self.taken = taken
+
     def close(self) -> None:
         """Take the hooks off the model and free the per-example gradients."""
         self._clear()
         self._module.to_standard_module()
+
+    def _backward(self, batch: Batch) -> float:
+        """The gradient of each example, in float32; their mean loss."""
+        if not len(batch[1]):
+            for parameter in self.parameters.values():
+                parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
+            return 0.0
+        loss = self.criterion(self.model, *batch)
+        with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
+            warnings.filterwarnings("ignore", "Full backward hook is firing")
+            loss.backward()
+        for parameter in self.parameters.values():  # else norms would be in bfloat16
+            if isinstance(parameter.grad_sample, Tensor):
+                parameter.grad_sample = parameter.grad_sample.float()
+        return loss.item()
+
+    def _clip_and_sum(self, *, then_noise_and_update: bool = False) -> None:
+        self.optimizer.signal_skip_step(do_skip=not then_noise_and_update)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _count(self, _optimizer: torch.optim.Optimizer) -> None:
+        """Opacus calls this when the gradients are noised and the parameters not yet moved."""
+        after = self.taken + 1
+        if after > self.planned and self._epsilon_after(after) > self.privacy.epsilon:
+            raise PrivacyError(
+                f"step {after} would spend more than epsilon={self.privacy.epsilon}: "
+                f"the noise was chosen for {self.planned} steps, and they are taken"
+            )
+        if not self._empty and self._without_gradient:
+            self._nonempty += 1
+            still = {n: p for n, p in self._without_gradient.items() if not p.summed_grad.any()}
+            self._without_gradient = still
+            if still and self._nonempty >= 3:
+                raise PrivacyError(
+                    "the gradients of these parameters were all zero in three steps: only noise "
+                    f"would move them, and cost epsilon: {_listed(still)}"
+                )
+        self.taken = after
+
+    def _epsilon_after(self, steps: int) -> float:
+        p = self.privacy
+        return compute_epsilon(
+            self.sigma, self.sample_rate, steps, p.delta, accountant=p.accountant
+        )
+
+    def _check_unchanged(self) -> None:
+        """The model is as it was wrapped: mode, parameters, device; and no step was broken off."""
+        if not self.model.training:
+            raise PrivacyError(
+                "the model is in evaluation mode, where Opacus records no gradients of examples; "
+                "call model.train() first"
+            )
+        now = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        if {n: id(p) for n, p in now.items()} != {n: id(p) for n, p in self.parameters.items()}:
+            raise PrivacyError(
+                "the model's trainable parameters are not those it was wrapped with; choose them "
+                "(LoRA, method) before training"
+            )
+        if moved := {n: p for n, p in now.items() if p.device != self.device}:
+            raise PrivacyError(
+                f"the model was moved from {self.device} after it was wrapped: {_listed(moved)}; "
+                "move it first"
+            )
+        if self._broken:
+            raise PrivacyError(
+                "an earlier step raised an error and left half a sum of gradients; make a new "
+                "PrivateStep, from the last checkpoint"
+            )
 
     def _clear(self) -> None:
         """Take away what a step that was broken off leaves behind, images among it."""
@@ -156,63 +226,31 @@ class PrivateSteps:
             parameter._forward_counter = 0
             parameter.grad = parameter.grad_sample = parameter.summed_grad = None
 
-    def state(self) -> dict[str, float]:
-        """What the accountant must remember across a stop."""
-        return {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
 
-    def load_state(self, state: dict[str, float], taken: int) -> None:
-        """Go on counting from a saved state; ValueError unless it is this mechanism's own."""
-        expected = self.state() | {"taken": taken}
-        if state != expected:
-            raise ValueError(f"the privacy spent is {state}, it should be {expected}")
-        self.taken = taken
-
-    def _epsilon_after(self, steps: int) -> float:
-        return compute_epsilon(
-            self.sigma,
-            self.sample_rate,
-            steps,
-            self.privacy.delta,
-            accountant=self.privacy.accountant,
+def _matched_parameters(
+    model: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, nn.Parameter]:
+    """The trainable parameters by name, once they are known to be the optimiser's."""
+    trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if missing := {n: p for n, p in trainable.items() if id(p) not in held}:
+        raise PrivacyError(
+            f"the optimiser does not hold {_listed(missing)}: they would get noise and never move; "
+            "make it after LoRA was added and the model moved"
         )
+    if not trainable or held - {id(p) for p in trainable.values()}:
+        raise PrivacyError(
+            "the optimiser holds parameters that are frozen or not in the model: it was made for "
+            "another model or before the method was chosen"
+        )
+    if raw := {n: p for n, p in trainable.items() if n in RAW}:
+        raise PrivacyError(
+            f"{_listed(raw)} sit in no layer, so Opacus has no fast gradient for them; train "
+            "a PositionUpdate instead: apply_method(model, method, private=True)"
+        )
+    return trainable
 
-    def _backward(self, chunk: Tensor, loss_of: LossOf) -> float:
-        """Per-example gradients of a chunk; its mean loss."""
-        loss = loss_of(chunk)
-        with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
-            warnings.filterwarnings("ignore", "Full backward hook is firing")
-            loss.backward()
-        return loss.item()
 
-    def _in_float32(self) -> None:
-        """Opacus would compute norms in bfloat16."""
-        for parameter in self.parameters.values():
-            if isinstance(parameter.grad_sample, Tensor):
-                parameter.grad_sample = parameter.grad_sample.float()
-
-    def _update(self, *, last: bool) -> None:
-        """Clip and sum up; after the last chunk of a batch also noise the sum and step."""
-        self._in_float32()
-        self.optimizer.signal_skip_step(do_skip=not last)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _before_update(self, _optimizer) -> None:
-        """Opacus calls this when the gradients are noised and the parameters not yet moved."""
-        after = self.taken + 1
-        if after > self.planned and self._epsilon_after(after) > self.privacy.epsilon:
-            raise PrivacyError(
-                f"step {after} would spend more than epsilon={self.privacy.epsilon}: "
-                f"the noise was chosen for {self.planned} steps, and they are taken"
-            )
-        if not self._batch_is_empty and self._without_gradient:
-            self._nonempty += 1
-            self._without_gradient = {
-                n: p for n, p in self._without_gradient.items() if not p.summed_grad.any()
-            }
-            if self._without_gradient and self._nonempty >= 3:
-                raise PrivacyError(
-                    "the gradients of these parameters were all zero in three steps: only noise "
-                    f"would move them, and cost epsilon: {listed(self._without_gradient)}"
-                )
-        self.taken = after
+def _listed(parameters: dict[str, nn.Parameter]) -> str:
+    names = list(parameters)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

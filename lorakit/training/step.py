@@ -1,69 +1,90 @@
-"""From a batch to a step: shuffled batches, plain gradients. ``private`` has the other kind."""
+"""A training step: the gradient of the mean loss. ``private_step`` has the other kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from lorakit.training import distributed
+from lorakit.training.evaluate import Criterion
+from lorakit.training.loader import Batch
+from lorakit.training.recipe import Recipe
 
-LossOf = Callable[[Tensor], Tensor]  # indices of images -> their mean loss
 
+class PlainStep:
+    """Shuffled batches; the gradient of a batch's mean loss, then an update.
 
-class PlainSteps:
-    """Every example once an epoch, in random order; the gradient of the mean loss."""
+    Args:
+        model: on its device already.
+        optimizer: over its trainable parameters.
+        criterion: the loss.
+        recipe: batch size and physical batch.
+        examples: N.
+    """
 
     def __init__(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        *,
+        criterion: Criterion,
+        recipe: Recipe,
         examples: int,
-        batch_size: int,
-        physical_batch: int | None,
     ) -> None:
+        self.model, self.optimizer, self.criterion = model, optimizer, criterion
         self.forward = distributed.data_parallel(model)
-        self.optimizer = optimizer
-        self.examples = examples
-        self.batch_size = batch_size
-        self.physical_batch = physical_batch or batch_size
+        self.examples, self.batch_size = examples, recipe.batch_size
+        automatic = recipe.physical_batch in (None, "auto")
+        self.physical_batch = recipe.batch_size if automatic else recipe.physical_batch
 
-    def batches(self) -> Iterator[Tensor]:
+    def sample(self) -> Iterator[Tensor]:
+        """Indices of the batches of an epoch: every example once, in random order."""
         return iter(torch.randperm(self.examples).split(self.batch_size))
 
-    def step(self, batch: Tensor, loss_of: LossOf) -> float:
+    def step(self, batch: Batch) -> float:
         """Update once; the mean loss of the batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        device, total = batch.device, 0.0
-        *early, last = distributed.shard(batch).split(self.physical_batch)
+        device, total = batch[0].device, 0.0
+        (size,) = distributed.all_reduce([len(batch[1])], device)
+        *early, last = chunks(batch, self.physical_batch)
         for chunk in (*early, last):
-            alone = chunk is not last and distributed.world_size() > 1  # averaged once
-            with self.forward.no_sync() if alone else nullcontext():
-                loss = loss_of(chunk) * (len(chunk) / len(batch))
-                (loss * distributed.world_size()).backward()
+            with nullcontext() if chunk is last else self._alone():
+                loss = self.criterion(self.forward, *chunk) * (len(chunk[1]) / size)
+                (loss * distributed.world_size()).backward()  # gradients are averaged, once
             total += loss.item()
         self.optimizer.step()
         return distributed.all_reduce([total], device)[0]
 
-    def dry_step(self, chunk: Tensor, loss_of: LossOf) -> None:
-        """What a chunk needs in memory, without a step."""
+    def dry_step(self, batch: Batch) -> None:
+        """What a batch needs in memory, without a step."""
         try:
-            with self.forward.no_sync() if distributed.world_size() > 1 else nullcontext():
-                loss_of(chunk).backward()
+            with self._alone():
+                self.criterion(self.forward, *batch).backward()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
 
     def spent(self) -> dict[str, float]:
+        """Nothing: there is no privacy to spend."""
         return {}
 
-    def state(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, float]:
+        """Nothing to remember across a stop."""
         return {}
 
-    def load_state(self, state: dict[str, float], taken: int) -> None:
-        pass
+    def load_state_dict(self, state: dict[str, float], taken: int) -> None:
+        """See ``PrivateStep``."""
 
     def close(self) -> None:
-        pass
+        """See ``PrivateStep``."""
+
+    def _alone(self) -> AbstractContextManager:
+        """Inside, gradients stay in this process."""
+        return self.forward.no_sync() if distributed.world_size() > 1 else nullcontext()
+
+
+def chunks(batch: Batch, size: int) -> list[Batch]:
+    """A batch in parts of at most ``size`` images; an empty one as one empty part."""
+    images, labels = batch
+    return list(zip(images.split(size), labels.split(size)))

@@ -1,0 +1,85 @@
+"""Everything about the optimisation, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lorakit.lora.vit import PARTS
+from lorakit.privacy.accountant import Privacy
+from lorakit.runtime import PRECISIONS, check_choice, check_number
+
+SCHEDULES = ("one-cycle", "cosine")
+OPTIMIZERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images a step (a smaller last batch is kept); under ``privacy`` the expected
+            number of a Poisson batch.
+        lr: peak learning rate, one for all or one for each of ``lora.PARTS``. None: those tuned
+            for an experiment's method, see ``experiments.learning_rates``; elsewhere 1e-3.
+        optimizer: ``adamw`` (Loshchilov and Hutter 2019, arXiv 1711.05101) or ``sgd`` (momentum
+            0.9).
+        weight_decay: decoupled weight decay, not applied to biases and norms.
+        schedule: ``one-cycle`` (cosine up and down, and momentum against it) or ``cosine``
+            (linear warm-up, cosine to zero).
+        warmup: share of all steps in which the rate rises, 0 to below 1.
+        privacy: train with differential privacy (DP-SGD, or DP-Adam), or not.
+        precision: of matrix products, see ``runtime.chosen_precision``.
+        physical_batch: images in memory at a time; larger batches are summed up from several, to
+            the same result. ``"auto"``: as many as fit, by trying; None: "auto" on CUDA, elsewhere
+            the whole batch, or under ``privacy`` as many as have gradients of 256 MiB.
+
+    Raises:
+        ValueError: a value out of range; the message names it and what is allowed.
+    """
+
+    epochs: int = 6
+    batch_size: int = 32
+    lr: float | Mapping[str, float] | None = None
+    optimizer: str = "adamw"
+    weight_decay: float = 0.01
+    schedule: str = "one-cycle"
+    warmup: float = 0.1
+    privacy: Privacy | None = None
+    precision: str | None = None
+    physical_batch: int | str | None = None
+
+    def __post_init__(self) -> None:
+        check_number("epochs", self.epochs, least=1, whole=True)
+        check_number("batch_size", self.batch_size, least=1, whole=True)
+        check_number("weight_decay", self.weight_decay, least=0)
+        check_number("warmup", self.warmup, least=0, below=1)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, (None, *PRECISIONS))
+        if self.physical_batch not in (None, "auto"):
+            check_number("physical_batch", self.physical_batch, least=1, whole=True)
+        if isinstance(self.lr, Mapping):
+            for part, rate in self.lr.items():
+                check_choice("part of lr", part, PARTS)
+                check_number(f"lr[{part!r}]", rate, above=0)
+        elif self.lr is not None:
+            check_number("lr", self.lr, above=0)
+
+    def steps(self, examples: int) -> int:
+        """Optimiser steps on N training examples."""
+        return self.epochs * math.ceil(examples / self.batch_size)
+
+    def replace(self, **changes: object) -> Recipe:
+        """The same recipe with some settings changed."""
+        return dataclasses.replace(self, **changes)
+
+    def for_examples(self, examples: int) -> Recipe:
+        """This recipe on N training examples: delta filled in, privacy settings checked."""
+        if self.privacy is None:
+            return self
+        privacy = self.privacy.for_examples(examples, self.batch_size)
+        return self.replace(privacy=privacy)
