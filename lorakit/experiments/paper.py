@@ -26,7 +26,7 @@ from lorakit.figures.accuracy import plot_accuracy
 from lorakit.figures.captions import finding
 from lorakit.figures.style import save_figure
 from lorakit.figures.tables import accuracy_table, save_table
-from lorakit.runtime import pick_device, write_atomic
+from lorakit.runtime import write_atomic
 from lorakit.training import distributed
 
 _DRY = {"train": 4, "val": 2, "test": 4, "epochs": 1, "batch_size": 2, "pretrained": False}
@@ -74,7 +74,7 @@ def paper(
     if leads:
         distributed.barrier()
     needs = estimate(experiments, classes, folder=out)
-    sums = distributed.all_reduce([float(needs["hours"].sum())], pick_device())
+    sums = distributed.all_reduce([float(needs["hours"].sum())])
     total = sums[0] / distributed.world_size()  # all processes must come to the same decision
     if leads:
         print(needs.to_string(index=False))

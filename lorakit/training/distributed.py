@@ -49,11 +49,11 @@ def broadcast(batch: Tensor, device: torch.device) -> Tensor:
     return batch
 
 
-def all_reduce(values: list[float], device: torch.device) -> list[float]:
+def all_reduce(values: list[float]) -> list[float]:
     """The sum over all processes of each value."""
     if world_size() == 1:
         return values
-    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    sums = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(sums)
     return sums.tolist()
 

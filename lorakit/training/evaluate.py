@@ -24,13 +24,12 @@ class Criterion:
     """The mean cross-entropy of a batch; what an epoch's means are made of is summed up.
 
     Args:
-        device: where the images are.
         transform: from uint8 images to what the model sees.
         precision: one of ``runtime.PRECISIONS``.
     """
 
-    def __init__(self, device: torch.device, transform: Transform, precision: str) -> None:
-        self.device, self.transform, self.precision = device, transform, precision
+    def __init__(self, transform: Transform = normalise, precision: str = "float32") -> None:
+        self.transform, self.precision = transform, precision
         self.reset()
 
     def reset(self) -> None:
@@ -59,7 +58,7 @@ class Criterion:
     def means(self) -> dict[str, float]:
         """Loss and accuracy over the images seen, by all processes; NaN if there were none."""
         sums = [self.seen, self.loss_sum, self.hits]
-        seen, loss, hits = distributed.all_reduce(sums, self.device)
+        seen, loss, hits = distributed.all_reduce(sums)
         return {"loss": loss / (seen or math.nan), "accuracy": hits / (seen or math.nan)}
 
 

@@ -106,9 +106,9 @@ def fit(
     steps = recipe.steps(len(train))
     optimizer = make_optimizer(model, recipe)
     scheduler = make_scheduler(optimizer, recipe, steps)
-    criterion = Criterion(device, transform, precision)
+    criterion = Criterion(transform, precision)
     kind = PlainStep if recipe.privacy is None else PrivateStep
-    step = kind(model, optimizer, criterion, recipe, len(train))
+    step = kind(model, optimizer, recipe, len(train), criterion)
     try:
         loader = Loader(train, device)
         _choose_physical_batch(step, loader, recipe)
@@ -186,7 +186,7 @@ class _Watch:
         accuracy = self.step.criterion.means()["accuracy"]
         moment = Step(self.epoch, self.done, self.steps, loss, accuracy, self.step.spent)
         stop = self.callback is not None and bool(self.callback(moment))
-        return any(distributed.all_reduce([stop], self.step.criterion.device))  # one asks, all stop
+        return any(distributed.all_reduce([stop]))  # one asks, all stop
 
     def show(self, row: dict[str, float]) -> None:
         shown = {n: f"{row[n]:.3g}" for n in ("loss", "accuracy", "epsilon") if n in row}

@@ -32,9 +32,9 @@ class PrivateStep:
     Args:
         model: on its device already, its trainable parameters chosen.
         optimizer: over exactly those parameters.
-        criterion: the loss.
         recipe: its privacy is what is promised, its batch size the expected one.
         examples: N. The noise is chosen for the steps that the recipe takes on so many.
+        criterion: the loss.
 
     Raises:
         ValueError: delta not below 1/N, or a batch size above N.
@@ -46,9 +46,9 @@ class PrivateStep:
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        criterion: Criterion,
         recipe: Recipe,
         examples: int,
+        criterion: Criterion | None = None,
     ) -> None:
         from opacus import GradSampleModule
         from opacus.grad_sample import compute_layer_norm_grad_sample, register_grad_sampler
@@ -57,7 +57,7 @@ class PrivateStep:
         self.privacy = recipe.for_examples(examples).privacy
         distributed.broadcast_model(model)
         self.model = self.forward = model
-        self.criterion = criterion
+        self.criterion = criterion or Criterion()
         self.parameters = _matched_parameters(model, optimizer)
         self.examples, self.batch_size = examples, recipe.batch_size
         self.planned, self.taken = recipe.steps(examples), 0
@@ -106,7 +106,7 @@ class PrivateStep:
                 step was broken off.
         """
         self._check_unchanged()
-        (size,) = distributed.all_reduce([len(batch[1])], self.device)
+        (size,) = distributed.all_reduce([len(batch[1])])
         self._broken, self._empty, total = True, not len(batch[1]), 0.0
         *early, last = chunks(batch, self.physical_batch)
         for chunk in early:
@@ -115,7 +115,7 @@ class PrivateStep:
         total += self._backward(last) * len(last[1])
         self._clip_and_sum(then_noise_and_update=True)
         self._broken = False
-        return distributed.all_reduce([total], self.device)[0] / (size or math.nan)
+        return distributed.all_reduce([total])[0] / (size or math.nan)
 
     def dry_step(self, batch: Batch) -> None:
         """What a batch needs in memory, without a step: nothing is released, nothing counted."""

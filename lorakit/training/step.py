@@ -20,20 +20,20 @@ class PlainStep:
     Args:
         model: on its device already.
         optimizer: over its trainable parameters.
-        criterion: the loss.
         recipe: batch size and physical batch.
         examples: N.
+        criterion: the loss.
     """
 
     def __init__(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        criterion: Criterion,
         recipe: Recipe,
         examples: int,
+        criterion: Criterion | None = None,
     ) -> None:
-        self.model, self.optimizer, self.criterion = model, optimizer, criterion
+        self.model, self.optimizer, self.criterion = model, optimizer, criterion or Criterion()
         self.forward = distributed.data_parallel(model)
         self.examples, self.batch_size = examples, recipe.batch_size
         automatic = recipe.physical_batch in (None, "auto")
@@ -46,8 +46,7 @@ class PlainStep:
     def step(self, batch: Batch) -> float:
         """Update once; the mean loss of the batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        device, total = batch[0].device, 0.0
-        (size,) = distributed.all_reduce([len(batch[1])], device)
+        (size,), total = distributed.all_reduce([len(batch[1])]), 0.0
         *early, last = chunks(batch, self.physical_batch)
         for chunk in (*early, last):
             with nullcontext() if chunk is last else self._alone():
@@ -55,7 +54,7 @@ class PlainStep:
                 (loss * distributed.world_size()).backward()  # gradients are averaged, once
             total += loss.item()
         self.optimizer.step()
-        return distributed.all_reduce([total], device)[0]
+        return distributed.all_reduce([total])[0]
 
     def dry_step(self, batch: Batch) -> None:
         """What a batch needs in memory, without a step."""

@@ -56,6 +56,7 @@ from lorakit.experiments.run import encrypt_split
 from lorakit.figures.diagrams import plot_encryption
 from lorakit.figures.style import METHOD_COLOURS, style
 from lorakit.runtime import seed_everything
+from lorakit.training.recipe import Recipe
 
 # %% [markdown]
 # ## Who is in the story
@@ -388,7 +389,7 @@ def fine_tune(method, train):
     """A pre-trained ViT, fine-tuned on a split."""
     seed_everything(0)
     model = apply_method(create_backbone("vit_micro", classes=10), method, rank=4)
-    fit(model, train, epochs=epochs, batch_size=32, lr=LEARNING_RATES[method])
+    fit(model, train, Recipe(epochs=epochs, lr=LEARNING_RATES[method]))
     return model
 
 

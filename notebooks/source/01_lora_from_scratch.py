@@ -56,6 +56,7 @@ from lorakit import (
 from lorakit.experiments.learning_rates import LEARNING_RATES
 from lorakit.figures.style import METHOD_COLOURS, OTHER_COLOURS, style
 from lorakit.lora.lora import LoRA, LoRALinear
+from lorakit.training.recipe import Recipe
 
 # %% [markdown]
 # ## How many numbers does a change need?
@@ -391,7 +392,7 @@ for method in ("full", "lora"):
     torch.manual_seed(0)
     model = apply_method(create_backbone("vit_micro"), method, rank=4)
     rates = LEARNING_RATES[method]  # tuned for each method on validation images
-    fit(model, digits.train, epochs=epochs, batch_size=32, lr=rates, progress=False)
+    fit(model, digits.train, Recipe(epochs=epochs, lr=rates), progress=False)
     accuracy = evaluate(model, digits.test)["accuracy"]
     tuned[method] = model.cpu()
     print(f"{method}: test accuracy {accuracy:.1%}")

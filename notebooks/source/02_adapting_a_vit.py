@@ -59,6 +59,7 @@ from lorakit import (
 from lorakit.experiments.learning_rates import LEARNING_RATES
 from lorakit.figures.diagrams import plot_methods
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
+from lorakit.training.recipe import Recipe
 
 # %% [markdown]
 # ## A picture becomes a sequence
@@ -408,8 +409,8 @@ for method in ("probe", "lora", "lora+patch", "full"):
     torch.manual_seed(0)  # the same random head for all
     vit = apply_method(create_backbone("vit_micro"), method, rank=4)
     rates = LEARNING_RATES[method]
-    settings = {"epochs": epochs, "batch_size": 32, "lr": rates, "progress": False}
-    history = fit(vit, digits.train, val=digits.val, **settings)
+    recipe = Recipe(epochs=epochs, lr=rates)
+    history = fit(vit, digits.train, recipe, val=digits.val, progress=False)
     curves[method] = [row["val_accuracy"] for row in history]
     scores[method] = evaluate(vit, digits.test)["accuracy"]
     trainable = count_parameters(vit)["trainable"]

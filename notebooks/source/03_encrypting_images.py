@@ -49,6 +49,7 @@ from lorakit import Split, adapt_to_key, apply_method, create_backbone, evaluate
 from lorakit.data import normalise
 from lorakit.encryption.cipher import STEPS, decrypt, encrypt, from_blocks, make_key, to_blocks
 from lorakit.figures.style import FROZEN, TRAINABLE, style
+from lorakit.training.recipe import Recipe
 
 smoke = preset == "smoke"
 
@@ -454,13 +455,15 @@ data = load("digits", train=64, val=10, test=40) if smoke else load("digits")
 torch.manual_seed(0)
 vit = apply_method(create_backbone("vit_micro"), "full")
 rates = {"head": 5e-4, "backbone": 5e-4, "patch_embed": 4e-3}
-history = fit(vit, data.train, epochs=1 if smoke else 2, lr=rates, device="cpu", progress=False)
+recipe = Recipe(epochs=1 if smoke else 2, batch_size=64, lr=rates)
+history = fit(vit, data.train, recipe, device="cpu", progress=False)
 convnet = nn.Sequential(
     nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (n, 16, 16, 16)
     nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (n, 32, 8, 8)
     nn.Flatten(), nn.Linear(32 * 8 * 8, 10),
 )  # fmt: skip
-history = fit(convnet, data.train, epochs=1 if smoke else 3, lr=3e-3, device="cpu", progress=False)
+recipe = Recipe(epochs=1 if smoke else 3, batch_size=64, lr=3e-3)
+history = fit(convnet, data.train, recipe, device="cpu", progress=False)
 seen = [evaluate(model, data.test, device="cpu")["accuracy"] for model in (vit, convnet)]
 print(f"on plain test images: ViT {seen[0]:.1%}, ConvNet {seen[1]:.1%}")
 

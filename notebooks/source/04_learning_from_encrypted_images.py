@@ -67,6 +67,7 @@ from lorakit.experiments.run import encrypt_split
 from lorakit.figures.diagrams import plot_patch_embeddings
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, TRAINABLE, style
 from lorakit.figures.tables import summarise
+from lorakit.training.recipe import Recipe
 
 smoke = preset == "smoke"
 sizes = {
@@ -163,7 +164,7 @@ for rank in (1, 2, 4, 8, 16, 32, 64, 128):
 # correction behind its frozen patch embedding, and let it classify **encrypted** test images.
 
 # %%
-base = Experiment(dataset="street", **sizes, epochs=1 if smoke else 4, seed=0)
+base = Experiment("street", **sizes, recipe=Recipe(epochs=1 if smoke else 4), seed=0)
 reader, _, _ = train_model(base.replace(method="probe", epochs=1 if smoke else 2))
 secret_test = encrypt_split(street.test, key)
 bias = reader.patch_embed.proj.bias.detach().cpu().double()  # (128,)
@@ -259,7 +260,8 @@ check("04.keys", encrypted)
 # %% [markdown]
 # ## One value says everything
 #
-# An `Experiment` holds all that decides a result: data, cipher, method, LoRA, optimiser, seed.
+# An `Experiment` holds all that decides a result: data, cipher, method, LoRA, seed, and the `Recipe`: epochs,
+# batch, learning rates, optimiser.
 # `run(experiment)` draws the data, encrypts all of it with one key made from the seed, trains, and measures
 # on the test split. Settings are checked when it is made, and what you leave out has a default: here LoRA
 # on queries and values (`targets="q+v"`), rank 4. Learning rates default to those tuned for each method on
@@ -304,7 +306,7 @@ check("04.experiment", answer)
 #     method="lora+patch",
 #     rank=8,
 #     targets="proj+fc1+fc2",
-#     epochs=3,
+#     recipe=Recipe(epochs=3),
 #     seed=1,
 # )
 # ```
@@ -497,7 +499,11 @@ length_table.loc[list(methods[1:])].style.format("{:.1%}")
 # %%
 best = base.replace(cipher=shown, method="lora+patch")
 few = best.replace(train=best.train // 3)
-settings = [few, few.replace(epochs=3 * few.epochs), best]  # the last one is in the table already
+settings = [
+    few,
+    few.replace(epochs=3 * few.recipe.epochs),
+    best,
+]  # the last one is in the table already
 data_rows = sweep(settings, table, n_jobs=jobs)
 data_rows["steps"] = data_rows["epochs"] * (data_rows["train"] / data_rows["batch_size"]).round()
 data_rows[["train", "epochs", "steps", "train_loss", "accuracy"]].style.format(
@@ -548,8 +554,8 @@ mine = base.replace(cipher=shown, method="lora+patch")  # for its rates and leng
 torch.manual_seed(mine.seed)
 by_hand = apply_method(create_backbone("vit_micro", 10), "lora", rank=4)
 by_hand.patch_embed.requires_grad = True
-history = fit(by_hand, encrypt_split(street.train, key), epochs=mine.epochs, batch_size=mine.batch_size,
-              lr=mine.learning_rates, seed=mine.seed, progress=False)  # fmt: skip
+secret_train = encrypt_split(street.train, key)
+history = fit(by_hand, secret_train, mine.recipe, seed=mine.seed, progress=False)
 print(f"by hand:    {evaluate(by_hand, secret_test)['accuracy']:.1%}")
 for method in ("lora", "lora+patch"):
     print(f"{method:12}{wide.loc[method, shown]:.1%}")

@@ -63,6 +63,7 @@ from lorakit.experiments.run import train_model
 from lorakit.figures.diagrams import read_back, smoothness
 from lorakit.figures.style import style
 from lorakit.training.fit import evaluate, fit
+from lorakit.training.recipe import Recipe
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 smoke = preset == "smoke"
@@ -406,8 +407,8 @@ print("signs right: ", (match.flips == key.flips).float().mean().item())
 
 # %%
 sizes = {"smoke": (128, 1), "quick": (3000, 4), "full": (10_000, 8)}[preset]
-experiment = Experiment(dataset="street", train=sizes[0], test=100, epochs=sizes[1],
-                        cipher="shuffle+negative", method="lora+patch")  # fmt: skip
+experiment = Experiment("street", train=sizes[0], test=100, cipher="shuffle+negative")
+experiment = experiment.replace(method="lora+patch", epochs=sizes[1])
 model, trained_key, history = train_model(experiment)
 trained = model.patch_embed.proj.weight.detach().cpu()  # E': (128, 3, 8, 8)
 print(f"training accuracy on encrypted pictures, last epoch: {history[-1]['accuracy']:.0%}")
@@ -656,7 +657,7 @@ for name, steps in (
     test = Split(encrypt_each(digits.test.images, steps, 20_000), digits.test.labels)
     torch.manual_seed(0)
     model = apply_method(create_backbone("vit_micro"), "lora+patch")
-    fit(model, train, epochs=1 if smoke else 4, batch_size=32, lr=rates, progress=False)
+    fit(model, train, Recipe(epochs=1 if smoke else 4, lr=rates), progress=False)
     table.append({"key": name, "test accuracy": evaluate(model, test)["accuracy"]})
 pd.DataFrame(table).round(3)
 

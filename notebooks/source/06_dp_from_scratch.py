@@ -52,7 +52,9 @@ from lorakit.privacy.curves import (
     noise_by_epsilon,
 )
 from lorakit.privacy.dpsgd import clip, dp_sgd_step, noisy_sum, per_example_gradients
-from lorakit.training.private_step import PrivateSteps
+from lorakit.training.evaluate import Criterion
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
 
 BLUE, ORANGE, GREEN, PINK = OTHER_COLOURS[:4]
 smoke = preset == "smoke"
@@ -565,7 +567,7 @@ for name, s in (("clipped, no noise, no promise", 0.0), ("DP-SGD", sigma)):
 #
 # Same three lines, now for every LoRA matrix and the head, and with one norm per example over all of them.
 # Before we train, we hold our step against two others with the same noise (same seed): lorakit's
-# `dp_sgd_step` and Opacus, which lorakit uses for real training (`PrivateSteps`).
+# `dp_sgd_step` and Opacus, which lorakit uses for real training (`PrivateStep`).
 
 
 # %%
@@ -587,7 +589,8 @@ before = {n: p.detach().clone() for n, p in by_hand.named_parameters()}
 batch, common = torch.arange(9), {"lr": 0.5}
 sgd = torch.optim.SGD([p for p in by_opacus.parameters() if p.requires_grad], **common)
 promise = Privacy(noise_multiplier=sigma, delta=delta, max_grad_norm=C)
-opacus = PrivateSteps(by_opacus, sgd, promise, examples=N, batch_size=10, steps=2)
+recipe = Recipe(batch_size=10, privacy=promise)
+opacus = PrivateStep(by_opacus, sgd, recipe, N, Criterion(lambda images: images))
 for seed in range(2):  # two steps: at the first one A has no gradient, because B is zero
     torch.manual_seed(seed)
     private_step(by_hand, batch, sigma=sigma, L=10, **common)
@@ -595,7 +598,7 @@ for seed in range(2):  # two steps: at the first one A has no gradient, because 
     dp_sgd_step(by_lorakit, images[batch], labels[batch], noise_multiplier=sigma, max_grad_norm=C,
                 batch_size=10, **common)  # fmt: skip
     torch.manual_seed(seed)
-    opacus.step(batch, lambda i: F.cross_entropy(by_opacus(images[i]), labels[i]))
+    opacus.step((images[batch], labels[batch]))
 opacus.close()
 
 # %%
@@ -724,7 +727,7 @@ with style():
 # %% [markdown]
 # The attack lies above the claim: the claim is false, and the true $\varepsilon$ of this epoch is between
 # the orange and the green line. The data set that shows it is contrived; DP is a promise for all data sets,
-# so one is enough. The cure is a coin for every example, as in `PrivateSteps.batches`, or to claim the
+# so one is enough. The cure is a coin for every example, as in `PrivateStep.sample`, or to claim the
 # green line.
 
 # %%
@@ -740,7 +743,7 @@ print("times an example was seen: from", int(seen.min()), "to", int(seen.max()))
 # - Read $(\varepsilon, \delta)$ as a bound on an attacker, and $\delta$ with suspicion.
 # - Write DP-SGD: coins, clip, sum, noise, divide by the *expected* batch size, count every step.
 # - Ask of any private training: who is a neighbour, how were batches drawn, which accountant, which delta?
-# - For real training use `lorakit.fit(model, data, privacy=Privacy(epsilon=2, delta=...))`: Opacus
+# - For real training use `lorakit.fit(model, data, Recipe(privacy=Privacy(epsilon=2)))`: Opacus
 #   underneath, and errors for much of what can silently go wrong. Lesson 07 shows what it costs, lesson 08
 #   attacks a trained model.
 #

@@ -65,7 +65,8 @@ from lorakit.privacy.accountant import compute_epsilon, default_delta
 from lorakit.privacy.curves import mistake_delta_from_batches
 from lorakit.privacy.dpsgd import per_example_gradients, signal_to_noise
 from lorakit.runtime import device_name, pick_device, seed_everything
-from lorakit.training.private_step import PrivateSteps
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
 
 for chatter in ("Secure RNG", "Full backward hook", "There is a performance drop"):
     warnings.filterwarnings("ignore", chatter)
@@ -92,9 +93,10 @@ def start(method="lora+patch"):
 
 def train(model, privacy, split=digits.train, epochs=epochs, method="lora+patch", **more):
     rates = PRIVATE_LEARNING_RATES[method]
-    settings = {"epochs": epochs, "batch_size": L, "lr": rates, "progress": False}
+    settings = {"epochs": epochs, "batch_size": L, "lr": rates}
     settings |= {"physical_batch": 64}  # at most so many images in memory; more are summed up
-    return fit(model, split, privacy=privacy, **settings, **more)
+    recipe = Recipe(privacy=privacy, **settings)
+    return fit(model, split, recipe, seed=0, progress=False, **more)  # a known seed, for a lesson
 
 
 def accuracy(model, split=digits.test):
@@ -263,14 +265,14 @@ def unfreeze(step):
     thawed.norm.requires_grad_(True)
 
 
-sizes = {"examples": N, "batch_size": L, "steps": 30}
+planned = Recipe(epochs, L, privacy=promise)
 attempts = {
     "delta from batches": lambda: train(start(), Privacy(2.0, L / N)),
     "epsilon and sigma": lambda: Privacy(2.0, delta, noise_multiplier=1.0),
-    "optimiser before LoRA": lambda: PrivateSteps(late, early, promise, **sizes),
+    "optimiser before LoRA": lambda: PrivateStep(late, early, planned, N),
     "raw position parameter": lambda: train(raw, promise, method="full"),
     "unfreeze in mid-training": lambda: train(thawed, promise, method="probe", callback=unfreeze),
-    "batch above N": lambda: fit(start(), digits.train, batch_size=N + 1, privacy=promise),
+    "batch above N": lambda: fit(start(), digits.train, planned.replace(batch_size=N + 1)),
 }
 for mistake, attempt in attempts.items():
     try:
@@ -706,7 +708,7 @@ for part, values in parts(probe).items():
 
 # %%
 try:
-    PrivateSteps(probe, torch.optim.AdamW(probe.head.parameters()), promise, **sizes)
+    PrivateStep(probe, torch.optim.AdamW(probe.head.parameters()), planned, N)
 except PrivacyError as error:
     print(f"PrivacyError: {error}\n")
 right = start("lora")

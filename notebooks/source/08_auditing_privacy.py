@@ -34,6 +34,7 @@ preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
 
 # %% tags=["context"]
 import math
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,6 +53,7 @@ from lorakit.figures.style import OTHER_COLOURS, style
 from lorakit.privacy.accountant import default_delta
 from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries
 from lorakit.training.evaluate import example_losses
+from lorakit.training.recipe import Recipe
 
 BLUE, ORANGE, GREEN = OTHER_COLOURS[:3]
 smoke = preset == "smoke"
@@ -70,9 +72,8 @@ size, M, epochs = (60, 40, 2) if smoke else (200, 200, 20)  # training images, c
 # arXiv 1709.01604).
 
 # %%
-plain = Experiment(
-    dataset="digits", method="full", train=size, val=50, test=100 if smoke else 300, epochs=epochs
-)
+sizes = {"train": size, "val": 50, "test": 100 if smoke else 300}
+plain = Experiment("digits", **sizes, method="full", recipe=Recipe(epochs=epochs))
 data = load_data(plain.replace(train=2 * size + M))  # pictures for all that follows
 
 
@@ -81,7 +82,7 @@ def part(start, stop):
 
 
 train, candidates, home = part(0, size), part(size, size + M), part(size + M, 2 * size + M)
-first, _, _ = train_model(plain, train=home)
+first, _, _ = train_model(plain, dataset=replace(data, train=home))
 for name, split in (("members", home), ("others", data.test)):
     found = evaluate(first, split)
     print(
@@ -235,7 +236,7 @@ rates = {"lr_head": 5e-3, "lr_lora": 5e-3, "lr_patch_embed": 5e-3}  # the same f
 open_run = plain.replace(method="lora+patch").replace(**rates)
 mixed, canaries, joined = insert_canaries(train, candidates, classes=10, seed=0)
 print(f"{len(train)} pictures + {int(joined.sum())} of {M} canaries = {len(mixed)} to train on")
-model, _, _ = train_model(open_run, train=mixed)
+model, _, _ = train_model(open_run, dataset=replace(data, train=mixed))
 canary_losses = example_losses(model, canaries)  # (M,)
 into, out = canary_losses[joined], canary_losses[~joined]
 limit = out.quantile(0.05).item()

@@ -436,7 +436,8 @@ print(
 
 # %%
 size, epochs, canaries = (100, 2, 40) if preset == "smoke" else (400, 20, 300)
-exam = Experiment(dataset="digits", method="full", train=size, val=100, test=200, epochs=epochs)
+exam = Experiment("digits", train=size, val=100, test=200, method="full")
+exam = exam.replace(epochs=epochs)
 audits = {
     "without privacy": audit(exam, canaries=canaries),
     "DP, ε = 2": audit(

@@ -49,6 +49,7 @@ from lorakit.figures.style import style
 from lorakit.lora.backbones import WEIGHTS
 from lorakit.runtime import seed_everything
 from lorakit.training.optimizer import make_optimizer, make_scheduler
+from lorakit.training.recipe import Recipe
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 smoke = preset == "smoke"
@@ -274,7 +275,8 @@ print(f"{tiny_steps} steps, {tiny_steps / steps:.2%} of the real run")
 few = load("letters", train=16, val=1, test=1).train
 seed_everything(0)
 model = create_backbone("vit_micro", classes=96, pretrained=False)
-learned = fit(model, few, epochs=5 if smoke else 60, batch_size=16, lr=1e-3, progress=False)
+recipe = Recipe(epochs=5 if smoke else 60, batch_size=16, lr=1e-3)
+learned = fit(model, few, recipe, progress=False)
 for row in (learned[0], learned[-1]):
     print(f"epoch {row['epoch']}: loss {row['loss']:.2f}, {row['accuracy']:.0%} of 16 right")
 
@@ -288,7 +290,7 @@ for row in (learned[0], learned[-1]):
 
 # %%
 some = load("letters", train=64 if smoke else 256, val=1, test=1).train
-settings = {"epochs": 3, "batch_size": 64, "lr": 1.5e-3, "warmup": 0.2, "progress": False}
+recipe = Recipe(epochs=3, batch_size=64, lr=1.5e-3, warmup=0.2)
 path = Path(folder.name) / "run.checkpoint"
 
 
@@ -298,13 +300,16 @@ def fresh():
     return create_backbone("vit_micro", classes=96, pretrained=False)
 
 
-stopped = fit(fresh(), some, checkpoint=path, callback=lambda step: step.epoch == 2, **settings)
+quiet = {"progress": False}
+stopped = fit(
+    fresh(), some, recipe, checkpoint=path, callback=lambda step: step.epoch == 2, **quiet
+)
 print(
     f"stopped with {len(stopped)} finished epoch, checkpoint of {path.stat().st_size / 1e6:.1f} MB"
 )
 resumed, unbroken = fresh(), fresh()
-print(f"went on, {len(fit(resumed, some, checkpoint=path, **settings))} epochs in all")
-fit(unbroken, some, **settings)
+print(f"went on, {len(fit(resumed, some, recipe, checkpoint=path, **quiet))} epochs in all")
+fit(unbroken, some, recipe, **quiet)
 pairs = zip(resumed.parameters(), unbroken.parameters())
 print(f"largest difference of a weight: {max((a - b).abs().max().item() for a, b in pairs):.1e}")
 
@@ -385,7 +390,7 @@ for dataset in ("street", "digits"):
             model = create_backbone("vit_micro", classes=10, pretrained=start == "pre-trained")
             apply_method(model, method)
             rate = LEARNING_RATES[method]
-            fit(model, data.train, epochs=rounds, batch_size=32, lr=rate, progress=False)
+            fit(model, data.train, Recipe(epochs=rounds, lr=rate), progress=False)
             accuracy[dataset, start, method] = evaluate(model, data.test)["accuracy"]
 
 # %%
@@ -448,7 +453,8 @@ def probe(weights):
     no_head = {name: tensor for name, tensor in weights.items() if "head" not in name}
     model.load_state_dict(no_head, strict=False)
     apply_method(model, "probe")
-    fit(model, data.train, epochs=rounds, batch_size=32, lr=LEARNING_RATES["probe"], progress=False)
+    recipe = Recipe(epochs=rounds, lr=LEARNING_RATES["probe"])
+    fit(model, data.train, recipe, progress=False)
     return evaluate(model, data.test)["accuracy"]
 
 
