@@ -41,7 +41,7 @@ def grad_sampler(
 
 
 def check_position(model: VisionTransformer) -> None:
-    """Raise what ``add_position_update`` would raise."""
+    """Raise unless it is a timm ViT with a position embedding, and with no update of it yet."""
     check_vit(model)
     if model.pos_embed is None:
         raise ValueError("model: it has no absolute position embedding to update")
@@ -52,9 +52,7 @@ def check_position(model: VisionTransformer) -> None:
 def add_position_update(model: VisionTransformer) -> VisionTransformer:
     """Put a ``PositionUpdate`` where timm adds the position embedding; outputs do not change yet.
 
-    Raises:
-        TypeError: not a timm ViT.
-        ValueError: a ViT without an absolute position embedding, or that has an update already.
+    Raises what ``check_position`` raises.
     """
     check_position(model)
     tokens = model.num_prefix_tokens + model.patch_embed.num_patches
