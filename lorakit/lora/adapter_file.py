@@ -35,16 +35,12 @@ _FIELDS = {"backbone": str, "classes": list, "base": str, **_SETTINGS}
 def save_adapter(
     model: VisionTransformer, path: str | Path, *, classes: Sequence[str] | None = None
 ) -> Path:
-    """Write what ``apply_method`` made trainable, atomically; returns the path.
+    """Write what ``apply_method`` made trainable, in one step; returns the path.
 
     Args:
-        model: a ViT from ``create_backbone`` with a method applied, trained or not.
+        model: a ViT with a method applied, trained or not, its LoRA not merged.
         path: usually ``*.safetensors``.
         classes: names of the classes, in the order of the logits; numbers if None.
-
-    Raises:
-        ValueError: no method was applied, LoRA is merged, a weight is not finite, or as many
-            names as classes were not given.
     """
     header = {"format": 1, **describe(model), "versions": versions()}
     number = model.head.out_features
@@ -59,12 +55,7 @@ def save_adapter(
 
 
 def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
-    """The header and the tensors of an adapter file, checked as far as that needs no model.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not an adapter of lorakit, or one that is damaged.
-    """
+    """The header and the tensors of an adapter file, checked as far as that needs no model."""
     tensors, metadata = read_tensors(path)
     try:
         header = json.loads(metadata["lorakit"])
@@ -81,18 +72,15 @@ def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
 def load_adapter(
     path: str | Path, model: VisionTransformer | None = None, *, check_base: bool = True
 ) -> VisionTransformer:
-    """Put an adapter on a fresh backbone, and return the model; everything is checked before.
+    """Put an adapter on a fresh backbone, and return the model.
+
+    Whatever does not fit is a ValueError, and the model is then as it was.
 
     Args:
         path: a file of ``save_adapter``.
         model: the backbone with its pre-trained weights, no method applied; None creates it by
             the name in the file, which may download weights.
         check_base: refuse a backbone whose frozen weights are not those it was trained on.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a damaged file, another backbone or number of classes, a missing, extra or
-            misshapen tensor, or other frozen weights. The model is then as it was.
     """
     header, tensors = read_adapter(path)
     settings = {name: header[name] for name in _SETTINGS}
@@ -123,8 +111,8 @@ def put_adapter(
         path: where it came from, for messages.
         model: a fresh backbone.
         settings: for ``apply_method``.
-        tensors: every parameter that trains then, by name.
-        base: the hash of its frozen weights, if they are to be checked.
+        tensors: every parameter that will train, by name.
+        base: the hash of the frozen weights; None does not check them.
     """
     check_fresh(model)
     try:
@@ -142,11 +130,7 @@ def put_adapter(
 
 
 def describe(model: VisionTransformer) -> dict:
-    """Backbone, hash of its frozen weights, and the method with its settings.
-
-    Raises:
-        ValueError: no method was applied, or LoRA is merged.
-    """
+    """Backbone, hash of its frozen weights, and the method with its settings."""
     check_vit(model)
     settings = getattr(model, "adaptation", None)
     layers = [layer for _, layer in lora_layers(model)]

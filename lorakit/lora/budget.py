@@ -24,9 +24,7 @@ _FLOAT32 = 4  # bytes
 class Budget:
     """Trainable parameters of ``lora`` or ``lora+patch``, and what follows from them.
 
-    Attributes:
-        lora, patch_embed, head: trainable parameters of each part.
-        total: parameters of the backbone with its head, LoRA not included.
+    ``total`` is the backbone with its head, LoRA not included.
     """
 
     lora: int
@@ -105,12 +103,7 @@ def shapes(backbone: str) -> VisionTransformer:
 def singular_values(adapter: str | Path) -> pd.DataFrame:
     """Singular values of every update ΔW = (alpha / r) B A in an adapter file.
 
-    Returns:
-        Columns ``block``, ``target``, ``index`` (from 1 to r) and ``value``, largest first.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a damaged file, or one without LoRA.
+    Columns ``block``, ``target``, ``index`` (from 1 to r) and ``value``, largest first.
     """
     header, tensors = read_adapter(adapter)
     lines = []

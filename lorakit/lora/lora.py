@@ -56,13 +56,13 @@ class LoRA(nn.Module):
 
 
 class LoRALinear(nn.Module):
-    """A linear map with low-rank updates on equal slices of its output.
+    """A linear map (in) to (out) with low-rank updates on equal slices of its output.
 
-    A plain layer has one slice; timm's fused qkv has three, and each may have its own update.
+    A plain layer has one slice; timm's fused qkv has three. Each may have its own update.
 
     Args:
-        base: the linear map, (in) to (out); its parameters are left as they are.
-        slices: the name of each slice of the output, in order; their widths are equal.
+        base: the linear map.
+        slices: the name of each slice, in order.
         updates: a ``LoRA`` for some or all of the slices, by name.
     """
 
@@ -115,19 +115,14 @@ def add_lora(
 ) -> VisionTransformer:
     """Add LoRA to a ViT in place, and return it. The outputs do not change until it trains.
 
-    What trains is left alone: see ``lora.vit.apply_method``.
+    What trains is left alone: see ``lora.vit.apply_method``. After an error the model is as it was.
 
     Args:
-        model: a timm ``VisionTransformer``.
+        model: a timm ``VisionTransformer`` without LoRA.
         targets: which linear maps, any of ``TARGETS``.
         rank: r, from 1 to the narrowest width of the targets.
         alpha: the scale is alpha / r; None means 2 r.
         blocks: indices of the blocks to adapt; None means all.
-
-    Raises:
-        TypeError: the model is not a timm ViT.
-        ValueError: an argument out of range, LoRA already there, or a block without one of the
-            layers. The model is then unchanged.
     """
     check_fresh(model)
     targets = check_targets(targets)
@@ -138,16 +133,15 @@ def add_lora(
     chosen = range(depth) if blocks is None else sorted(set(blocks))
     if not chosen or not set(chosen) <= set(range(depth)):
         raise ValueError(f"blocks={list(chosen)}: allowed: one or more of 0 to {depth - 1}")
-    layers = [layer for layer, slices in LAYERS.items() if set(slices) & set(targets)]
-    found = [(i, layer, _linear(model, i, layer, rank)) for i in chosen for layer in layers]
-    for i, layer, base in found:
-        width = base.out_features // len(LAYERS[layer])
-        updates = {
-            target: LoRA(base.in_features, width, rank, alpha).to(base.weight)
-            for target in LAYERS[layer]
-            if target in targets
-        }
-        model.set_submodule(f"blocks.{i}.{layer}", LoRALinear(base, LAYERS[layer], updates))
+    layers = [(f"blocks.{i}.{layer}", slices) for i in chosen for layer, slices in LAYERS.items()]
+    layers = [(name, slices) for name, slices in layers if set(slices) & set(targets)]
+    for name, slices in layers:
+        _check_layer(model, name, slices, rank)
+    for name, slices in layers:
+        base = model.get_submodule(name)
+        size = base.in_features, base.out_features // len(slices)
+        updates = {s: LoRA(*size, rank, alpha).to(base.weight) for s in slices if s in targets}
+        model.set_submodule(name, LoRALinear(base, slices, updates))
     return model
 
 
@@ -195,19 +189,11 @@ def check_targets(targets: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(targets))
 
 
-def _linear(model: VisionTransformer, block: int, layer: str, rank: int) -> nn.Linear:
-    """The layer to adapt, if there is one and it is wide enough."""
-    try:
-        base = model.get_submodule(f"blocks.{block}.{layer}")
-    except AttributeError:
-        base = None
+def _check_layer(model: nn.Module, name: str, slices: tuple[str, ...], rank: int) -> None:
+    base = dict(model.named_modules()).get(name)
     if not isinstance(base, nn.Linear):
-        raise ValueError(
-            f"targets={LAYERS[layer]}: block {block} of this model has no linear map {layer!r}"
-        )
-    widest = min(base.in_features, base.out_features // len(LAYERS[layer]))
-    check_number("rank", rank, most=widest)
-    return base
+        raise ValueError(f"targets={slices}: this model has no linear map {name!r}")
+    check_number("rank", rank, most=min(base.in_features, base.out_features // len(slices)))
 
 
 @torch.no_grad()

@@ -11,14 +11,9 @@ from lorakit.runtime import write_atomic
 
 
 def read_tensors(path: str | Path, *, finite: bool = True) -> tuple[dict[str, Tensor], dict]:
-    """All tensors of a file, by name, and its metadata.
+    """All tensors of a file, by name, and its metadata; ValueError for a damaged file.
 
-    Args:
-        finite: refuse what is not made of finite floating-point numbers.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a safetensors file, a damaged one, or numbers that are not finite.
+    ``finite`` refuses what is not made of finite floating-point numbers.
     """
     from safetensors import SafetensorError, safe_open
 

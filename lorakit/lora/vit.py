@@ -37,9 +37,8 @@ def create_backbone(
         pretrained: load pre-trained weights, or leave the model at its random start.
         kwargs: passed to timm, for example ``img_size``.
 
-    Raises:
-        TypeError: a timm model that is not a plain ``VisionTransformer``.
-        RuntimeError: the weights could not be had; the message says what to do instead.
+    Raises TypeError for a timm model that is not a plain ViT, RuntimeError if the weights cannot
+    be had.
     """
     check_number("classes", classes, least=2, whole=True)
     if not isinstance(name, str) or not timm.is_model(name):
@@ -125,13 +124,10 @@ def part_of(name: str) -> str:
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
     """Parameters: ``total``, ``trainable``, and the trainable ones of each part."""
-    counts = {"total": 0, "trainable": 0, **dict.fromkeys(PARTS, 0)}
-    for name, parameter in model.named_parameters():
-        counts["total"] += parameter.numel()
-        if parameter.requires_grad:
-            counts["trainable"] += parameter.numel()
-            counts[part_of(name)] += parameter.numel()
-    return counts
+    groups = parts(model)
+    counts = {part: sum(p.numel() for p in groups.get(part, ())) for part in PARTS}
+    total = sum(p.numel() for p in model.parameters())
+    return {"total": total, "trainable": sum(counts.values()), **counts}
 
 
 def parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:

@@ -36,11 +36,8 @@ _STARTS = (True, False, "gaussian", "orthogonal", "eva")  # others change the fr
 def export_peft(model: VisionTransformer, folder: str | Path) -> Path:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors`` as PEFT reads them.
 
-    With it: ``peft.PeftModel.from_pretrained(timm.create_model(...), folder)``.
-
-    Raises:
-        ValueError: no method with LoRA was applied, one PEFT cannot hold (a position update), or
-            merged LoRA.
+    With it: ``peft.PeftModel.from_pretrained(timm.create_model(...), folder)``. PEFT cannot hold a
+    position update, and LoRA must not be merged.
     """
     found = describe(model)
     check_choice("method", found["method"], ("lora", "lora+patch"))
@@ -79,19 +76,15 @@ def export_peft(model: VisionTransformer, folder: str | Path) -> Path:
 def import_peft(folder: str | Path, model: VisionTransformer) -> VisionTransformer:
     """Put a LoRA adapter of PEFT on a fresh ViT; everything is checked before it is changed.
 
-    PEFT reads the adapter onto a copy of the model. Its updates become ours, and what it merges
-    must be what ours merge, so that the outputs are equal.
+    PEFT (``pip install peft``) reads the adapter onto a copy of the model. Its updates become
+    ours, and what it merges must be what ours merge: then the outputs are equal. An adapter that
+    is more than alpha / r B A in linear maps of the blocks, a head and a patch embedding is a
+    ValueError that names what is more.
 
     Args:
         folder: with ``adapter_config.json`` and ``adapter_model.safetensors``; nothing else is
             read, and nothing downloaded.
         model: a timm ViT with its pre-trained weights and as many classes as the adapter.
-
-    Raises:
-        ImportError: PEFT is not installed.
-        FileNotFoundError: a file is missing.
-        ValueError: more than updates alpha / r B A of linear maps in the blocks, a head and a
-            patch embedding; what PEFT does not read; a damaged file. The model is then as it was.
     """
     check_fresh(model)
     folder = Path(folder)
@@ -186,11 +179,7 @@ def _peft():
 
 def _fused(layer: LoRALinear) -> tuple[Tensor, Tensor]:
     """One update for the whole layer: A (n r, in), B (out, n r)."""
-    updates = [(i, layer.updates[s]) for i, s in enumerate(layer.slices) if s in layer.updates]
-    width = layer.base.out_features // len(layer.slices)
-    rank = updates[0][1].A.out_features
-    a = torch.cat([update.A.weight for _, update in updates])
-    b = a.new_zeros(layer.base.out_features, len(a))
-    for place, (i, update) in enumerate(updates):
-        b[width * i : width * (i + 1), rank * place : rank * (place + 1)] = update.B.weight
-    return a, b
+    a = torch.cat([update.A.weight for update in layer.updates.values()])
+    none = a.new_zeros(layer.base.out_features // len(layer.slices), 0)
+    has = layer.updates
+    return a, torch.block_diag(*(has[s].B.weight if s in has else none for s in layer.slices))
