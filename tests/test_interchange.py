@@ -129,6 +129,19 @@ def test_what_peft_would_unpickle_is_refused_and_its_absence_is_said(tmp_path, m
         import_peft(tmp_path, create_backbone(NAME, 10))
 
 
+def test_reading_asks_neither_pickle_nor_the_network(images, tmp_path, monkeypatch):
+    theirs = trained_by_peft(tmp_path, base_model_name_or_path="someone/something")
+    (tmp_path / "adapter_model.bin").write_bytes(b"not to be read")
+
+    def forbidden(*_, **__):
+        raise AssertionError
+
+    for name in ("torch.load", "pickle.load", "pickle.loads", "socket.socket.connect"):
+        monkeypatch.setattr(name, forbidden)
+    mine = import_peft(tmp_path, same_backbone()).eval()
+    assert torch.allclose(theirs(images), mine(images), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "change, match",
     [

@@ -120,7 +120,7 @@ def put_adapter(
     except (ValueError, TypeError) as error:
         raise refuse(path, f"its settings do not fit the model: {error}") from None
     check_tensors(path, tensors, _trainable(skeleton))
-    if base and _fingerprint(model, _frozen(skeleton)) != base:
+    if base is not None and _fingerprint(model, _frozen(skeleton)) != base:
         raise refuse(path, "the frozen weights of this model are not those it was trained on")
     apply_method(model, **settings)
     with torch.no_grad():
