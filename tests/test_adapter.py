@@ -73,6 +73,7 @@ def edit(path, change):
         (lambda h, t: h.update(backbone="vit_tiny_patch16_224"), "made for backbone"),
         (lambda h, t: h.update(classes=["a", "b"]), "2 classes"),
         (lambda h, t: h.update(base="0" * 64), "frozen weights"),
+        (lambda h, t: h.update(base=""), "frozen weights"),
         (lambda h, t: h.update(rank=10**9), "settings do not fit.*rank"),
         (lambda h, t: h.update(rank=True), "settings do not fit.*rank"),
         (lambda h, t: h.update(targets=[["q"]]), "settings do not fit"),

@@ -282,6 +282,7 @@ def test_neighbours_right_counts_true_neighbours_and_not_the_ends_of_rows():
         (lambda: border_costs(random_pictures(1, 8), 1), "block_size=1"),
         (lambda: border_costs(random_pictures(1, 8), 3), "block_size=3"),
         (lambda: border_costs(torch.zeros(8, 8), 4), "(8, 8)"),
+        (lambda: correlations(random_pictures(1, 8), 3), "block_size=3"),
         (lambda: assemble(torch.zeros(2, 5, 5)), "(2, 5, 5)"),
         (lambda: assemble(torch.zeros(1, 4, 4)), "(1, 4, 4)"),
     ],

@@ -148,7 +148,12 @@ def test_normalisation_trap_per_channel_statistics_break_the_equality(make_vit):
     [
         (lambda: make_key(32, 5), ["block_size=5", "image_size=32"]),
         (lambda: make_key(32, 0), ["block_size=0"]),
+        (lambda: make_key(32, True), ["block_size=True"]),
+        (lambda: make_key("32", 8), ["image_size='32'"]),
         (lambda: make_key(32, 8, seed=-1), ["seed=-1"]),
+        (lambda: make_key(32, 8, seed=False), ["seed=False", "whole number"]),
+        (lambda: make_key(32, 8, seed=1.5), ["seed=1.5", "whole number"]),
+        (lambda: make_key(32, 8, fixed_blocks=True), ["fixed_blocks=True"]),
         (lambda: make_key(32, 8, ["shuffle"], fixed_blocks=3), ["fixed_blocks=3", "scramble"]),
         (lambda: make_key(32, 8, ["rotate"]), ["rotate", "scramble"]),
         (lambda: make_key(32, 8, fixed_blocks=15), ["fixed_blocks=15", "not 15"]),
@@ -169,5 +174,7 @@ def test_bad_input_is_named(call, words):
 def test_integers_other_than_uint8_and_foreign_keys_are_refused(make_vit):
     with pytest.raises(TypeError, match="int64"):
         encrypt(torch.zeros(1, 3, 32, 32, dtype=torch.int64), make_key(32, 8))
+    with pytest.raises(TypeError, match="NoneType"):
+        encrypt(None, make_key(32, 8))
     with pytest.raises(ValueError, match="block_size=8, image_size=16"):
         adapt_to_key(make_vit(), make_key(16, 4))

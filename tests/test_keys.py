@@ -39,6 +39,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
         {"steps": ["shuffle", "scramble"]}, {"steps": ["magic"]}, {"blocks": [0] * 16},
         {"blocks": list(range(15))}, {"pixels": "abc"}, {"pixels": [0.5] * 192},
         {"flips": [2] * 192}, {"flips": [0]}, {"flips": None}, {"image_size": True},
+        {"image_size": 8 * 10**9},
     ],
 )  # fmt: skip
 def test_what_is_no_key_is_refused_and_not_shown(change, tmp_path):

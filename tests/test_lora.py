@@ -136,7 +136,10 @@ def test_chosen_blocks_and_the_rank_of_the_update(make_vit):
     [
         ({"rank": 0}, ["rank=0", "1 or more"]),
         ({"rank": 1.5}, ["rank=1.5"]),
-        ({"rank": 33}, ["rank=33", "1 to 32"]),
+        ({"rank": True}, ["rank=True", "whole number"]),
+        ({"alpha": "8"}, ["alpha='8'", "finite number"]),
+        ({"targets": [["q"]]}, ["targets=['q']", "fc1"]),
+        ({"rank": 33}, ["rank=33", "at most 32"]),
         ({"alpha": 0}, ["alpha=0", "above 0"]),
         ({"alpha": float("nan")}, ["alpha=nan"]),
         ({"targets": ["q", "query"]}, ["query", "fc1"]),

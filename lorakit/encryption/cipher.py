@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lorakit.runtime import check_choice, check_number
+
 STEPS = ("scramble", "shuffle", "negative")
 CHANNELS = 3
 
@@ -74,25 +76,19 @@ def make_key(
         fixed_blocks, fixed_pixels: restricted random permutation (Horio et al. 2024, arXiv
             2408.08529): exactly this many places keep their block or value, and no other place
             does. None means any permutation, all equally likely.
-
-    Raises:
-        ValueError: p does not divide the image, an unknown step, or an impossible number of
-            fixed places.
     """
-    steps = tuple(dict.fromkeys([steps] if isinstance(steps, str) else steps))
-    if not set(steps) <= set(STEPS):
-        raise ValueError(f"steps={steps!r}: allowed: any of {STEPS}")
-    if image_size < 1 or block_size < 1 or image_size % block_size:
-        raise ValueError(f"block_size={block_size}: allowed: a divisor of image_size={image_size}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"seed={seed}: allowed: None, or a whole number from 0")
-    for name, fixed, step in (
-        ("fixed_blocks", fixed_blocks, "scramble"),
-        ("fixed_pixels", fixed_pixels, "shuffle"),
-    ):
-        if fixed is not None and step not in steps:
-            raise ValueError(f"{name}={fixed}: allowed only with {step!r} among the steps")
-    rng = secrets.SystemRandom() if seed is None else random.Random(seed)
+    steps = (steps,) if isinstance(steps, str) else tuple(steps)
+    for step in steps:
+        check_choice("steps", step, STEPS)
+    check_number("image_size", image_size, least=1, whole=True)
+    check_block_size(block_size, image_size)
+    if seed is not None:
+        check_number("seed", seed, least=0, whole=True)
+    if fixed_blocks is not None and "scramble" not in steps:
+        raise ValueError(f"fixed_blocks={fixed_blocks}: allowed only with the step 'scramble'")
+    if fixed_pixels is not None and "shuffle" not in steps:
+        raise ValueError(f"fixed_pixels={fixed_pixels}: allowed only with the step 'shuffle'")
+    rng = secrets.SystemRandom() if seed is None else random.Random(int(seed))
     n_blocks = (image_size // block_size) ** 2
     n_values = CHANNELS * block_size**2
     # all three are always drawn, so that adding a step leaves the others as they were
@@ -110,19 +106,14 @@ def make_key(
 
 
 def encrypt(images: Tensor, key: Key) -> Tensor:
-    """Encrypt a batch.
+    """Encrypt a batch, into a new tensor of the same shape, dtype and device.
 
     Args:
         images: (..., 3, H, W), uint8 in [0, 255], or any float dtype normalised to [-1, 1] with
             mean = std = 0.5 in every channel; the negative of x is 255 - x or -x.
         key: a key for images of this size.
 
-    Returns:
-        A new tensor of the same shape, dtype and device.
-
-    Raises:
-        ValueError: the wrong shape or number of channels.
-        TypeError: an integer dtype other than uint8.
+    Raises ValueError for another shape, TypeError for another dtype.
     """
     source, flips = _places(key, images)
     return _negate(images.flatten(-3)[..., source], flips).view_as(images)
@@ -168,10 +159,27 @@ def from_blocks(blocks: Tensor, block_size: int, image_size: int) -> Tensor:
     return x.reshape(*batch, values // p**2, image_size, image_size)
 
 
+def pictures_to_blocks(pictures: Tensor, block_size: int) -> Tensor:
+    """``to_blocks`` of square colour pictures (M, 3, H, H) or one (3, H, H), checked."""
+    shape = tuple(pictures.shape)
+    if len(shape) not in (3, 4) or shape[-3] != CHANNELS or shape[-1] != shape[-2] or 0 in shape:
+        raise ValueError(f"pictures of shape {shape}: allowed: (M, 3, H, H) or (3, H, H)")
+    check_block_size(block_size, shape[-1])
+    return to_blocks(pictures.reshape(-1, *shape[-3:]), block_size)
+
+
+def check_block_size(block_size: int, image_size: int) -> None:
+    """Raise ValueError unless p divides the image."""
+    check_number("block_size", block_size, least=1, whole=True)
+    if image_size % block_size:
+        raise ValueError(f"block_size={block_size}: allowed: a divisor of image_size={image_size}")
+
+
 def _permutation(n: int, fixed: int | None, rng: random.Random, argument: str) -> Tensor:
     if fixed is None:
         return torch.tensor(rng.sample(range(n), n))
-    if not 0 <= fixed <= n or fixed == n - 1:
+    check_number(argument, fixed, least=0, most=n, whole=True)
+    if fixed == n - 1:
         raise ValueError(f"{argument}={fixed}: allowed: 0 to {n}, but not {n - 1}")
     moving = rng.sample(range(n), n - fixed)
     shuffled = moving
@@ -184,13 +192,14 @@ def _permutation(n: int, fixed: int | None, rng: random.Random, argument: str) -
 
 def _places(key: Key, images: Tensor) -> tuple[Tensor, Tensor]:
     """Where each value of the encrypted image comes from, and which are negative: (c H W,)."""
+    kind = getattr(images, "dtype", type(images).__name__)
+    if not isinstance(images, Tensor) or not (kind == torch.uint8 or kind.is_floating_point):
+        raise TypeError(f"images of type {kind}: allowed: a tensor of uint8 or a float dtype")
     shape = (CHANNELS, key.image_size, key.image_size)
-    if images.ndim < 3 or tuple(images.shape[-3:]) != shape:
+    if images.shape[-3:] != shape:
         raise ValueError(f"images of shape {tuple(images.shape)}: this key takes (..., {shape})")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"images of dtype {images.dtype}: allowed: uint8 or a float dtype")
     device, p = images.device, key.block_size
-    numbers = torch.arange(images.shape[-3:].numel(), device=device).view(shape)
+    numbers = torch.arange(math.prod(shape), device=device).view(shape)
     source = to_blocks(numbers, p)[key.blocks.to(device)][:, key.pixels.to(device)]  # (N, c p²)
     flips = key.flips.to(device).expand_as(source)
     source, flips = (from_blocks(x, p, key.image_size).flatten() for x in (source, flips))

@@ -21,21 +21,13 @@ from lorakit.lora.lora import check_vit
 
 
 def adapt_patch_embedding(weight: Tensor, key: Key) -> Tensor:
-    """E' = E P⁻¹ D.
+    """E' = E P⁻¹ D, both (dim, 3, p, p) with p the key's block size.
 
-    Args:
-        weight: E, the patch embedding's weight, (dim, 3, p, p), p the key's block size.
-        key: the cipher's key.
-
-    Returns:
-        E' in the same shape: its columns are permuted as the values of a block are, and negative
-        where those are.
+    Columns are permuted as the values of a block are, and negative where those are.
     """
-    p = key.block_size
-    if tuple(weight.shape[1:]) != (3, p, p):
-        raise ValueError(
-            f"weight of shape {tuple(weight.shape)}: this key takes (dim, 3, {p}, {p})"
-        )
+    p, shape = key.block_size, tuple(weight.shape)
+    if shape[1:] != (3, p, p):
+        raise ValueError(f"weight of shape {shape}: this key takes (dim, 3, {p}, {p})")
     columns = weight.flatten(1)[:, key.pixels.to(weight.device)]  # (dim, c p²)
     sign = 1 - 2 * key.flips.to(weight)
     return (columns * sign).view_as(weight)
@@ -43,11 +35,9 @@ def adapt_patch_embedding(weight: Tensor, key: Key) -> Tensor:
 
 def adapt_position_embedding(embedding: Tensor, key: Key, prefix: int = 1) -> Tensor:
     """e'_i = e_{s(i)}: (1, prefix + N, dim); the class token and registers stay in front."""
-    n = len(key.blocks)
-    if embedding.shape[1] != prefix + n:
-        raise ValueError(
-            f"embedding of shape {tuple(embedding.shape)}: this key takes (1, {prefix} + {n}, dim)"
-        )
+    n, shape = len(key.blocks), tuple(embedding.shape)
+    if shape[1] != prefix + n:
+        raise ValueError(f"embedding of shape {shape}: this key takes (1, {prefix} + {n}, dim)")
     places = torch.cat([torch.arange(prefix), prefix + key.blocks]).to(embedding.device)
     return embedding[:, places]
 
@@ -56,11 +46,8 @@ def adapt_position_embedding(embedding: Tensor, key: Key, prefix: int = 1) -> Te
 def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
     """A copy of a ViT that reads encrypted images as the model itself reads plain ones.
 
-    This needs the key, so it is a proof that a solution exists, not a way to train without it.
-
-    Raises:
-        TypeError: not a timm ViT.
-        ValueError: the key's blocks are not the ViT's patches, or not of its image size.
+    The key's blocks must be the ViT's patches, in images of its size. This needs the key, so it
+    is a proof that a solution exists, not a way to train without it.
     """
     check_vit(model)
     patch, image = model.patch_embed.patch_size[0], model.patch_embed.img_size[0]

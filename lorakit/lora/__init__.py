@@ -6,7 +6,8 @@
 ``position``      a trainable update of the position embedding;
 ``budget``        what rank, targets and blocks cost;
 ``adapter_file``  what was trained, as a small file;
-``interchange``   adapters of other projects; ``tensors`` reads files without running code.
+``interchange``   adapters of other projects;
+``tensors``       safetensors files: read, checked, written, no code run.
 """
 
 from lorakit.lora.lora import (

@@ -16,33 +16,32 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from lorakit.lora.lora import check_vit, lora_layers
-from lorakit.lora.tensors import read_tensors
+from lorakit.lora.lora import check_fresh, check_vit, lora_layers
+from lorakit.lora.tensors import check_tensors, read_tensors, refuse, write_tensors
 from lorakit.lora.vit import apply_method, create_backbone
-from lorakit.runtime import versions, write_atomic
+from lorakit.runtime import versions
 
-_SETTINGS = ("method", "targets", "rank", "alpha", "blocks", "private")
-_FIELDS = {"format": int, "backbone": str, "classes": list, "base": str, "method": str,
-           "targets": list, "rank": (int, type(None)), "alpha": (float, int, type(None)),
-           "blocks": (list, type(None)), "private": bool}  # fmt: skip
+_SETTINGS = {  # for ``apply_method``
+    "method": str,
+    "targets": list,
+    "rank": (int, type(None)),
+    "alpha": (float, int, type(None)),
+    "blocks": (list, type(None)),
+    "private": bool,
+}
+_FIELDS = {"backbone": str, "classes": list, "base": str, **_SETTINGS}
 
 
 def save_adapter(
     model: VisionTransformer, path: str | Path, *, classes: Sequence[str] | None = None
 ) -> Path:
-    """Write what ``apply_method`` made trainable, atomically; returns the path.
+    """Write what ``apply_method`` made trainable, in one step; returns the path.
 
     Args:
-        model: a ViT from ``create_backbone`` with a method applied, trained or not.
+        model: a ViT with a method applied, trained or not, its LoRA not merged.
         path: usually ``*.safetensors``.
         classes: names of the classes, in the order of the logits; numbers if None.
-
-    Raises:
-        ValueError: no method was applied, LoRA is merged, a weight is not finite, or as many
-            names as classes were not given.
     """
-    from safetensors.torch import save
-
     header = {"format": 1, **describe(model), "versions": versions()}
     number = model.head.out_features
     header["classes"] = list(map(str, range(number) if classes is None else classes))
@@ -51,80 +50,78 @@ def save_adapter(
     tensors = _trainable(model)
     if broken := [n for n, t in tensors.items() if not t.isfinite().all()]:
         raise ValueError(f"model: {broken} hold values that are not finite")
-    content = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
-    write_atomic(save(content, {"lorakit": json.dumps(header)}), path)
+    write_tensors(tensors, {"lorakit": json.dumps(header)}, path)
     return Path(path)
 
 
 def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
-    """The header and the tensors of an adapter file, checked as far as that needs no model.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not an adapter of lorakit, or one that is damaged.
-    """
+    """The header and the tensors of an adapter file, checked as far as that needs no model."""
     tensors, metadata = read_tensors(path)
     try:
         header = json.loads(metadata["lorakit"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _refuse(path, f"not an adapter of lorakit, or damaged ({error})") from None
+        raise refuse(path, f"not an adapter of lorakit, or damaged ({error})") from None
     if not isinstance(header, dict) or header.get("format") != 1:
-        raise _refuse(path, "its header is not one of format 1")
+        raise refuse(path, "its header is not one of format 1")
     for name, kind in _FIELDS.items():
         if name not in header or not isinstance(header[name], kind):
-            raise _refuse(path, f"header field {name!r} is missing or of another type")
+            raise refuse(path, f"header field {name!r} is missing or of another type")
     return header, tensors
 
 
 def load_adapter(
     path: str | Path, model: VisionTransformer | None = None, *, check_base: bool = True
 ) -> VisionTransformer:
-    """Put an adapter on a fresh backbone, and return the model; everything is checked before.
+    """Put an adapter on a fresh backbone, and return the model.
+
+    Whatever does not fit is a ValueError, and the model is then as it was.
 
     Args:
         path: a file of ``save_adapter``.
         model: the backbone with its pre-trained weights, no method applied; None creates it by
             the name in the file, which may download weights.
         check_base: refuse a backbone whose frozen weights are not those it was trained on.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a damaged file, another backbone or number of classes, a missing, extra or
-            misshapen tensor, or other frozen weights. The model is then as it was.
     """
     header, tensors = read_adapter(path)
     settings = {name: header[name] for name in _SETTINGS}
-    if settings["rank"] is None:
-        settings |= {"rank": 1, "targets": ["q"]}  # not used by such a method
+    classes = len(header["classes"])
     if model is None:
         try:
-            model = create_backbone(header["backbone"], len(header["classes"]))
+            model = create_backbone(header["backbone"], classes)
         except (ValueError, TypeError) as error:
-            raise _refuse(path, str(error)) from None
-    check_vit(model)
-    if next(lora_layers(model), None):
-        raise ValueError("model: it has LoRA already; allowed: a fresh backbone")
+            raise refuse(path, str(error)) from None
+    check_fresh(model)
     if (name := _architecture(model)) != header["backbone"]:
-        raise _refuse(path, f"made for backbone {header['backbone']!r}, not {name!r}")
-    if model.head.out_features != len(header["classes"]):
-        number = model.head.out_features
-        raise _refuse(path, f"made for {len(header['classes'])} classes, the model has {number}")
+        raise refuse(path, f"made for backbone {header['backbone']!r}, not {name!r}")
+    if (number := model.head.out_features) != classes:
+        raise refuse(path, f"made for {classes} classes, the model has {number}")
+    return put_adapter(path, model, settings, tensors, header["base"] if check_base else None)
+
+
+def put_adapter(
+    path: str | Path,
+    model: VisionTransformer,
+    settings: dict,
+    tensors: dict[str, Tensor],
+    base: str | None = None,
+) -> VisionTransformer:
+    """Apply a method and fill in what it trains; a ValueError leaves the model as it was.
+
+    Args:
+        path: where it came from, for messages.
+        model: a fresh backbone.
+        settings: for ``apply_method``.
+        tensors: every parameter that will train, by name.
+        base: the hash of the frozen weights; None does not check them.
+    """
+    check_fresh(model)
     try:
-        skeleton = apply_method(_without_values(model), **settings)
+        skeleton = apply_method(copy.deepcopy(model).to("meta"), **settings)
     except (ValueError, TypeError) as error:
-        raise _refuse(path, f"its settings do not fit the model: {error}") from None
-    wanted = _trainable(skeleton)
-    for problem, names in (
-        ("missing", wanted.keys() - tensors.keys()),
-        ("not expected", tensors.keys() - wanted.keys()),
-        ("of another shape", [n for n in wanted.keys() & tensors.keys()
-                              if wanted[n].shape != tensors[n].shape]),
-    ):  # fmt: skip
-        if names:
-            raise _refuse(path, f"tensors {problem}: {sorted(names)[:4]}")
-    frozen = {_plain(n) for n, p in skeleton.named_parameters() if not p.requires_grad}
-    if check_base and _fingerprint(model, frozen) != header["base"]:
-        raise _refuse(path, "the frozen weights of this model are not those it was trained on")
+        raise refuse(path, f"its settings do not fit the model: {error}") from None
+    check_tensors(path, tensors, _trainable(skeleton))
+    if base is not None and _fingerprint(model, _frozen(skeleton)) != base:
+        raise refuse(path, "the frozen weights of this model are not those it was trained on")
     apply_method(model, **settings)
     with torch.no_grad():
         for name, parameter in _trainable(model).items():
@@ -133,11 +130,7 @@ def load_adapter(
 
 
 def describe(model: VisionTransformer) -> dict:
-    """Backbone, hash of its frozen weights, and the method with its settings.
-
-    Raises:
-        ValueError: no method was applied, or LoRA is merged.
-    """
+    """Backbone, hash of its frozen weights, and the method with its settings."""
     check_vit(model)
     settings = getattr(model, "adaptation", None)
     layers = [layer for _, layer in lora_layers(model)]
@@ -145,8 +138,8 @@ def describe(model: VisionTransformer) -> dict:
         raise ValueError("model: no method was applied; call apply_method(model, method) first")
     if any(layer.merged for layer in layers):
         raise ValueError("model: its LoRA is merged into the backbone; call unmerge_lora first")
-    frozen = {_plain(n) for n, p in model.named_parameters() if not p.requires_grad}
-    return {"backbone": _architecture(model), "base": _fingerprint(model, frozen), **settings}
+    base = _fingerprint(model, _frozen(model))
+    return {"backbone": _architecture(model), "base": base, **settings}
 
 
 def _architecture(model: VisionTransformer) -> str:
@@ -155,6 +148,10 @@ def _architecture(model: VisionTransformer) -> str:
 
 def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _frozen(model: nn.Module) -> set[str]:
+    return {_plain(name) for name, p in model.named_parameters() if not p.requires_grad}
 
 
 def _plain(name: str) -> str:
@@ -170,14 +167,3 @@ def _fingerprint(model: nn.Module, frozen: set[str]) -> str:
             digest.update(f"{name} {tuple(parameter.shape)} ".encode())
             digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _without_values(model: VisionTransformer) -> VisionTransformer:
-    """A copy on the meta device: names and shapes only."""
-    memo = {id(p): nn.Parameter(torch.empty_like(p, device="meta")) for p in model.parameters()}
-    memo |= {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
-    return copy.deepcopy(model, memo)
-
-
-def _refuse(path: str | Path, reason: str) -> ValueError:
-    return ValueError(f"path={str(path)!r}: {reason}")

@@ -10,21 +10,21 @@ from pathlib import Path
 import pandas as pd
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from lorakit.lora.adapter_file import read_adapter
-from lorakit.lora.lora import TARGETS
+from lorakit.lora.lora import LAYERS, check_targets
 from lorakit.lora.vit import create_backbone
+from lorakit.runtime import check_number
 
-_FLOAT = 4  # bytes of a float32
+_FLOAT32 = 4  # bytes
 
 
 @dataclass(frozen=True)
 class Budget:
     """Trainable parameters of ``lora`` or ``lora+patch``, and what follows from them.
 
-    Attributes:
-        lora, patch_embed, head: trainable parameters of each part.
-        total: parameters of the backbone with its head, LoRA not included.
+    ``total`` is the backbone with its head, LoRA not included.
     """
 
     lora: int
@@ -44,16 +44,16 @@ class Budget:
     @property
     def adapter_bytes(self) -> int:
         """Of the weights in an adapter file, in float32."""
-        return _FLOAT * self.trainable
+        return _FLOAT32 * self.trainable
 
     @property
     def optimizer_bytes(self) -> int:
         """Gradients and Adam's two moments, in float32."""
-        return 3 * _FLOAT * self.trainable
+        return 3 * _FLOAT32 * self.trainable
 
     def private_bytes(self, batch: int) -> int:
         """A gradient for every example of a physical batch, in float32."""
-        return _FLOAT * self.trainable * batch
+        return _FLOAT32 * self.trainable * batch
 
 
 def budget(
@@ -74,30 +74,23 @@ def budget(
         blocks: how many blocks get LoRA; None means all.
         patch_embed: whether the patch embedding trains too.
         classes: of the head.
-
-    Raises:
-        ValueError: an argument out of range.
     """
-    targets = tuple(dict.fromkeys([targets] if isinstance(targets, str) else targets))
-    if not targets or not set(targets) <= set(TARGETS):
-        raise ValueError(f"targets={targets!r}: allowed: one or more of {TARGETS}")
+    targets = check_targets(targets)
     model = shapes(backbone)
-    width, depth = model.embed_dim, len(model.blocks)
-    hidden = model.blocks[0].mlp.fc1.out_features
-    if not 1 <= rank <= width:
-        raise ValueError(f"rank={rank}: allowed: 1 to {width}, the width of {backbone}")
+    depth = len(model.blocks)
     blocks = depth if blocks is None else blocks
-    if not 1 <= blocks <= depth:
-        raise ValueError(f"blocks={blocks}: allowed: 1 to {depth}, the blocks of {backbone}")
-    if classes < 2:
-        raise ValueError(f"classes={classes}: allowed: 2 or more")
-    ends = sum(width + (hidden if target in ("fc1", "fc2") else width) for target in targets)
-    embedding = sum(p.numel() for p in model.patch_embed.parameters())
-    head = width * classes + classes
-    rest = sum(p.numel() for p in model.parameters()) - sum(
-        p.numel() for p in model.head.parameters()
-    )
-    return Budget(rank * ends * blocks, embedding * patch_embed, head, rest + head)
+    check_number("rank", rank, least=1, most=model.embed_dim, whole=True)
+    check_number("blocks", blocks, least=1, most=depth, whole=True)
+    check_number("classes", classes, least=2, whole=True)
+    ends = 0  # a + b of all targets in a block
+    for layer, slices in LAYERS.items():
+        linear = model.blocks[0].get_submodule(layer)
+        width = linear.in_features + linear.out_features // len(slices)
+        ends += width * len(set(slices) & set(targets))
+    head = model.embed_dim * classes + classes
+    rest = _count(model) - _count(model.head)
+    embedding = _count(model.patch_embed) if patch_embed else 0
+    return Budget(rank * ends * blocks, embedding, head, rest + head)
 
 
 @lru_cache(maxsize=8)
@@ -110,12 +103,7 @@ def shapes(backbone: str) -> VisionTransformer:
 def singular_values(adapter: str | Path) -> pd.DataFrame:
     """Singular values of every update ΔW = (alpha / r) B A in an adapter file.
 
-    Returns:
-        Columns ``block``, ``target``, ``index`` (from 1 to r) and ``value``, largest first.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a damaged file, or one without LoRA.
+    Columns ``block``, ``target``, ``index`` (from 1 to r) and ``value``, largest first.
     """
     header, tensors = read_adapter(adapter)
     lines = []
@@ -128,3 +116,7 @@ def singular_values(adapter: str | Path) -> pd.DataFrame:
     if not lines:
         raise ValueError(f"adapter={str(adapter)!r}: it holds no LoRA; allowed: one that does")
     return pd.DataFrame(lines, columns=["block", "target", "index", "value"])
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

@@ -17,10 +17,15 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-TARGETS = ("q", "k", "v", "proj", "fc1", "fc2")
-_QKV = ("q", "k", "v")  # timm keeps these three in one fused Linear, in this order
-_HOME = {"q": "attn.qkv", "k": "attn.qkv", "v": "attn.qkv",
-         "proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}  # fmt: skip
+from lorakit.runtime import check_choice, check_number
+
+LAYERS = {  # of a block: what each part of its output is called; timm fuses q, k and v into one
+    "attn.qkv": ("q", "k", "v"),
+    "attn.proj": ("proj",),
+    "mlp.fc1": ("fc1",),
+    "mlp.fc2": ("fc2",),
+}
+TARGETS = tuple(target for slices in LAYERS.values() for target in slices)
 
 
 class LoRA(nn.Module):
@@ -51,13 +56,13 @@ class LoRA(nn.Module):
 
 
 class LoRALinear(nn.Module):
-    """A linear map with low-rank updates on equal slices of its output.
+    """A linear map (in) to (out) with low-rank updates on equal slices of its output.
 
-    A plain layer has one slice; timm's fused qkv has three, and each may have its own update.
+    A plain layer has one slice; timm's fused qkv has three. Each may have its own update.
 
     Args:
-        base: the linear map, (in) to (out); its parameters are left as they are.
-        slices: the name of each slice of the output, in order; their widths are equal.
+        base: the linear map.
+        slices: the name of each slice, in order.
         updates: a ``LoRA`` for some or all of the slices, by name.
     """
 
@@ -110,44 +115,33 @@ def add_lora(
 ) -> VisionTransformer:
     """Add LoRA to a ViT in place, and return it. The outputs do not change until it trains.
 
-    What trains is left alone: see ``lora.vit.apply_method``.
+    What trains is left alone: see ``lora.vit.apply_method``. After an error the model is as it was.
 
     Args:
-        model: a timm ``VisionTransformer``.
+        model: a timm ``VisionTransformer`` without LoRA.
         targets: which linear maps, any of ``TARGETS``.
         rank: r, from 1 to the narrowest width of the targets.
         alpha: the scale is alpha / r; None means 2 r.
         blocks: indices of the blocks to adapt; None means all.
-
-    Raises:
-        TypeError: the model is not a timm ViT.
-        ValueError: no or unknown targets, rank or alpha out of range, unknown blocks, LoRA
-            already there, or a block without one of the layers. The model is then unchanged.
     """
-    targets = tuple(dict.fromkeys([targets] if isinstance(targets, str) else targets))
-    check_vit(model)
-    if not targets or not set(targets) <= set(TARGETS):
-        raise ValueError(f"targets={targets!r}: allowed: one or more of {TARGETS}")
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise ValueError(f"rank={rank!r}: allowed: a whole number, 1 or more")
+    check_fresh(model)
+    targets = check_targets(targets)
+    check_number("rank", rank, least=1, whole=True)
     alpha = 2 * rank if alpha is None else alpha
-    if not (math.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha={alpha!r}: allowed: a finite number above 0")
-    if next(lora_layers(model), None):
-        raise ValueError("model: it has LoRA already; call remove_lora(model) first")
+    check_number("alpha", alpha, above=0)
     depth = len(model.blocks)
     chosen = range(depth) if blocks is None else sorted(set(blocks))
     if not chosen or not set(chosen) <= set(range(depth)):
         raise ValueError(f"blocks={list(chosen)}: allowed: one or more of 0 to {depth - 1}")
-
-    planned = [_plan(model, i, h, targets, rank) for i in chosen for h in _homes(targets)]
-    for parent, leaf, base, slices in planned:
-        width = base.out_features // len(slices)
-        updates = {
-            s: LoRA(base.in_features, width, rank, alpha).to(base.weight)
-            for s in slices if s in targets
-        }  # fmt: skip
-        setattr(parent, leaf, LoRALinear(base, slices, updates))
+    layers = [(f"blocks.{i}.{layer}", slices) for i in chosen for layer, slices in LAYERS.items()]
+    layers = [(name, slices) for name, slices in layers if set(slices) & set(targets)]
+    for name, slices in layers:
+        _check_layer(model, name, slices, rank)
+    for name, slices in layers:
+        base = model.get_submodule(name)
+        size = base.in_features, base.out_features // len(slices)
+        updates = {s: LoRA(*size, rank, alpha).to(base.weight) for s in slices if s in targets}
+        model.set_submodule(name, LoRALinear(base, slices, updates))
     return model
 
 
@@ -164,8 +158,7 @@ def unmerge_lora(model: nn.Module) -> nn.Module:
 def remove_lora(model: nn.Module) -> nn.Module:
     """Put the plain linear maps back. Merged updates stay in the weights, others are dropped."""
     for name, layer in list(lora_layers(model)):
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, layer.base)
+        model.set_submodule(name, layer.base)
     return model
 
 
@@ -179,26 +172,28 @@ def check_vit(model: nn.Module) -> None:
         )
 
 
-def _homes(targets: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_HOME[t] for t in TARGETS if t in targets))
+def check_fresh(model: nn.Module) -> None:
+    """As ``check_vit``, and raise ValueError if it has LoRA."""
+    check_vit(model)
+    if next(lora_layers(model), None):
+        raise ValueError("model: it has LoRA already; call remove_lora(model) first")
 
 
-def _plan(model: VisionTransformer, block: int, home: str, targets: tuple[str, ...], rank: int):
-    """Find one layer to adapt and check that it can be."""
-    parent_name, _, leaf = f"blocks.{block}.{home}".rpartition(".")
-    try:
-        parent = model.get_submodule(parent_name)
-        base = parent.get_submodule(leaf)
-    except AttributeError:
-        base = None
+def check_targets(targets: str | Iterable[str]) -> tuple[str, ...]:
+    """One or more of ``TARGETS``, each once; ValueError for anything else."""
+    targets = (targets,) if isinstance(targets, str) else tuple(targets)
+    for target in targets:
+        check_choice("targets", target, TARGETS)
+    if not targets:
+        raise ValueError(f"targets={targets}: allowed: one or more of {TARGETS}")
+    return tuple(dict.fromkeys(targets))
+
+
+def _check_layer(model: nn.Module, name: str, slices: tuple[str, ...], rank: int) -> None:
+    base = dict(model.named_modules()).get(name)
     if not isinstance(base, nn.Linear):
-        mine = [t for t in targets if _HOME[t] == home]
-        raise ValueError(f"targets={mine}: block {block} of this model has no linear map {home!r}")
-    slices = _QKV if home == "attn.qkv" else (leaf,)
-    widest = min(base.in_features, base.out_features // len(slices))
-    if rank > widest:
-        raise ValueError(f"rank={rank}: allowed: 1 to {widest}, the width of {home!r}")
-    return parent, leaf, base, slices
+        raise ValueError(f"targets={slices}: this model has no linear map {name!r}")
+    check_number("rank", rank, most=min(base.in_features, base.out_features // len(slices)))
 
 
 @torch.no_grad()

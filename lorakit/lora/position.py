@@ -17,9 +17,7 @@ RAW = ("cls_token", "pos_embed", "reg_token")  # parameters of timm's ViT that s
 
 
 class PositionUpdate(nn.Module):
-    """Adds Δe to the tokens: (N, T, dim) to (N, T, dim).
-
-    It covers the class token too, to which timm adds an embedding like to any other.
+    """Adds Δe to the tokens, the class token included: (N, T, dim) to (N, T, dim).
 
     >>> PositionUpdate(tokens=17, dim=8)(torch.zeros(2, 17, 8)).shape
     torch.Size([2, 17, 8])
@@ -41,7 +39,7 @@ def grad_sampler(
 
 
 def check_position(model: VisionTransformer) -> None:
-    """Raise what ``add_position_update`` would raise."""
+    """Raise unless it is a timm ViT with a position embedding, and with no update of it yet."""
     check_vit(model)
     if model.pos_embed is None:
         raise ValueError("model: it has no absolute position embedding to update")
@@ -50,12 +48,7 @@ def check_position(model: VisionTransformer) -> None:
 
 
 def add_position_update(model: VisionTransformer) -> VisionTransformer:
-    """Put a ``PositionUpdate`` where timm adds the position embedding; outputs do not change yet.
-
-    Raises:
-        TypeError: not a timm ViT.
-        ValueError: a ViT without an absolute position embedding, or that has an update already.
-    """
+    """Put a ``PositionUpdate`` where timm adds the embedding; outputs do not change yet."""
     check_position(model)
     tokens = model.num_prefix_tokens + model.patch_embed.num_patches
     update = PositionUpdate(tokens, model.embed_dim).to(model.pos_embed)

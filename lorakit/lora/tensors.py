@@ -1,21 +1,19 @@
-"""Read a safetensors file, which holds numbers and text and never code."""
+"""Read and write safetensors files, which hold numbers and text and never code."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
+from lorakit.runtime import write_atomic
+
 
 def read_tensors(path: str | Path, *, finite: bool = True) -> tuple[dict[str, Tensor], dict]:
-    """All tensors of a file, by name, and its metadata.
+    """All tensors of a file, by name, and its metadata; ValueError for a damaged file.
 
-    Args:
-        finite: refuse what is not made of finite floating-point numbers.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a safetensors file, a damaged one, or numbers that are not finite.
+    ``finite`` refuses what is not made of finite floating-point numbers.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -26,12 +24,36 @@ def read_tensors(path: str | Path, *, finite: bool = True) -> tuple[dict[str, Te
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"path={str(path)!r}: not a safetensors file, or damaged ({error})"
-        ) from None
+        raise refuse(path, f"not a safetensors file, or damaged ({error})") from None
     for name, tensor in tensors.items() if finite else ():
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
-            raise ValueError(
-                f"path={str(path)!r}: tensor {name!r} holds something other than finite numbers"
-            )
+            raise refuse(path, f"tensor {name!r} holds something other than finite numbers")
     return tensors, metadata
+
+
+def write_tensors(tensors: Mapping[str, Tensor], metadata: dict, path: str | Path) -> None:
+    """Write tensors by name, and text by name, in one step."""
+    from safetensors.torch import save
+
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(save(content, metadata), path)
+
+
+def check_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> None:
+    """Raise ValueError unless the names and shapes are those wanted."""
+    shared = wanted.keys() & tensors.keys()
+    problems = {
+        "missing": wanted.keys() - shared,
+        "not expected": tensors.keys() - shared,
+        "of another shape": {n for n in shared if wanted[n].shape != tensors[n].shape},
+    }
+    for problem, names in problems.items():
+        if names:
+            raise refuse(path, f"tensors {problem}: {sorted(names)[:4]}")
+
+
+def refuse(path: str | Path, reason: str) -> ValueError:
+    """The error for a file that is not what it should be, to be raised."""
+    return ValueError(f"path={str(path)!r}: {reason}")

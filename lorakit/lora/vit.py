@@ -10,8 +10,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import lorakit.lora.backbones  # noqa: F401  (registers vit_micro with timm)
-from lorakit.lora.lora import add_lora, check_vit, lora_layers
+from lorakit.lora.lora import add_lora, check_fresh, check_vit
 from lorakit.lora.position import RAW, add_position_update, check_position
+from lorakit.runtime import check_choice, check_number
 
 METHODS = ("probe", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
 PARTS = ("head", "lora", "patch_embed", "position", "backbone")
@@ -36,19 +37,16 @@ def create_backbone(
         pretrained: load pre-trained weights, or leave the model at its random start.
         kwargs: passed to timm, for example ``img_size``.
 
-    Raises:
-        ValueError: unknown name, or fewer than 2 classes.
-        TypeError: a timm model that is not a plain ``VisionTransformer``.
-        RuntimeError: the weights could not be had; the message says what to do instead.
+    Raises TypeError for a timm model that is not a plain ViT, RuntimeError if the weights cannot
+    be had.
     """
-    if classes < 2:
-        raise ValueError(f"classes={classes}: allowed: 2 or more")
-    if not timm.is_model(name):
+    check_number("classes", classes, least=2, whole=True)
+    if not isinstance(name, str) or not timm.is_model(name):
         raise ValueError(
             f"name={name!r}: allowed: 'vit_micro' or a ViT that timm knows, such as "
-            f"'vit_base_patch16_224'; timm.list_models('vit_*') lists them"
+            "'vit_base_patch16_224'; timm.list_models('vit_*') lists them"
         )
-    with torch.device("meta"):  # is it a ViT, and do the arguments fit? No weights needed to tell
+    with torch.device("meta"):  # a ViT, and arguments that fit? No weights are needed to tell
         check_vit(timm.create_model(name, num_classes=classes, **kwargs))
     try:
         model = timm.create_model(name, pretrained=pretrained, num_classes=classes, **kwargs)
@@ -86,15 +84,9 @@ def apply_method(
         targets, rank, alpha, blocks: see ``lora.add_lora``; other methods ignore them.
         private: make ``full`` ready for ``fit(privacy=...)``: the position embedding and the class
             token train through a ``PositionUpdate``, to the same effect, as they are only added.
-
-    Raises:
-        ValueError: unknown method, LoRA already there, or what ``add_lora`` refuses.
     """
-    check_vit(model)
-    if method not in METHODS:
-        raise ValueError(f"method={method!r}: allowed: one of {METHODS}")
-    if next(lora_layers(model), None):
-        raise ValueError("model: it has LoRA already; call remove_lora(model) first")
+    check_fresh(model)
+    check_choice("method", method, METHODS)
     update_position = method == "lora+patch+pos" or (method == "full" and private)
     if update_position:
         check_position(model)  # before anything is changed
@@ -102,9 +94,9 @@ def apply_method(
     if method.startswith("lora"):
         targets = [targets] if isinstance(targets, str) else list(targets)
         blocks = None if blocks is None else sorted(blocks)
-        alpha = 2 * rank if alpha is None else alpha
         add_lora(model, targets, rank, alpha, blocks)
-        settings |= {"targets": targets, "rank": rank, "alpha": alpha, "blocks": blocks}
+        alpha = 2 * rank if alpha is None else alpha
+        settings |= {"targets": targets, "rank": int(rank), "alpha": alpha, "blocks": blocks}
     model.adaptation = settings | {"private": private}  # for save_adapter
     if update_position:
         add_position_update(model)
@@ -132,13 +124,10 @@ def part_of(name: str) -> str:
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
     """Parameters: ``total``, ``trainable``, and the trainable ones of each part."""
-    counts = {"total": 0, "trainable": 0, **dict.fromkeys(PARTS, 0)}
-    for name, parameter in model.named_parameters():
-        counts["total"] += parameter.numel()
-        if parameter.requires_grad:
-            counts["trainable"] += parameter.numel()
-            counts[part_of(name)] += parameter.numel()
-    return counts
+    groups = parts(model)
+    counts = {part: sum(p.numel() for p in groups.get(part, ())) for part in PARTS}
+    total = sum(p.numel() for p in model.parameters())
+    return {"total": total, "trainable": sum(counts.values()), **counts}
 
 
 def parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:

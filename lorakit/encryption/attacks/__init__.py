@@ -12,6 +12,12 @@ from lorakit.encryption.attacks.jigsaw import neighbours_right, solve_jigsaw
 from lorakit.encryption.attacks.known_plaintext import RecoveredKey, recover_key
 
 __all__ = [
-    "MatchedColumns", "RecoveredKey", "match_columns", "neighbours_right", "places_right",
-    "recover_key", "recover_pixels", "solve_jigsaw",
-]  # fmt: skip
+    "MatchedColumns",
+    "RecoveredKey",
+    "match_columns",
+    "neighbours_right",
+    "places_right",
+    "recover_key",
+    "recover_pixels",
+    "solve_jigsaw",
+]

@@ -13,7 +13,8 @@ def assemble(costs: Tensor, *, starts: int = 16, seed: int = 0) -> Tensor:
     """Put N = n x n blocks on a grid so that the summed cost of neighbours is small.
 
     Grows a picture from one block, the surest neighbour first (as Gallagher 2012 and others do),
-    then swaps blocks while that helps.
+    then swaps blocks while that helps. Nothing promises that it is the cheapest of all: that is a
+    hard problem (Demaine and Demaine 2007).
 
     Args:
         costs: (2, N, N): of block b to the right of block a, and below it.
@@ -21,11 +22,7 @@ def assemble(costs: Tensor, *, starts: int = 16, seed: int = 0) -> Tensor:
         seed: of the choice of those blocks.
 
     Returns:
-        The block at each place in reading order, int64 (N,). Nothing promises that it is the
-        cheapest of all: that is a hard problem (Demaine and Demaine 2007).
-
-    Raises:
-        ValueError: costs of another shape, or N not a square.
+        The block at each place in reading order, int64 (N,).
     """
     blocks = costs.shape[-1]
     n = math.isqrt(blocks)
@@ -63,10 +60,15 @@ def _grow(right: np.ndarray, below: np.ndarray, n: int, first: int) -> np.ndarra
         rows, columns = (np.flatnonzero((board >= 0).any(axis=axis)) for axis in (1, 0))
         if (board >= 0).sum() == len(right):
             return board[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        for dy, dx, line in ((0, 1, right[block]), (0, -1, right[:, block]),
-                             (1, 0, below[block]), (-1, 0, below[:, block])):  # fmt: skip
-            if 0 <= y + dy < 2 * n - 1 and 0 <= x + dx < 2 * n - 1 and board[y + dy, x + dx] < 0:
-                fits.setdefault((y + dy, x + dx), []).append(line)
+        beside = {
+            (y, x + 1): right[block],
+            (y, x - 1): right[:, block],
+            (y + 1, x): below[block],
+            (y - 1, x): below[:, block],
+        }
+        for place, line in beside.items():
+            if max(place) < 2 * n - 1 and min(place) >= 0 and board[place] < 0:
+                fits.setdefault(place, []).append(line)
         fits = {
             (y, x): lines
             for (y, x), lines in fits.items()

@@ -14,13 +14,13 @@ exchanged or all negative: the pixel key is found up to these. A person sees thr
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lorakit.encryption.cipher import CHANNELS, Key, to_blocks
+from lorakit.encryption.cipher import CHANNELS, Key, pictures_to_blocks
 
 
 def recover_pixels(
@@ -29,32 +29,30 @@ def recover_pixels(
     """The key of pixel shuffling and negatives that fits best; blocks stay where they are.
 
     Args:
-        encrypted: pictures encrypted with one key, uint8 (M, 3, H, H); with
-            blocks of 8 x 8 some hundreds of 32 x 32 mostly do.
+        encrypted: pictures encrypted with one key, uint8 (M, 3, H, H); with blocks of 8 x 8 some
+            hundreds of 32 x 32 mostly do.
         public: other, plain pictures with about the same correlations, uint8 (L, 3, H', H').
         block_size: p in pixels, a divisor of H and H'.
-        starts: how many times to start; the best fit is kept. More starts help more than more
-            pictures.
+        starts: the best fit is kept; more starts help more than more pictures.
         seed: of the starts.
     """
     from scipy.optimize import quadratic_assignment
 
     rng = np.random.default_rng(seed)
     known, secret = correlations(public, block_size), correlations(encrypted, block_size)
+    options = {"maximize": True, "P0": "randomized", "rng": rng}
     found = [
-        quadratic_assignment(np.abs(known), np.abs(secret),
-                             options={"maximize": True, "P0": "randomized", "rng": rng})
-        for _ in range(starts)
-    ]  # fmt: skip
+        quadratic_assignment(np.abs(known), np.abs(secret), options=options) for _ in range(starts)
+    ]
     there = max(found, key=lambda result: result.fun).col_ind  # where each plain place went
     pixels = np.argsort(there)
     # where signs agree with the known ones, this is positive for two flips or none
     agreement = secret * known[pixels][:, pixels]
     flips = np.linalg.eigh(agreement)[1][:, -1] < 0
-    blocks = torch.arange((encrypted.shape[-1] // block_size) ** 2)
-    steps = ("shuffle", "negative")
-    return Key(encrypted.shape[-1], block_size, blocks, torch.from_numpy(pixels),
-               torch.from_numpy(flips), steps)  # fmt: skip
+    pixels, flips = torch.from_numpy(pixels), torch.from_numpy(flips)
+    size = encrypted.shape[-1]
+    blocks = torch.arange((size // block_size) ** 2)
+    return Key(size, block_size, blocks, pixels, flips, ("shuffle", "negative"))
 
 
 def correlations(images: Tensor, block_size: int) -> np.ndarray:
@@ -62,7 +60,7 @@ def correlations(images: Tensor, block_size: int) -> np.ndarray:
 
     A place that never changes correlates with none (0), itself included.
     """
-    values = to_blocks(images, block_size).flatten(0, -2).double()  # (M N, c p²)
+    values = pictures_to_blocks(images, block_size).flatten(0, 1).double()  # (M N, c p²)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.nan_to_num(np.corrcoef(values.T.cpu().numpy()))
 
@@ -70,11 +68,8 @@ def correlations(images: Tensor, block_size: int) -> np.ndarray:
 def lookalikes(block_size: int) -> Tensor:
     """The 48 ways to mirror, turn and recolour a block: permutations, int64 (48, c p²)."""
     places = torch.arange(CHANNELS * block_size**2).view(CHANNELS, block_size, block_size)
-    seen = [places, places.flip(2)]
-    return torch.stack([
-        torch.rot90(view[list(colours)], turn, (1, 2)).flatten()
-        for view in seen for turn in range(4) for colours in permutations(range(CHANNELS))
-    ])  # fmt: skip
+    ways = product([places, places.flip(2)], range(4), permutations(range(CHANNELS)))
+    return torch.stack([view[list(c)].rot90(turn, (1, 2)).flatten() for view, turn, c in ways])
 
 
 def places_right(found: Key, key: Key) -> float:

@@ -34,14 +34,8 @@ class MatchedColumns:
 def match_columns(public: Tensor, published: Tensor) -> MatchedColumns:
     """Match columns of two patch embeddings so that the sum of likenesses is largest.
 
-    Exact if the published one is ``adapt_patch_embedding(public, key)`` and no two public columns
-    are equal up to a factor.
-
-    Args:
-        public, published: weights (dim, 3, p, p).
-
-    Raises:
-        ValueError: shapes that differ, or are not those of a patch embedding.
+    Both are weights (dim, 3, p, p). Exact if the published one is
+    ``adapt_patch_embedding(public, key)`` and no two public columns are equal up to a factor.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lorakit.encryption.attacks.assembly import assemble
-from lorakit.encryption.cipher import CHANNELS, Key, to_blocks
+from lorakit.encryption.cipher import CHANNELS, Key, pictures_to_blocks
+from lorakit.runtime import check_number
 
 
 def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16, seed: int = 0) -> Key:
@@ -24,9 +25,6 @@ def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16, seed: 
             (M, 3, H, H) or (3, H, H).
         block_size: p in pixels, 2 or more, a divisor of H.
         starts, seed: see ``assemble``.
-
-    Raises:
-        ValueError: a shape or block size that does not fit.
     """
     costs = border_costs(encrypted, block_size)
     return solve_costs(costs, encrypted.shape[-1], block_size, starts=starts, seed=seed)
@@ -56,19 +54,11 @@ def border_costs(images: Tensor, block_size: int) -> Tensor:
 
     Mahalanobis gradient compatibility: the step across the border is compared with the steps
     inside block a just before it, in units of their spread over the border and the colours; and
-    the same from b to a. The sum is over pictures.
-
-    Args:
-        images: uint8 (M, 3, H, H) or (3, H, H).
-        block_size: p, 2 or more, a divisor of H.
+    the same from b to a. The sum is over pictures. Arguments as for ``solve_jigsaw``.
     """
-    if images.ndim not in (3, 4) or images.shape[-3] != CHANNELS:
-        raise ValueError(f"images of shape {tuple(images.shape)}: allowed: (M, 3, H, H)")
-    side, p = images.shape[-1], block_size
-    if p < 2 or side % p or images.shape[-2] != side:
-        raise ValueError(f"block_size={p}: allowed: a divisor of {side}, from 2; square pictures")
-    blocks = to_blocks(images.reshape(-1, CHANNELS, side, side).double(), p)  # (M, N, c p²)
-    blocks = blocks.unflatten(-1, (CHANNELS, p, p))
+    check_number("block_size", block_size, least=2, whole=True)
+    blocks = pictures_to_blocks(images, block_size).double()  # (M, N, c p²)
+    blocks = blocks.unflatten(-1, (CHANNELS, block_size, block_size))
     costs = torch.zeros(2, blocks.shape[1], blocks.shape[1], dtype=torch.float64)
     for pieces in blocks:  # (N, 3, p, p), one picture at a time, to save memory
         for direction, x in enumerate((pieces, pieces.transpose(-1, -2))):  # right, below

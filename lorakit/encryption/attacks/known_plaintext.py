@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lorakit.encryption.attacks.refinement import complete, numbered, refine
-from lorakit.encryption.cipher import Key, to_blocks
+from lorakit.encryption.cipher import Key, pictures_to_blocks
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,14 @@ def recover_key(plain: Tensor, encrypted: Tensor, block_size: int) -> RecoveredK
             (M, 3, H, H) or one (3, H, H), all encrypted with one key; exact, so not after JPEG.
         block_size: p in pixels, a divisor of H.
 
-    Raises:
-        TypeError: not uint8.
-        ValueError: shapes that differ or do not fit, or pairs that no key explains.
+    Raises ValueError if no key turns the one into the other.
     """
     if plain.dtype != torch.uint8 or encrypted.dtype != torch.uint8:
         raise TypeError(f"plain is {plain.dtype}, encrypted {encrypted.dtype}: allowed: uint8")
-    shape = tuple(plain.shape)
-    if shape != tuple(encrypted.shape) or len(shape) not in (3, 4) or shape[-3] != 3:
-        both = f"plain of shape {shape}, encrypted of shape {tuple(encrypted.shape)}"
-        raise ValueError(f"{both}: allowed: both (M, 3, H, H), or both (3, H, H)")
-    if block_size < 1 or shape[-1] % block_size or shape[-1] != shape[-2] or not plain.numel():
-        raise ValueError(f"block_size={block_size}: allowed: a divisor of H, in shape {shape}")
-    tables = _tables(*(x.reshape(-1, *shape[-3:]) for x in (plain, encrypted)), block_size)
+    if plain.shape != encrypted.shape:
+        both = f"plain of shape {tuple(plain.shape)}, encrypted of shape {tuple(encrypted.shape)}"
+        raise ValueError(f"{both}: allowed: the same shape")
+    tables = _tables(plain, encrypted, block_size)
     n, v = tables.shape[2:]
     start = refine(tables, np.zeros((2, n), np.int64), np.zeros((2, v), np.int64))
     end = None if start is None else complete(tables, start)
@@ -73,7 +68,7 @@ def recover_key(plain: Tensor, encrypted: Tensor, block_size: int) -> RecoveredK
     blocks, pixels = (torch.from_numpy(_matched(x)) for x in (rows, columns))
     flips = torch.from_numpy(turned[1] != turned[0][pixels.numpy()])
     known = [torch.from_numpy(np.bincount(x[0])[x[1]] == 1) for x in start[:2]]
-    found = Key(shape[-1], block_size, blocks, pixels, flips)
+    found = Key(plain.shape[-1], block_size, blocks, pixels, flips)
     return RecoveredKey(found, known[0], known[1] & torch.from_numpy(start[2][1] >= 0), bits)
 
 
@@ -82,7 +77,7 @@ def _tables(plain: Tensor, encrypted: Tensor, p: int) -> np.ndarray:
 
     First axis: plain, encrypted; second: as they are, negative.
     """
-    both = torch.stack([to_blocks(plain, p), to_blocks(encrypted, p)])  # (2, M, N, V)
+    both = torch.stack([pictures_to_blocks(x, p) for x in (plain, encrypted)])  # (2, M, N, V)
     signed = torch.stack([both, 255 - both], dim=1).movedim(2, -1)  # (2, 2, N, V, M)
     return numbered(signed.reshape(-1, signed.shape[-1]).cpu().numpy()).reshape(signed.shape[:-1])
 

@@ -32,8 +32,8 @@ def refine(tables: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> State |
     folded, many = np.minimum(plus, minus), tables.max() + 1
     while True:
         before = rows.max() + columns.max()
-        two = [np.sort(rows[:, :, None] * many + side, axis=1).swapaxes(1, 2)  # (2, V, N)
-               for side in (plus, minus)]  # fmt: skip
+        two = [np.sort(rows[:, :, None] * many + x, axis=1) for x in (plus, minus)]
+        two = [x.swapaxes(1, 2) for x in two]  # (2, V, N)
         turned = _later(*two)
         standard = np.where((turned == 1)[..., None], two[1], two[0])
         columns = _classes(np.concatenate([columns[..., None], standard], axis=-1))

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from lorakit.lora.interchange.foreign import apply_updates, refuse
+from lorakit.lora.adapter_file import put_adapter
 from lorakit.lora.lora import check_vit
-from lorakit.lora.tensors import read_tensors
+from lorakit.lora.tensors import read_tensors, refuse
+from lorakit.runtime import check_number
 
 
 def import_lora_vit(
@@ -17,31 +18,26 @@ def import_lora_vit(
 ) -> VisionTransformer:
     """Put a ``.safetensors`` file of LoRA-ViT or MeLo on a fresh ViT (q and v of every block).
 
-    Such a file holds neither alpha nor the head's bias. LoRA-ViT adds B A as it is (scale 1);
-    MeLo multiplies by ``alpha // r``, in whole numbers, so that alpha below r trains nothing.
-    The head's bias becomes zero.
+    Such a file holds neither alpha nor the head's bias, which becomes zero. LoRA-ViT adds B A as
+    it is (scale 1); MeLo multiplies by ``alpha // r``, in whole numbers, so that alpha below r
+    trains nothing. A ValueError says what does not fit, and leaves the model as it was.
 
     Args:
         path: with tensors ``w_a_000``, ``w_b_000``, ... (q and v in turn) and ``fc_{d}in_{c}out``.
         model: a timm ViT with its pre-trained weights and c classes.
         scale: what the file's project multiplies the update by.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a damaged file, other tensors, or shapes that do not fit. The model is then
-            as it was.
     """
-    tensors, _ = read_tensors(path)
+    check_number("scale", scale)
     check_vit(model)
-    updates, rest = {}, {}
+    tensors, _ = read_tensors(path)
+    names = {f"fc_{model.head.in_features}in_{model.head.out_features}out": "head.weight"}
     for i in range(2 * len(model.blocks)):
-        pair = [tensors.pop(f"w_{letter}_{i:03d}", None) for letter in "ab"]
-        if any(t is None or t.ndim != 2 for t in pair):
-            raise refuse(path, f"w_a_{i:03d} or w_b_{i:03d} is missing, for q and v of each block")
-        updates[f"blocks.{i // 2}.attn.qkv", "qv"[i % 2]] = (pair[0], scale * pair[1])
-    head = model.head
-    name = f"fc_{head.in_features}in_{head.out_features}out"
-    if set(tensors) != {name}:
-        raise refuse(path, f"expected the head {name!r} beside LoRA, found {sorted(tensors)}")
-    rest = {"head.weight": tensors[name], "head.bias": torch.zeros(head.out_features)}
-    return apply_updates(path, model, updates, rest)
+        update = f"blocks.{i // 2}.attn.qkv.updates.{'qv'[i % 2]}"
+        names |= {f"w_a_{i:03d}": f"{update}.A.weight", f"w_b_{i:03d}": f"{update}.B.weight"}
+    if missing := sorted(names.keys() - tensors.keys()):
+        raise refuse(path, f"tensors missing: {missing[:4]}")
+    rank = tensors["w_a_000"].numel() // model.embed_dim
+    settings = {"method": "lora", "targets": ["q", "v"], "rank": rank, "alpha": rank}
+    ours = {names.get(n, n): scale * t if n.startswith("w_b") else t for n, t in tensors.items()}
+    ours["head.bias"] = torch.zeros(model.head.out_features)
+    return put_adapter(path, model, settings, ours)

@@ -1,4 +1,4 @@
-"""LoRA adapters in the format of Hugging Face PEFT.
+"""LoRA adapters in the format of Hugging Face PEFT: written here, read by PEFT itself.
 
 PEFT adapts timm's fused qkv as one map from d to 3 d numbers. Our updates of q, k and v, each of
 rank r, are one such update of rank n r, n the number of slices adapted: their A stacked, their B
@@ -8,133 +8,178 @@ round, every slice gets PEFT's whole A and its own rows of B. Either way the fun
 
 from __future__ import annotations
 
+import copy
 import json
-import math
 import re
+from itertools import product
 from pathlib import Path
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
-from lorakit.lora.adapter_file import describe
-from lorakit.lora.interchange.foreign import apply_updates, refuse
-from lorakit.lora.lora import LoRALinear, lora_layers
-from lorakit.lora.tensors import read_tensors
-from lorakit.runtime import write_atomic
+from lorakit.lora.adapter_file import describe, put_adapter
+from lorakit.lora.lora import LAYERS, LoRA, LoRALinear, check_fresh, lora_layers
+from lorakit.lora.tensors import check_tensors, read_tensors, refuse, write_tensors
+from lorakit.runtime import check_choice, check_number, write_atomic
 
-_LAYER = re.compile(r"blocks\.(\d+)\.(attn\.qkv|attn\.proj|mlp\.fc1|mlp\.fc2)")
+_WHOLE = ("head", "patch_embed")  # parts that an adapter may bring as a whole
 _PREFIX = "base_model.model."
-_SAVED = ("head", "patch_embed")
-_QKV = ("q", "k", "v")
+_TENSORS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_READ = """peft_type task_type auto_mapping base_model_name_or_path revision inference_mode
+peft_version r lora_alpha lora_dropout target_modules exclude_modules modules_to_save use_rslora
+rank_pattern alpha_pattern layers_to_transform layers_pattern init_lora_weights eva_config
+qalora_group_size""".split()  # settings of PEFT that leave an update alpha / r B A, or mean nothing
+_STARTS = (True, False, "gaussian", "orthogonal", "eva")  # others change the frozen weights
 
 
 def export_peft(model: VisionTransformer, folder: str | Path) -> Path:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors`` as PEFT reads them.
 
-    With it: ``peft.PeftModel.from_pretrained(timm.create_model(...), folder)``.
-
-    Raises:
-        ValueError: no method with LoRA was applied, one PEFT cannot hold (a position update), or
-            merged LoRA.
+    With it: ``peft.PeftModel.from_pretrained(timm.create_model(...), folder)``. PEFT cannot hold a
+    position update, and LoRA must not be merged.
     """
-    from safetensors.torch import save
-
     found = describe(model)
-    if found["method"] not in ("lora", "lora+patch"):
-        raise ValueError(f"method={found['method']!r}: allowed: 'lora' or 'lora+patch'")
-    tensors, ranks, alphas = {}, {}, {}
+    check_choice("method", found["method"], ("lora", "lora+patch"))
+    tensors, ranks = {}, {}
     for name, layer in lora_layers(model):
         a, b = _fused(layer)
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = a
         tensors[f"{_PREFIX}{name}.lora_B.weight"] = b
-        ranks[name], alphas[name] = len(a), found["alpha"] * len(a) / found["rank"]
-    saved = [part for part in _SAVED if part == "head" or found["method"] == "lora+patch"]
+        ranks[name] = len(a)
+    saved = [part for part in _WHOLE if part == "head" or found["method"] == "lora+patch"]
     for part in saved:
         for name, value in model.get_submodule(part).named_parameters():
-            tensors[f"{_PREFIX}{part}.{name}"] = value.detach()
-    names = sorted({re.escape(name.split(".", 2)[2]) for name in ranks})
+            tensors[f"{_PREFIX}{part}.{name}"] = value
+    rank = next(iter(ranks.values()))
+    others = {name: r for name, r in ranks.items() if r != rank}
+    scale = found["alpha"] / found["rank"]
     blocks = sorted({int(name.split(".")[1]) for name in ranks})
-    first = next(iter(ranks))
+    layers = sorted({re.escape(name.split(".", 2)[2]) for name in ranks})
     config = {
-        "peft_type": "LORA", "task_type": None, "bias": "none", "inference_mode": True,
-        "base_model_name_or_path": found["backbone"], "fan_in_fan_out": False,
-        "r": ranks[first], "lora_alpha": alphas[first], "lora_dropout": 0.0,
-        "rank_pattern": {n: r for n, r in ranks.items() if r != ranks[first]},
-        "alpha_pattern": {n: a for n, a in alphas.items() if a != alphas[first]},
-        "target_modules": rf"blocks\.({'|'.join(map(str, blocks))})\.({'|'.join(names)})",
-        "modules_to_save": saved, "use_rslora": False, "use_dora": False,
-    }  # fmt: skip
-    folder = Path(folder)
-    content = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write_atomic(save(content, {"format": "pt"}), folder / "adapter_model.safetensors")
-    write_atomic(json.dumps(config, indent=2) + "\n", folder / "adapter_config.json")
-    return folder
+        "peft_type": "LORA",
+        "base_model_name_or_path": found["backbone"],
+        "inference_mode": True,
+        "r": rank,
+        "lora_alpha": scale * rank,
+        "rank_pattern": others,
+        "alpha_pattern": {name: scale * r for name, r in others.items()},
+        "target_modules": rf"blocks\.({'|'.join(map(str, blocks))})\.({'|'.join(layers)})",
+        "modules_to_save": saved,
+    }
+    write_tensors(tensors, {"format": "pt"}, Path(folder) / _TENSORS)
+    write_atomic(json.dumps(config, indent=2) + "\n", Path(folder) / _CONFIG)
+    return Path(folder)
 
 
+@torch.no_grad()
 def import_peft(folder: str | Path, model: VisionTransformer) -> VisionTransformer:
     """Put a LoRA adapter of PEFT on a fresh ViT; everything is checked before it is changed.
 
-    Args:
-        folder: with ``adapter_config.json`` and ``adapter_model.safetensors``.
-        model: a timm ViT with its pre-trained weights and as many classes as the adapter.
+    PEFT (``pip install peft``) reads the adapter onto a copy of the model. Its updates become
+    ours, and what it merges must be what ours merge: then the outputs are equal. An adapter that
+    is more than alpha / r B A in linear maps of the blocks, a head and a patch embedding is a
+    ValueError that names what is more.
 
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: not LoRA, a variant that is more than alpha / r B A, layers or shapes that do
-            not fit, or a damaged file. The model is then as it was.
+    Args:
+        folder: with ``adapter_config.json`` and ``adapter_model.safetensors``; nothing else is
+            read, and nothing downloaded.
+        model: a timm ViT with its pre-trained weights and as many classes as the adapter.
     """
+    check_fresh(model)
     folder = Path(folder)
+    _check_config(folder)
+    if not (folder / _TENSORS).exists() and (folder / "adapter_model.bin").exists():
+        raise refuse(folder, f"adapter_model.bin can run code; allowed: {_TENSORS}")
+    tensors, _ = read_tensors(folder / _TENSORS)
+    loaded = _load_with_peft(folder, copy.deepcopy(model), tensors)
+    updates = {
+        name.removeprefix(_PREFIX): _factors(layer)
+        for name, layer in loaded.named_modules()
+        if hasattr(layer, "lora_A") and name.split(".", 4)[-1] in LAYERS
+    }
+    merged = dict(loaded.merge_and_unload().named_parameters())
+    whole = {name.removeprefix(_PREFIX).split(".")[0] for name in tensors} & set(_WHOLE)
+    ours = {name: p for name, p in merged.items() if name.split(".")[0] in whole | {"head"}}
+    for name, value in model.named_parameters():
+        if pair := updates.get(name.removesuffix(".weight")):
+            value = value + pair[1] @ pair[0]
+        gap = (merged[name] - ours.get(name, value)).abs().max()
+        if not gap < 1e-5 * (1 + value.abs().max()):  # not a number is refused too
+            raise refuse(folder, f"it changes {name!r}, and not by alpha / r B A")
+    if not updates:
+        raise refuse(folder, "it holds no LoRA for the blocks")
+    settings, updates = _as_ours(updates, model)
+    settings["method"] = "lora+patch" if "patch_embed" in whole else "lora"
+    return put_adapter(folder, model, settings, ours | updates)
+
+
+def _check_config(folder: Path) -> None:
+    """Refuse by name what makes more of an adapter than alpha / r B A, known to PEFT or not."""
     try:
-        config = json.loads((folder / "adapter_config.json").read_text())
-    except ValueError as error:
-        raise refuse(folder, f"adapter_config.json is not JSON ({error})") from None
-    wanted = {"peft_type": "LORA", "use_dora": False, "bias": "none", "fan_in_fan_out": False}
-    for name, value in wanted.items():
-        if not isinstance(config, dict) or config.get(name, value) != value:
-            raise refuse(folder, f"{name} is not {value!r}")
-    tensors, _ = read_tensors(folder / "adapter_model.safetensors")
-    layers: dict[str, dict[str, Tensor]] = {}
-    rest = {}
-    for name, value in tensors.items():
-        plain = name.removeprefix(_PREFIX)
-        layer, _, leaf = plain.partition(".lora_")
-        if leaf in ("A.weight", "B.weight") and _LAYER.fullmatch(layer):
-            layers.setdefault(layer, {})[leaf[0]] = value
-        elif plain.split(".")[0] in _SAVED:
-            rest[plain] = value
-        else:
-            raise refuse(folder, f"tensor {name!r} has no place here")
-    updates = {}
-    for name, pair in layers.items():
-        if set(pair) != {"A", "B"} or pair["A"].ndim != 2 or pair["B"].ndim != 2:
-            raise refuse(folder, f"layer {name!r} has no matrices A and B")
-        scale = _scale(folder, config, name, len(pair["A"]))
-        parts = pair["B"].chunk(3) if name.endswith("qkv") else (pair["B"],)
-        slices = _QKV if name.endswith("qkv") else (name.split(".")[-1],)
-        for slice_, b in zip(slices, parts):
-            updates[name, slice_] = (pair["A"], scale * b)
-    return apply_updates(folder, model, updates, rest)
+        config = json.loads((folder / _CONFIG).read_text())
+    except (ValueError, RecursionError) as error:
+        raise refuse(folder, f"{_CONFIG} is not JSON ({error})") from None
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise refuse(folder, "its peft_type is not 'LORA'")
+    check_number("lora_alpha", config.get("lora_alpha", 8))
+    check_choice("init_lora_weights", config.get("init_lora_weights", True), _STARTS)
+    default = _peft().LoraConfig()
+    for name, value in config.items():
+        if name not in _READ and value and value != getattr(default, name, None):
+            raise refuse(folder, f"{name}={value!r} is more than alpha / r B A")
+
+
+def _load_with_peft(folder: Path, model: VisionTransformer, tensors: dict) -> nn.Module:
+    """The model wrapped by PEFT, with the adapter's tensors in it."""
+    peft = _peft()
+    try:
+        config = peft.PeftConfig.from_pretrained(str(folder))
+        with torch.device("meta"):  # a rank takes no memory before the file is seen to have it
+            loaded = peft.PeftModel(model, config)
+        wanted = peft.get_peft_model_state_dict(loaded, save_embedding_layers=False)
+    except Exception as error:
+        raise refuse(folder, f"PEFT does not read it ({error})") from error
+    check_tensors(folder, tensors, wanted)
+    peft.set_peft_model_state_dict(loaded, tensors, low_cpu_mem_usage=True)
+    return loaded
+
+
+def _factors(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """A (r, in) and B (out, r) of a layer of PEFT, the scale in B."""
+    return layer.lora_A["default"].weight, layer.scaling["default"] * layer.lora_B["default"].weight
+
+
+def _as_ours(updates: dict, model: VisionTransformer) -> tuple[dict, dict[str, Tensor]]:
+    """Settings of ``apply_method`` and tensors by name; what is not adapted stays as it starts."""
+    blocks = sorted({int(name.split(".")[1]) for name in updates})
+    layers = [layer for layer in LAYERS if any(name.endswith(layer) for name in updates)]
+    targets = [target for layer in layers for target in LAYERS[layer]]
+    rank = max(len(a) for a, _ in updates.values())
+    tensors = {}
+    for block, layer in product(blocks, layers):
+        name = f"blocks.{block}.{layer}"
+        weight = model.get_submodule(name).weight
+        a, b = updates.get(name, (weight[:0], weight[:, :0]))
+        for target, rows in zip(LAYERS[layer], b.chunk(len(LAYERS[layer]))):
+            ours = LoRA(a.shape[1], len(rows), rank, rank).to(weight)
+            ours.A.weight[: len(a)] = a
+            ours.B.weight[:, : len(a)] = rows
+            tensors |= {f"{name}.updates.{target}.{n}": p for n, p in ours.named_parameters()}
+    return {"targets": targets, "rank": rank, "alpha": rank, "blocks": blocks}, tensors
+
+
+def _peft():
+    try:
+        import peft
+    except ImportError as error:
+        raise ImportError("adapters of PEFT are read by PEFT itself: pip install peft") from error
+    return peft
 
 
 def _fused(layer: LoRALinear) -> tuple[Tensor, Tensor]:
     """One update for the whole layer: A (n r, in), B (out, n r)."""
-    updates = [(i, layer.updates[s]) for i, s in enumerate(layer.slices) if s in layer.updates]
-    width = layer.base.out_features // len(layer.slices)
-    rank = updates[0][1].A.out_features
-    a = torch.cat([update.A.weight for _, update in updates])
-    b = a.new_zeros(layer.base.out_features, len(a))
-    for place, (i, update) in enumerate(updates):
-        b[width * i : width * (i + 1), rank * place : rank * (place + 1)] = update.B.weight
-    return a, b
-
-
-def _scale(folder: Path, config: dict, name: str, rank: int) -> float:
-    """PEFT's alpha / r, or alpha / √r with rank-stabilised LoRA."""
-    alpha = config.get("lora_alpha")
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if name == pattern or name.endswith(f".{pattern}"):
-            alpha = value
-    if not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
-        raise refuse(folder, f"lora_alpha={alpha!r} is not a number")
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    a = torch.cat([update.A.weight for update in layer.updates.values()])
+    none = a.new_zeros(layer.base.out_features // len(layer.slices), 0)
+    has = layer.updates
+    return a, torch.block_diag(*(has[s].B.weight if s in has else none for s in layer.slices))
