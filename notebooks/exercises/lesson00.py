@@ -1,56 +1,41 @@
 """Exercises of lesson 00: choose a tool, encrypt a split, count the share that trains."""
 
-from collections.abc import Callable
-
 import torch
 
-from exercises.verdict import ask, begun, exercise, expect, same, wrong_if
+from exercises.verdict import Answer, ask, begun, exercise, expect, same, wrong_if
 from lorakit.data import Split
 from lorakit.encryption.cipher import decrypt, encrypt, make_key
 from lorakit.lora.vit import apply_method, count_parameters, create_backbone
 
 _TOOLS = ("encryption", "dp", "both", "neither")
-_WHO = {  # worry: the tool, and a question that leads to it
-    "curious trainer": (
-        "encryption",
-        "under DP the trainer sees every picture. What hides pictures before they are sent?",
-    ),
-    "published model": (
-        "dp",
-        "the stranger looks at the finished model, not at pictures on their way. Which tool "
-        "speaks of what a model gives away?",
-    ),
-    "company publishes": (
-        "both",
-        "there are two who look here, at two things. Does one tool keep both out?",
-    ),
-    "labels": (
-        "neither",
-        "look at the column 'labels' in the row of the trainer: does any tool change it?",
-    ),
-    "leaked pair": (
-        "neither",
-        "one known pair gives the key away, and the noise of DP is in the model, not in the "
-        "pictures. What is left?",
-    ),
+_WHO = {  # worry and tool: a question that leads from one to the other
+    ("curious trainer", "encryption"): "under DP the trainer sees every picture. What hides "
+    "pictures before they are sent?",
+    ("published model", "dp"): "the stranger looks at the finished model, not at pictures on their "
+    "way. Which tool speaks of what a model gives away?",
+    ("company publishes", "both"): "there are two who look here, at two things. Does one tool keep "
+    "both out?",
+    ("labels", "neither"): "look at the column 'labels' in the row of the trainer: does any tool "
+    "change it?",
+    ("leaked pair", "neither"): "one known pair gives the key away, and the noise of DP is in the "
+    "model, not in the pictures. What is left?",
 }
 
 
 @exercise("00.who")
 def who(answer: dict[str, str]) -> str:
     expect(answer, dict, "the answer")
-    begun(*map(answer.get, _WHO))
-    for name, (right, question) in _WHO.items():
-        tool = answer.get(name)
+    begun(*(answer.get(name) for name, _ in _WHO))
+    for (name, right), question in _WHO.items():
+        tool, allowed = answer.get(name), ", ".join(map(repr, _TOOLS))
         wrong_if(tool is ... or tool is None, f"{name!r} has no answer yet")
-        allowed = ", ".join(map(repr, _TOOLS))
         wrong_if(tool not in _TOOLS, f"{name!r} is {tool!r}; allowed: {allowed}")
         wrong_if(tool != right, f"{name!r} is not {tool!r}: {question}")
     return "each worry has its tool, and two of them have none here."
 
 
 @exercise("00.encrypt", (5, 32, 8), (3, 16, 4), (7, 24, 8))
-def encrypted(answer: Callable, n: int, size: int, block: int) -> str:
+def encrypted(answer: Answer, n: int, size: int, block: int) -> str:
     images = torch.randint(256, (n, 3, size, size), dtype=torch.uint8)
     split, key = Split(images, torch.randint(10, (n,))), make_key(size, block, seed=n)
     got = ask(answer, split, key, keep=True)
@@ -66,7 +51,7 @@ def encrypted(answer: Callable, n: int, size: int, block: int) -> str:
 
 
 @exercise("00.share", ("lora+patch", 2, 10), ("lora", 4, 7), ("probe", 4, 12))
-def share(answer: Callable, method: str, rank: int, classes: int) -> str:
+def share(answer: Answer, method: str, rank: int, classes: int) -> str:
     model = create_backbone("vit_micro", classes, pretrained=False)
     counts = count_parameters(apply_method(model, method, rank=rank))
     part, whole = counts["trainable"], counts["total"]

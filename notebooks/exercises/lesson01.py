@@ -1,17 +1,15 @@
 """Exercises of lesson 01: LoRA counted, written as a function, as a layer, and merged."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from exercises.verdict import ask, begun, exercise, same, wrong_if
+from exercises.verdict import Answer, ask, exercise, same, wrong_if
 
 SIZES = [(7, 5, 2, 8.0), (4, 9, 3, 1.0), (12, 6, 4, 10)]  # in, out, rank, alpha
 
 
 @exercise("01.count", (768, 768, 4), (128, 512, 3), (50, 20, 7))
-def count(answer: Callable, n_in: int, n_out: int, rank: int) -> str:
+def count(answer: Answer, n_in: int, n_out: int, rank: int) -> str:
     known = {
         "that is the count of the whole weight": n_in * n_out,
         "you multiplied in and out; A and B are two separate matrices": rank * n_in * n_out,
@@ -27,7 +25,7 @@ def count(answer: Callable, n_in: int, n_out: int, rank: int) -> str:
 
 
 @exercise("01.forward", *SIZES)
-def forward(answer: Callable, n_in: int, n_out: int, rank: int, alpha: float) -> str:
+def forward(answer: Answer, n_in: int, n_out: int, rank: int, alpha: float) -> str:
     W, A, B, x = _weights(n_in, n_out, rank)
     A, B = A.requires_grad_(), B.requires_grad_()
     base, low = x @ W.T, x @ A.T @ B.T
@@ -53,20 +51,16 @@ def layer(answer: type[nn.Module], n_in: int, n_out: int, rank: int, alpha: floa
     W, A_new, B_new, x = _weights(n_in, n_out, rank)
     base = nn.Linear(n_in, n_out)
     base.weight.data.copy_(W)
-    expected = base(x).detach()
-    mine = answer(base, rank, alpha)
-    module = isinstance(mine, nn.Module)
-    wrong_if(not module, "the class should be an nn.Module, so that PyTorch finds its parameters")
-    start = mine(x)
-    begun(start)
+    expected, mine = base(x).detach(), answer(base, rank, alpha)
+    plain = not isinstance(mine, nn.Module)
+    wrong_if(plain, "the class should be an nn.Module, so that PyTorch finds its parameters")
+    start = ask(mine, x)
     A, B = _find(mine, base, n_in, n_out, rank)
-    fresh = (x @ A.T @ B.T).any()
+    moved = start if (x @ A.T @ B.T).any() else expected
     known = {
         "the bias of the base layer was lost": x @ base.weight.T,
         "the frozen base is not added: before any training the output is zero": 0 * expected,
-        "a new layer should change nothing: which matrix has to start at zero?": (
-            start if fresh else expected
-        ),
+        "a new layer should change nothing: which matrix has to start at zero?": moved,
     }
     same(start, expected, "before any training the output", known)
     with torch.no_grad():
@@ -78,16 +72,15 @@ def layer(answer: type[nn.Module], n_in: int, n_out: int, rank: int, alpha: floa
         f"the scale should be alpha / r; yours is {words}": expected + scale * low
         for words, scale in scales.items()
     }
-    got = mine(x)
+    got, batch = mine(x), x.expand(2, *x.shape)  # (2, N, in), as the tokens of a ViT
     same(got, expected + alpha / rank * low, "once A and B are not zero, the output", known)
     _attached(got, A=A, B=B)
-    batch = x.expand(2, *x.shape)  # (2, N, in), as the tokens of a ViT
     same(mine(batch)[1], got, "the output for tokens (batch, tokens, in)")
     return "frozen base, the same outputs at the start, the right scale, gradients for A and B."
 
 
 @exercise("01.merge", *SIZES)
-def merge(answer: Callable, n_in: int, n_out: int, rank: int, alpha: float) -> str:
+def merge(answer: Answer, n_in: int, n_out: int, rank: int, alpha: float) -> str:
     W, A, B, _ = _weights(n_in, n_out, rank)
     low = B @ A
     known = {
@@ -113,11 +106,8 @@ def _attached(output: Tensor, **parameters: Tensor) -> None:
         if output.requires_grad:
             loss = output.square().sum()
             (found,) = torch.autograd.grad(loss, parameter, retain_graph=True, allow_unused=True)
-        wrong_if(
-            found is None,
-            f"the output is right, but no gradient reaches {name}: something on the way (detach, "
-            "no_grad, .data, .item) cuts it off",
-        )
+        cut = "something on the way (detach, no_grad, .data, .item) cuts it off"
+        wrong_if(found is None, f"the output is right, but no gradient reaches {name}: {cut}")
 
 
 def _find(mine: nn.Module, base: nn.Linear, n_in: int, n_out: int, rank: int) -> list[Tensor]:
@@ -125,16 +115,11 @@ def _find(mine: nn.Module, base: nn.Linear, n_in: int, n_out: int, rank: int) ->
     trains = [p for p in mine.parameters() if p.requires_grad]
     which = [name for name, p in base.named_parameters() if any(p is q for q in trains)]
     wrong_if(which, f"the base is not frozen: {' and '.join(which)} would train")
-    nothing = "nothing trains: PyTorch finds no parameter that requires a gradient"
-    wrong_if(not trains, nothing)
-    by_shape = {tuple(p.shape): p for p in trains}
-    want = [(rank, n_in), (n_out, rank)]
-    wrong_if(
-        set(by_shape) != set(want) or len(trains) != 2,
-        f"the trainable shapes are {', '.join(str(tuple(p.shape)) for p in trains)}; "
-        f"expected A {want[0]}, B {want[1]}",
-    )
-    A, B = (by_shape[shape] for shape in want)
-    zero = "A and B are both zero: then neither ever gets a gradient, and nothing trains"
-    wrong_if(not A.any() and not B.any(), zero)
+    wrong_if(not trains, "nothing trains: PyTorch finds no parameter that requires a gradient")
+    shapes, want = [tuple(p.shape) for p in trains], [(rank, n_in), (n_out, rank)]
+    words = f"the trainable shapes are {shapes}; expected A {want[0]}, B {want[1]}"
+    wrong_if(sorted(shapes) != sorted(want), words)
+    A, B = (trains[shapes.index(shape)] for shape in want)
+    words = "A and B are both zero: then neither ever gets a gradient, and nothing trains"
+    wrong_if(not A.any() and not B.any(), words)
     return [A, B]

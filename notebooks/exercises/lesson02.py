@@ -1,12 +1,11 @@
 """Exercises of lesson 02: patches, the fused qkv weight, and what trains under lora+patch."""
 
-from collections.abc import Callable
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 
-from exercises.verdict import ask, begun, exercise, same, several, wrong_if
+from exercises.verdict import Answer, ask, begun, exercise, same, several, wrong_if
 from lorakit.lora.vit import apply_method, create_backbone
 
 _WORDS = {
@@ -21,54 +20,52 @@ _WORDS = {
 
 
 @exercise("02.patches", (2, 4, 6, 5), (4, 12, 8, 7), (3, 9, 9, 11))
-def patches(answer: Callable, p: int, height: int, width: int, dim: int) -> str:
+def patches(answer: Answer, p: int, height: int, width: int, dim: int) -> str:
     images = torch.randn(2, 3, height, width)
     weight, bias = torch.randn(dim, 3, p, p), torch.randn(dim)
     grid = F.conv2d(images, weight, bias, stride=p)  # (N, dim, rows, columns)
+    tokens, W = grid.flatten(2).mT, weight.flatten(1).T
     blocks = images.unfold(2, p, p).unfold(3, p, p)  # (N, 3, rows, columns, p, p)
-    colour_last = blocks.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2)
+    mixed = blocks.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2) @ W + bias
     turned = blocks.permute(0, 2, 3, 1, 5, 4).flatten(3).flatten(1, 2)
     torn = images.reshape(len(images), -1, 3 * p * p)
-    tokens, W = grid.flatten(2).mT, weight.flatten(1).T
     known = {
         "the bias is missing": tokens - bias,
         "the tokens run down the columns; they should run along the rows": grid.mT.flatten(2).mT,
-        "the values of a patch are in the order (row, column, colour), the weight's are in "
-        "(colour, row, column)": colour_last @ W + bias,
+        "a patch comes as (row, column, colour), the weight as (colour, row, column)": mixed,
         "rows and columns inside a patch are exchanged": turned @ W + bias,
-        "the shape is right, but every token differs: a reshape alone tears the picture into runs "
-        "of pixels, axes have to change places in between": torn @ W + bias,
+        "a reshape alone tears the picture into runs of pixels, axes have to change places": torn
+        @ W
+        + bias,
         "tokens and features are exchanged: tokens come first, (N, T, dim)": tokens.mT,
         "the grid of tokens is still there: make one sequence of it": grid.permute(0, 2, 3, 1),
         "the batch holds several images, and each has tokens of its own": tokens.flatten(0, 1),
     }
-    got = answer(images, weight, bias)
-    same(got, tokens, f"for patches of {p} x {p}, the tensor of tokens", known)
+    what = f"for patches of {p} x {p}, the tensor of tokens"
+    same(answer(images, weight, bias), tokens, what, known)
     return "a convolution whose stride is its size is one matrix product per patch."
 
 
 @exercise("02.qkv", (6,), (9,))
-def qkv(answer: Callable, dim: int) -> str:
+def qkv(answer: Answer, dim: int) -> str:
     weight = torch.randn(3 * dim, dim)
     right = dict(zip(("query", "key", "value"), weight.chunk(3)))
     got = several(ask(answer, weight, keep=True), ", ".join(right))
+    columns = weight.tensor_split(3, dim=1)
     for place, (mine, (name, want)) in enumerate(zip(got, right.items())):
         known = {
-            f"in place of the {name} you return the {other}: the order is query, key, value": rows
-            for other, rows in right.items()
-        } | {
             "you took every third row; each map's rows stand together": weight[place::3],
             "a weight of a linear map is (out, in), yours is transposed": want.T,
-            "you cut columns; they are the inputs, which all three maps share": (
-                weight.tensor_split(3, dim=1)[place]
-            ),
+            "you cut columns; they are the inputs, which all three maps share": columns[place],
         }
+        for other, rows in right.items():
+            known[f"you return the {other} for the {name}: the order is query, key, value"] = rows
         same(mine, want, f"the weight of the {name}", known)
     return "rows are outputs: query, key and value stand one below the other."
 
 
 @exercise("02.trainable", (("q", "v"),), (("q", "k", "v", "proj", "fc1", "fc2"),))
-def trainable(answer: Callable, targets: tuple[str, ...]) -> str:
+def trainable(answer: Answer, targets: tuple[str, ...]) -> str:
     rules = _lora_patch(targets)
     got = {name: answer(name) for name in rules}
     begun(*got.values())

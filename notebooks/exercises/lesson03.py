@@ -1,47 +1,41 @@
 """Exercises of lesson 03: cut a picture into blocks, shuffle them, adapt the embedding."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from exercises.verdict import ask, exercise, same
+from exercises.verdict import Answer, ask, exercise, same
 from lorakit.encryption.cipher import to_blocks
 
 
 @exercise("03.blocks", (2, 3, 3, 4, 2), (1, 3, 2, 5, 3), (2, 1, 4, 2, 4))
-def blocks(answer: Callable, n: int, c: int, rows: int, columns: int, p: int) -> str:
+def blocks(answer: Answer, n: int, c: int, rows: int, columns: int, p: int) -> str:
     images = torch.randn(n, c, rows * p, columns * p)
+    right = to_blocks(images, p)
     split = images.reshape(n, c, rows, p, columns, p)
-    stride = images.reshape(n, c, p, rows, p, columns)
+    mixed = images.reshape(n, c, p, rows, p, columns).permute(0, 3, 5, 1, 2, 4)
 
-    def joined(x: Tensor, *order: int) -> Tensor:
-        return x.permute(order).reshape(n, rows * columns, -1)
+    def cut(*order: int) -> Tensor:
+        return split.permute(order).reshape(right.shape)
 
     known = {
-        "the shape is right, but a reshape alone cuts strips of pixels, not squares: axes have to "
-        "change places in between": joined(images, 0, 1, 2, 3),
-        "the blocks come column by column: first left to right, then down": (
-            joined(split, 0, 4, 2, 1, 3, 5)
+        "a reshape alone cuts strips of pixels, not squares: axes have to change places": (
+            images.reshape(right.shape)
         ),
+        "the blocks come column by column: first left to right, then down": cut(0, 4, 2, 1, 3, 5),
         "the values in a block come pixel by pixel, the channels next to each other: all of one "
-        "channel should come first": joined(split, 0, 2, 4, 3, 5, 1),
-        "the pixels of each block are transposed: its rows should come before its columns": (
-            joined(split, 0, 2, 4, 1, 5, 3)
-        ),
+        "channel should come first": cut(0, 2, 4, 3, 5, 1),
+        "the pixels of each block are transposed: rows come before columns": cut(0, 2, 4, 1, 5, 3),
         "a block holds pixels from all over the picture: when an axis is split in two, the first "
-        "of the two is the slow one": joined(stride, 0, 3, 5, 1, 2, 4),
-        "the axes are (n, values, blocks): blocks come first, then values": (
-            to_blocks(images, p).mT
-        ),
+        "of the two is the slow one": mixed.reshape(right.shape),
+        "the axes are (n, values, blocks): blocks come first, then values": right.mT,
     }
     what = f"the blocks of pictures {tuple(images.shape)} with p = {p}"
-    same(ask(answer, images, p), to_blocks(images, p), what, known)
+    same(ask(answer, images, p), right, what, known)
     return "right: blocks in reading order, values channel by channel, as the ViT reads them."
 
 
 @exercise("03.shuffle", (2, 12, 12), (3, 5, 27), (1, 20, 12))
-def shuffle(answer: Callable, n: int, number: int, values: int) -> str:
+def shuffle(answer: Answer, n: int, number: int, values: int) -> str:
     x, permutation = torch.randn(n, number, values), torch.randperm(values)
     known = {
         "the permutation is applied backwards: place j should show value permutation[j], here "
@@ -56,15 +50,14 @@ def shuffle(answer: Callable, n: int, number: int, values: int) -> str:
 
 
 @exercise("03.embedding", (12, 12), (7, 27), (40, 12))
-def embedding(answer: Callable, dim: int, values: int) -> str:
+def embedding(answer: Answer, dim: int, values: int) -> str:
     weight, pixels = torch.randn(dim, values), torch.randperm(values)
     flips = torch.rand(values) < 0.5
     sign, back, right = 1 - 2 * flips.float(), pixels.argsort(), weight[:, pixels]
     known = {
         "the columns are permuted with the inverse: column j should be the one made for value "
         "pixels[j]": weight[:, back] * sign,
-        "the order of the columns is right, but the sign is forgotten: flipped values reach E' as "
-        "negatives": right,
+        "the sign is forgotten: flipped values reach E' as negatives": right,
         "the sign is forgotten, and the columns are permuted with the inverse": weight[:, back],
         "the signs sit on the wrong columns: flips counts places of the encrypted block, so they "
         "come after the permutation": (weight * sign)[:, pixels],

@@ -1,14 +1,14 @@
 """Exercises of lesson 04: one key for three splits, one experiment, one gap."""
 
 import math
-from collections.abc import Callable
 from dataclasses import fields
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
 
-from exercises.verdict import ask, exercise, expect, same, wrong_if
+from exercises.verdict import Answer, ask, exercise, expect, same, wrong_if
 from lorakit.data import Dataset, Split
 from lorakit.encryption.cipher import encrypt, make_key
 from lorakit.experiments.experiment import Experiment
@@ -23,10 +23,11 @@ _WANTED = Experiment(
     epochs=3,
     seed=1,
 )
+_COLUMNS = ["method", "targets", "rank", "dataset", "cipher", "seed"]
 
 
 @exercise("04.keys", (0, 16, 8), (1, 24, 4))
-def keys(answer: Callable, seed: int, size: int, block: int) -> str:
+def keys(answer: Answer, seed: int, size: int, block: int) -> str:
     splits = [
         Split(torch.randint(256, (n, 3, size, size), dtype=torch.uint8), torch.randint(10, (n,)))
         for n in (5, 2, 3)
@@ -36,17 +37,17 @@ def keys(answer: Callable, seed: int, size: int, block: int) -> str:
     expect(got, Dataset)
     for name, plain in zip(("train", "val", "test"), splits):
         mine, want = getattr(got, name), encrypt(plain.images, key)
-        right = mine.images.shape == want.shape
-        wrong_if(not right, f"{name} has {len(mine)} images, it should have {len(plain)}")
+        lost = len(mine) != len(plain)
+        wrong_if(lost, f"{name} has {len(mine)} images, it should have {len(plain)}")
         plainly, twice = (torch.equal(mine.images, x) for x in (plain.images, encrypt(want, key)))
         wrong_if(plainly, f"the {name} images are still plain: the model would meet two worlds")
         wrong_if(twice, f"the {name} images are encrypted twice")
-        wrong_if(
+        other, moved = (
             not torch.equal(mine.images, want),
-            f"the {name} images are changed, but not by this key: what one key shuffled, a model "
-            "trained with another cannot read",
+            not torch.equal(mine.labels, plain.labels),
         )
-        moved = not torch.equal(mine.labels, plain.labels)
+        words = f"the {name} images are changed, but not by this key: a model trained with"
+        wrong_if(other, f"{words} another key cannot read them")
         wrong_if(moved, f"the {name} labels changed; they stay with their images")
     return "one key for all three splits, and the labels stay with their images."
 
@@ -71,23 +72,10 @@ def experiment(answer: Experiment) -> str:
 
 def _table(seed: int) -> pd.DataFrame:
     """A results table with random accuracies, in random order."""
-    settings = pd.DataFrame(
-        [("full", None, np.nan)]
-        + [
-            (method, targets, rank)
-            for method in ("lora", "lora+patch")
-            for targets in ("q+v", "proj+fc1+fc2")
-            for rank in (1.0, 4.0, 16.0)
-        ],
-        columns=["method", "targets", "rank"],
-    )
-    rows = settings
-    for name, values in {
-        "dataset": ("street", "digits"),
-        "cipher": ("none", "shuffle", "shuffle+negative"),
-        "seed": range(3),
-    }.items():
-        rows = rows.merge(pd.Series(values, name=name), how="cross")
+    adapters = product(("lora", "lora+patch"), ("q+v", "proj+fc1+fc2"), (1.0, 4.0, 16.0))
+    settings = pd.DataFrame([("full", None, np.nan), *adapters], columns=_COLUMNS[:3])
+    others = product(("street", "digits"), ("none", "shuffle", "shuffle+negative"), range(3))
+    rows = settings.merge(pd.DataFrame(others, columns=_COLUMNS[3:]), how="cross")
     rows["accuracy"] = np.random.default_rng(seed).uniform(0.2, 1.0, len(rows))
     return rows.sample(frac=1, random_state=seed, ignore_index=True)
 
@@ -98,7 +86,7 @@ def _table(seed: int) -> pd.DataFrame:
     (1, "shuffle", "proj+fc1+fc2", 16),
     (2, "shuffle+negative", "q+v", 1),
 )
-def gap(answer: Callable, seed: int, cipher: str, targets: str, rank: int) -> str:
+def gap(answer: Answer, seed: int, cipher: str, targets: str, rank: int) -> str:
     table = _table(seed)
     match = {"dataset": "street", "cipher": cipher, "targets": targets, "rank": rank}
 
@@ -111,12 +99,8 @@ def gap(answer: Callable, seed: int, cipher: str, targets: str, rank: int) -> st
         return 100 * (by_method["full"] - by_method["lora+patch"])
 
     known = {
-        "these are the best seeds: a maximum flatters what spreads more; take the mean": (
-            points("max")
-        ),
-        "the gap mixes ciphers: compare rows of the one that was asked for": (
-            points(without="cipher")
-        ),
+        "these are the best seeds: a maximum flatters a wide spread; take the mean": points("max"),
+        "the gap mixes ciphers: compare rows of the one asked for": points(without="cipher"),
         "the gap mixes data sets: keep street only": points(without="dataset"),
         "the gap mixes ranks: like with like": points(without="rank"),
         "the gap mixes targets: like with like": points(without="targets"),

@@ -1,46 +1,40 @@
 """Exercises of lesson 06: clip, add noise, draw a Poisson batch, choose delta."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from exercises.verdict import ask, begun, exercise, same, wrong_if
+from exercises.verdict import Answer, Mistake, ask, begun, exercise, same, wrong_if
 
 
 @exercise("06.clip", (5, 1.0), (7, 0.3), (3, 4.0))
-def clip_each(answer: Callable, n: int, C: float) -> str:
+def clip_each(answer: Answer, n: int, C: float) -> str:
     size = C * torch.linspace(0.05, 4, n).view(-1, 1)  # short ones and long ones, alike
     flat = (1 + 0.5 * torch.randn(n, 28)) / 28**0.5 * size
     gradients = {"weight": flat[:, :24].reshape(n, 4, 6), "bias": flat[:, 24:]}
     norms, whole = flat.norm(dim=1), flat.sum(dim=0).norm()
+    of_mean, of_sum = (n * C / whole).clamp(max=1), (C / whole).clamp(max=1)
     got = ask(answer, gradients, C)
-    names = isinstance(got, dict) and set(got) == set(gradients)
-    wrong_if(not names, "return a dict with the same names as the one you were given")
+    named = isinstance(got, dict) and set(got) == set(gradients)
+    wrong_if(not named, "return a dict with the same names as the one you were given")
     for name, g in gradients.items():
-        alone = g.flatten(1).norm(dim=1)
+        right, stretched = _scaled((C / norms).clamp(max=1), g), _scaled(C / norms, g)
+        apart = _scaled((C / g.flatten(1).norm(dim=1)).clamp(max=1), g)
         known = {
-            "you scaled small gradients up to norm C: those below C must stay as they are": (
-                _scaled(C / norms, g)
-            ),
-            "each parameter was clipped on its own: together an example can exceed C": (
-                _scaled((C / alone).clamp(max=1), g)
-            ),
+            "you scaled small gradients up to norm C: leave those below C alone": stretched,
+            "each parameter was clipped on its own: together an example can exceed C": apart,
             "you return the gradients as they were": g,
             "you clipped all examples by one norm, that of the mean: one example can still be as "
-            "long as it likes": g * (C / whole * n).clamp(max=1),
-            "you clipped all examples by one norm, that of their sum": g * (C / whole).clamp(max=1),
-            "you return the clipped mean gradient: clip each example, before any mean": (
-                g.mean(dim=0) * (C / whole * n).clamp(max=1)
-            ),
+            "long as it likes": g * of_mean,
+            "you clipped all examples by one norm, that of their sum": g * of_sum,
+            "you clipped the mean gradient: clip each example, before any mean": g.mean(0)
+            * of_mean,
             "you clamped every entry to [-C, C]: that bounds entries, not the norm": g.clamp(-C, C),
         }
-        right = _scaled((C / norms).clamp(max=1), g)
         same(got[name], right, f"the clipped gradient of {name}", known)
-    zero = torch.zeros(2, 3)
-    what = "the clipped gradient of an example whose gradient is 0"
-    same(ask(answer, {"weight": zero}, 1.0)["weight"], zero, what)
+    zero = {"weight": torch.zeros(2, 3)}
+    same(ask(answer, zero, C)["weight"], zero["weight"], "the clipped gradient where it is 0")
     return "every example moves the sum by at most C, and short gradients stay as they are."
 
 
@@ -49,17 +43,16 @@ def _scaled(factors: Tensor, g: Tensor) -> Tensor:
 
 
 @exercise("06.noise")
-def noisy_mean(answer: Callable) -> str:
+def noisy_mean(answer: Answer) -> str:
     for n, d, L in ((7, 11, 10), (12, 5, 8)):
         clipped = torch.randn(n, d)
         total = clipped.sum(dim=0)
         known = {
-            "divide by the expected batch size L, not by how many were drawn: that number depends "
-            "on the data": total / n,
+            "divide by the expected batch size L, not by how many were drawn": total / n,
             "the sum was not divided by L": total,
         }
-        got = answer(clipped, 0.0, 1.5, L)
-        same(got, total / L, "the result without noise (sigma = 0)", known)
+        what = "the result without noise (sigma = 0)"
+        same(answer(clipped, 0.0, 1.5, L), total / L, what, known)
     for n, sigma, C, L in ((9, 1.5, 0.4, 5), (0, 0.7, 3.0, 4), (16, 2.0, 0.5, 25)):
         noise = [torch.as_tensor(answer(torch.zeros(n, 20_000), sigma, C, L)) for _ in "ab"]
         _check_noise(*noise, n, sigma, C, L)
@@ -67,23 +60,17 @@ def noisy_mean(answer: Callable) -> str:
 
 
 def _check_noise(first: Tensor, again: Tensor, n: int, sigma: float, C: float, L: int) -> None:
-    shape = tuple(first.shape)
+    shape, want, std = tuple(first.shape), sigma * C / L, first.std().item()
     wrong_if(shape != (20_000,), f"the result has shape {shape}, it should be (20000,)")
     finite = torch.isfinite(first).all()
     wrong_if(not finite, f"the result is not finite for a batch of {n} examples")
-    want, std = sigma * C / L, first.std().item()
-    for words, wrong in {
-        "an empty batch got no noise: its sum is 0, and is noised like any other": (
-            n == 0 and std == 0
-        ),
-        "every coordinate got the same noise: draw one number for each": (
-            std < 1e-4 * want and first.any()
-        ),
-        "the noise is the same each time: do not fix a seed, it could be subtracted": (
-            std > 0 and torch.equal(first, again)
-        ),
-    }.items():
-        wrong_if(wrong, words)
+    wrong_if(
+        n == std == 0, "an empty batch got no noise: its sum is 0, and is noised like any other"
+    )
+    flat = std < 1e-4 * want and first.any()
+    wrong_if(flat, "every coordinate got the same noise: draw one number for each")
+    fixed = std > 0 and torch.equal(first, again)
+    wrong_if(fixed, "the noise is the same each time: do not fix a seed, it could be subtracted")
     known = {
         "C is missing: the sum has sensitivity C, so the noise is sigma times C": sigma / L,
         "the noise was added after dividing, too large by L: add it to the sum": sigma * C,
@@ -96,14 +83,14 @@ def _check_noise(first: Tensor, again: Tensor, n: int, sigma: float, C: float, L
     if abs(std / want - 1) > 0.05:
         for words, wrong in known.items():
             wrong_if(abs(std - wrong) <= 0.05 * wrong, words)
-        wrong_if(True, f"the noise has standard deviation {std:.3g}, it should be {want:.3g}")
+        raise Mistake(f"the noise has standard deviation {std:.3g}, it should be {want:.3g}")
     wrong_if(first.mean().abs() > 6 * want / math.sqrt(20_000), "the noise is not centred at 0")
     within = (first.abs() < want).float().mean().item()
     wrong_if(abs(within - 0.683) > 0.03, "the noise is not Gaussian")
 
 
 @exercise("06.poisson", (40, 0.3, 2000), (25, 0.6, 2000), (3, 0.2, 500))
-def poisson_batch(answer: Callable, N: int, q: float, draws: int) -> str:
+def poisson_batch(answer: Answer, N: int, q: float, draws: int) -> str:
     batches = [answer(N, q) for _ in range(draws)]
     begun(batches[0])
     batches = [torch.as_tensor(b).cpu() for b in batches]
@@ -116,8 +103,8 @@ def poisson_batch(answer: Callable, N: int, q: float, draws: int) -> str:
     twice = any(len(b.unique()) < len(b) for b in batches)
     wrong_if(twice, "an example was drawn twice: with replacement, its gradient counts double")
     sizes = torch.tensor([float(len(b)) for b in batches])
-    one = "all batches have one fixed size: with a coin for each example sizes vary"
-    wrong_if(sizes.std() == 0, one)
+    fixed = sizes.std() == 0
+    wrong_if(fixed, "all batches have one fixed size: with a coin for each example sizes vary")
     chosen = torch.zeros(draws, N)
     for row, batch in zip(chosen, batches):
         row[batch.long()] = 1
@@ -133,11 +120,9 @@ def poisson_batch(answer: Callable, N: int, q: float, draws: int) -> str:
 
 
 @exercise("06.delta", (1_000, 50, 0.01), (50_000, 500, 0.05), (200, 64, 0.5))
-def largest_delta(answer: Callable, N: int, L: int, risk: float) -> str:
+def largest_delta(answer: Answer, N: int, L: int, risk: float) -> str:
     known = {
-        "you counted batches: everybody has a delta of their own, so count examples": (
-            1 - (1 - risk) ** (L / N)
-        ),
+        "you counted batches: everybody has a delta, so count examples": 1 - (1 - risk) ** (L / N),
         "risk / N is safe (a union bound), but not the largest delta": risk / N,
         "1/N is far too large: at that delta somebody is published with 63 %": 1 / N,
         "that is the risk for one example: with N of them it adds up": risk,

@@ -1,21 +1,19 @@
 """Exercises of lesson 07: rate and steps, a delta, and what several runs cost together."""
 
 import math
-from collections.abc import Callable
 
-from exercises.verdict import ask, exercise, same, several
+from exercises.verdict import Answer, ask, exercise, same, several
 from lorakit.privacy.accountant import default_delta
 
 
 @exercise("07.rate", (1097, 256, 6), (10_000, 300, 2), (50_000, 1024, 3), (7, 4, 5))
-def rate(answer: Callable, examples: int, batch: int, epochs: int) -> str:
+def rate(answer: Answer, examples: int, batch: int, epochs: int) -> str:
     q, steps, draws = several(ask(answer, examples, batch, epochs), "q, steps, draws")
     loader, floor, right = math.ceil(examples / batch), examples // batch, batch / examples
     known = {
-        "q is 1 / len(loader): that is what plain Opacus takes, but it gives another expected "
-        "batch than the one asked for, unless batches divide N": 1 / loader,
-        "q is one over floor(N / batch), a number of batches; how likely is it that one example is "
-        "in one batch?": 1 / floor,
+        "q is 1 / len(loader): plain Opacus takes that, but it gives another expected batch than "
+        "the one asked for, unless batches divide N": 1 / loader,
+        "q is one over a number of batches; how likely is one example in one batch?": 1 / floor,
         "q is upside down: a probability is at most 1": 1 / right,
         "q does not depend on the number of epochs": right / epochs,
     }
@@ -40,16 +38,14 @@ def rate(answer: Callable, examples: int, batch: int, epochs: int) -> str:
 
 
 @exercise("07.delta", (1097, 256), (10_000, 256), (60_000, 512), (999, 10), (1000, 64))
-def delta(answer: Callable, examples: int, batch: int) -> str:
+def delta(answer: Answer, examples: int, batch: int) -> str:
     batches, want = math.ceil(examples / batch), default_delta(examples)
     known = {
         "that is 1/N itself: publishing one whole example at random would be (0, 1/N)-private. Go "
         "strictly below": 1 / examples,
-        "that is 1 / (number of batches): DP protects examples, and there are many in a batch": (
-            1 / batches
-        ),
-        "that is a power of ten below 1 / (number of batches): DP protects examples, and there are "
-        "many in a batch": default_delta(batches),
+        "that is 1 / (number of batches): DP protects examples, many in a batch": 1 / batches,
+        "that is a power of ten below 1 / (number of batches): DP protects examples, many in a "
+        "batch": default_delta(batches),
         "that is above 1/N: the exponent was rounded the wrong way": 10 * want,
         "that is 1 / batch: what has the batch to do with it?": 1 / batch,
     }
@@ -63,7 +59,7 @@ def delta(answer: Callable, examples: int, batch: int) -> str:
     ([(1.0, 1e-5), (3.0, 2e-5), (2.5, 1e-6)],),
     ([(0.7, 1e-6), (0.7, 2e-6), (0.7, 3e-6), (0.1, 1e-6)],),
 )
-def total(answer: Callable, runs: list[tuple[float, float]]) -> str:
+def total(answer: Answer, runs: list[tuple[float, float]]) -> str:
     epsilon, small = several(ask(answer, runs), "epsilon, delta")
     epsilons, deltas = zip(*runs)
     known = {

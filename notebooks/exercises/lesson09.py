@@ -1,13 +1,11 @@
 """Exercises of lesson 09: read a results table without fooling yourself."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import t
 
-from exercises.verdict import ask, exercise, same, wrong_if
+from exercises.verdict import Answer, ask, exercise, same, wrong_if
 
 _ROWS = pd.DataFrame(
     [
@@ -23,22 +21,17 @@ _ROWS = pd.DataFrame(
 
 
 @exercise("09.interval", (3,), (5,), (12,))
-def interval(answer: Callable, n: int) -> str:
+def interval(answer: Answer, n: int) -> str:
     x = 0.8 + 0.05 * torch.randn(n).numpy()
-    error, wide = np.std(x, ddof=1) / np.sqrt(n), t.ppf(0.975, n - 1)
+    error, biased = np.std(x, ddof=1) / np.sqrt(n), np.std(x) / np.sqrt(n)
+    wide, one_sided = t.ppf(0.975, n - 1), t.ppf(0.95, n - 1) * error
     known = {
-        "1.96 is for many seeds; with a few, use Student's t, n - 1 degrees of freedom": (
-            1.96 * error
-        ),
+        "1.96 is for many seeds; a few need Student's t, n - 1 degrees of freedom": 1.96 * error,
         "that is the spread of single runs; the mean of n runs varies less, by a factor of the "
         "root of n": wide * error * np.sqrt(n),
-        "divide the squares by n - 1, not n: the mean was estimated from the same runs": (
-            wide * np.std(x) / np.sqrt(n)
-        ),
+        "divide the squares by n - 1, not n: the mean comes from the same runs": wide * biased,
         "use n - 1 degrees of freedom, not n": t.ppf(0.975, n) * error,
-        "that is a one-sided 95 % bound; half of the 5 % lies on either side": (
-            t.ppf(0.95, n - 1) * error
-        ),
+        "that is a one-sided 95 % bound; half of the 5 % lies on either side": one_sided,
         "that is the whole width; the half-width was asked for": 2 * wide * error,
     }
     same(answer(x), wide * error, "the half-width", known)
@@ -46,7 +39,7 @@ def interval(answer: Callable, n: int) -> str:
 
 
 @exercise("09.best")
-def best(answer: Callable) -> str:
+def best(answer: Answer) -> str:
     got = ask(answer, _ROWS, 50_000, 2.0)
     mistakes = {
         "full": "full trains more parameters than the budget allows",

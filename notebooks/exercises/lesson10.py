@@ -1,12 +1,10 @@
 """Exercises of lesson 10: keys for results, and shares of parameters."""
 
-from collections.abc import Callable
-
-from exercises.verdict import ask, exercise, same, wrong_if
+from exercises.verdict import Answer, ask, exercise, same, wrong_if
 
 
 @exercise("10.share")
-def share(answer: Callable) -> str:
+def share(answer: Answer) -> str:
     counts = {"total": 1_500_000, "trainable": 320_000, "head": 20_000, "lora": 200_000}
     counts |= {"patch_embed": 100_000, "position": 0, "backbone": 0}
     known = {
@@ -20,7 +18,7 @@ def share(answer: Callable) -> str:
 
 
 @exercise("10.key")
-def key(answer: Callable) -> str:
+def key(answer: Answer) -> str:
     settings = {"dataset": "street", "method": "lora", "rank": 1, "epochs": 12, "seed": 0}
     first = ask(answer, settings)
     again, turned = ask(answer, settings), ask(answer, dict(reversed(settings.items())))

@@ -1,21 +1,18 @@
 """Exercises of lesson A1: the loss at chance, the steps of a run, bytes in half precision."""
 
 import math
-from collections.abc import Callable
 
 from torch import nn
 
-from exercises.verdict import exercise, same
+from exercises.verdict import Answer, exercise, same
 
 
 @exercise("A1.chance", (96,), (10,), (3,))
-def chance(answer: Callable, classes: int) -> str:
+def chance(answer: Answer, classes: int) -> str:
     known = {
         "that is in bits: cross-entropy in PyTorch takes the natural logarithm": math.log2(classes),
         "that takes the logarithm to base 10: take the natural one": math.log10(classes),
-        "that is the accuracy at chance, or the probability; the loss is its negative logarithm": (
-            1 / classes
-        ),
+        "that is the accuracy at chance; the loss is its negative logarithm": 1 / classes,
         "that is the probability of a wrong guess, not a loss": 1 - 1 / classes,
     }
     same(answer(classes), math.log(classes), f"the loss for {classes} classes", known)
@@ -23,18 +20,13 @@ def chance(answer: Callable, classes: int) -> str:
 
 
 @exercise("A1.steps", (10, 4, 3), (1000, 128, 5), (150_000, 128, 8), (256, 64, 2))
-def steps(answer: Callable, images: int, batch: int, epochs: int) -> str:
-    each = math.ceil(images / batch)
-    late = math.ceil(epochs * images / batch)
+def steps(answer: Answer, images: int, batch: int, epochs: int) -> str:
+    each, late = math.ceil(images / batch), math.ceil(epochs * images / batch)
     known = {
         "the smaller last batch of each epoch is missing": epochs * (images // batch),
         "rounded up too late: every epoch has its own smaller last batch": late,
-        "a step is a whole number, and each epoch has its own smaller last batch": (
-            epochs * images / batch
-        ),
-        "images that fill their batches need no extra one: round up, do not add one": (
-            epochs * (images // batch + 1)
-        ),
+        "a step is whole, and each epoch has its own smaller last batch": epochs * images / batch,
+        "full batches need no extra one: round up, do not add one": epochs * (images // batch + 1),
         "those are the steps of a single epoch": each,
         "that counts images, not batches": epochs * images,
     }
@@ -44,7 +36,7 @@ def steps(answer: Callable, images: int, batch: int, epochs: int) -> str:
 
 
 @exercise("A1.half", (5, 30, 12), (21, 8, 17), (3, 40, 6))
-def half(answer: Callable, a: int, b: int, c: int) -> str:
+def half(answer: Answer, a: int, b: int, c: int) -> str:
     model = nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c, bias=False))
     model[0].requires_grad_(False)
     number = sum(p.numel() for p in model.parameters())

@@ -6,10 +6,12 @@ import importlib
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+Answer = Callable[..., Any]  # a function of the learner's
 _CHECKS: dict[str, tuple[Callable[..., str], tuple[tuple, ...]]] = {}
 
 
@@ -122,8 +124,8 @@ def wrong_if(condition: object, words: str) -> None:
 
 def expect(got: object, kind: type, what: str = "the result") -> None:
     """Raise ``Mistake`` unless the learner's value is of this type."""
-    named = f"{what} should be a {kind.__name__}, yours is a {type(got).__name__}"
-    wrong_if(not isinstance(got, kind), named)
+    words = f"{what} should be of type {kind.__name__}, yours is a {type(got).__name__}"
+    wrong_if(not isinstance(got, kind), words)
 
 
 def several(got: object, names: str) -> tuple:
@@ -144,18 +146,15 @@ def same(
 ) -> None:
     """Raise ``Mistake`` unless two numbers or tensors agree, and say how they differ.
 
-    Args:
-        got: the learner's; ``...`` and None count as not begun.
-        want: the right one; whole numbers must be met exactly.
-        what: what it is called in the message.
-        mistakes: results of known mistakes, by the words that name them.
-        tolerance: relative to the largest value of ``want``.
+    ``what`` is the name of the learner's value; ``mistakes`` holds results of known mistakes, by
+    the words that name them; ``tolerance`` is relative to the largest value wanted, and whole
+    numbers must be met exactly.
     """
     begun(got)
     want = torch.as_tensor(want).detach()
-    scale = want.abs().max().item() if want.numel() else 1.0
-    near_by = max(scale, 1e-12) * (tolerance if want.is_floating_point() else 1e-9)
+    tolerance = tolerance if want.is_floating_point() else 1e-9
     want = want.double()
+    near_by = tolerance * max(want.abs().max().item(), 1e-12) if want.numel() else tolerance
     try:
         mine = torch.as_tensor(got).detach().cpu().double()
     except (TypeError, ValueError, RuntimeError):
