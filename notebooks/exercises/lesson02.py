@@ -1,7 +1,5 @@
 """Exercises of lesson 02: patches, the fused qkv weight, and what trains under lora+patch."""
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 
@@ -28,15 +26,13 @@ def patches(answer: Answer, p: int, height: int, width: int, dim: int) -> str:
     blocks = images.unfold(2, p, p).unfold(3, p, p)  # (N, 3, rows, columns, p, p)
     mixed = blocks.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2) @ W + bias
     turned = blocks.permute(0, 2, 3, 1, 5, 4).flatten(3).flatten(1, 2)
-    torn = images.reshape(len(images), -1, 3 * p * p)
+    torn = images.reshape(len(images), -1, 3 * p * p) @ W + bias
     known = {
         "the bias is missing": tokens - bias,
         "the tokens run down the columns; they should run along the rows": grid.mT.flatten(2).mT,
         "a patch comes as (row, column, colour), the weight as (colour, row, column)": mixed,
         "rows and columns inside a patch are exchanged": turned @ W + bias,
-        "a reshape alone tears the picture into runs of pixels, axes have to change places": torn
-        @ W
-        + bias,
+        "a reshape alone tears the picture into runs of pixels, axes have to change places": torn,
         "tokens and features are exchanged: tokens come first, (N, T, dim)": tokens.mT,
         "the grid of tokens is still there: make one sequence of it": grid.permute(0, 2, 3, 1),
         "the batch holds several images, and each has tokens of its own": tokens.flatten(0, 1),
@@ -66,7 +62,10 @@ def qkv(answer: Answer, dim: int) -> str:
 
 @exercise("02.trainable", (("q", "v"),), (("q", "k", "v", "proj", "fc1", "fc2"),))
 def trainable(answer: Answer, targets: tuple[str, ...]) -> str:
-    rules = _lora_patch(targets)
+    with torch.device("meta"):
+        model = create_backbone("vit_micro", pretrained=False, depth=2)
+        model = apply_method(model, "lora+patch", targets=targets)
+    rules = {name: p.requires_grad for name, p in model.named_parameters()}
     got = {name: answer(name) for name in rules}
     begun(*got.values())
     wrong = [name for name, trains in rules.items() if bool(got[name]) != trains]
@@ -75,12 +74,3 @@ def trainable(answer: Answer, targets: tuple[str, ...]) -> str:
             yours = "trains" if got[name] else "is frozen"
             wrong_if(part in name, f"{name} {yours} with your rule. {words}")
     return "LoRA, patch embedding and head, each with all that belongs to it; nothing else."
-
-
-@cache
-def _lora_patch(targets: tuple[str, ...]) -> dict[str, bool]:
-    """The name of every parameter under lora+patch, and whether it trains."""
-    with torch.device("meta"):
-        model = create_backbone("vit_micro", pretrained=False, depth=2)
-        model = apply_method(model, "lora+patch", targets=targets)
-    return {name: p.requires_grad for name, p in model.named_parameters()}

@@ -13,17 +13,15 @@ def blocks(answer: Answer, n: int, c: int, rows: int, columns: int, p: int) -> s
     right = to_blocks(images, p)
     split = images.reshape(n, c, rows, p, columns, p)
     mixed = images.reshape(n, c, p, rows, p, columns).permute(0, 3, 5, 1, 2, 4)
+    strips = images.reshape(right.shape)
 
     def cut(*order: int) -> Tensor:
         return split.permute(order).reshape(right.shape)
 
     known = {
-        "a reshape alone cuts strips of pixels, not squares: axes have to change places": (
-            images.reshape(right.shape)
-        ),
+        "a reshape alone cuts strips of pixels, not squares: axes have to change places": strips,
         "the blocks come column by column: first left to right, then down": cut(0, 4, 2, 1, 3, 5),
-        "the values in a block come pixel by pixel, the channels next to each other: all of one "
-        "channel should come first": cut(0, 2, 4, 3, 5, 1),
+        "values come pixel by pixel: all of one channel should come first": cut(0, 2, 4, 3, 5, 1),
         "the pixels of each block are transposed: rows come before columns": cut(0, 2, 4, 1, 5, 3),
         "a block holds pixels from all over the picture: when an axis is split in two, the first "
         "of the two is the slow one": mixed.reshape(right.shape),
@@ -55,8 +53,7 @@ def embedding(answer: Answer, dim: int, values: int) -> str:
     flips = torch.rand(values) < 0.5
     sign, back, right = 1 - 2 * flips.float(), pixels.argsort(), weight[:, pixels]
     known = {
-        "the columns are permuted with the inverse: column j should be the one made for value "
-        "pixels[j]": weight[:, back] * sign,
+        "the columns go by the inverse: column j is for value pixels[j]": weight[:, back] * sign,
         "the sign is forgotten: flipped values reach E' as negatives": right,
         "the sign is forgotten, and the columns are permuted with the inverse": weight[:, back],
         "the signs sit on the wrong columns: flips counts places of the encrypted block, so they "

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from exercises.verdict import Answer, ask, exercise, same, several, wrong_if
@@ -22,17 +23,16 @@ def chosen(answer: Answer, p: int, seed: int) -> str:
         return encrypt(pictures, key)
 
     pixels, flips = several(ask(answer, oracle, p), "pixels, flips")
+    inverse = key.pixels.argsort()
     unread = torch.where(key.flips, 255 - key.pixels, key.pixels)
     known = {
-        "pixels is the inverse: it should say, for each encrypted place, which plain place its "
-        "value came from": key.pixels.argsort(),
+        "pixels is the inverse: it says, for each encrypted place, where its value was": inverse,
         "pixels misses the flips: at the negative places you read 255 - v for v": unread,
     }
     same(pixels, key.pixels, "pixels", known)
-    moved = key.flips[key.pixels.argsort()]
     known = {
         "flips is True where nothing was flipped": ~key.flips,
-        "flips stands in the order of the plain places; it goes by encrypted place": moved,
+        "flips goes by encrypted place, yours by plain place": key.flips[inverse],
     }
     same(flips, key.flips, "flips", known)
     return f"three keys stolen, the last with {sum(asked)} pictures."
@@ -54,16 +54,14 @@ def fingerprint(answer: Answer, n: int, values: int) -> str:
         wrong_if(not alike, f"it changes when {words}")
     apart = torch.equal(answer(blocks.flip(0)).double(), got.double().flip(0))
     wrong_if(not apart, "the rows should stay apart: a block's fingerprint is its own")
-    starts = (
-        (60, 60, 60, 60),
-        (50, 70, 60, 60),  # values moved towards and away from the middle: sums and means stay
-        (50, 50, 70, 70),
-        (40, 44, 47, 51, 40, 51),  # these two have equal sums, squares and cubes, and the same
-        (41, 42, 49, 50, 40, 51),  # smallest and largest: moments forget the difference
-    )
-    different = torch.full((5, values), 60, dtype=torch.uint8)
-    for row, start in zip(different, starts):
-        row[: len(start)] = torch.tensor(start)
+    rows = [
+        [60, 60, 60, 60, 60, 60],  # then values move towards and away from the middle, so that
+        [50, 70, 60, 60, 60, 60],  # sums and means stay
+        [50, 50, 70, 70, 60, 60],
+        [40, 44, 47, 51, 40, 51],  # these two have equal sums, squares and cubes, and the same
+        [41, 42, 49, 50, 40, 51],  # smallest and largest: moments forget the difference
+    ]
+    different = F.pad(torch.tensor(rows, dtype=torch.uint8), (0, values - 6), value=60)
     mine = answer(different).double()
     forgets = any(torch.allclose(mine[i], mine[j]) for i, j in ((0, 1), (0, 2), (1, 2), (3, 4)))
     wrong_if(forgets, "different blocks get the same fingerprint: it forgets too much")

@@ -20,16 +20,15 @@ def clip_each(answer: Answer, n: int, C: float) -> str:
     wrong_if(not named, "return a dict with the same names as the one you were given")
     for name, g in gradients.items():
         right, stretched = _scaled((C / norms).clamp(max=1), g), _scaled(C / norms, g)
+        mean = g.mean(dim=0)
         apart = _scaled((C / g.flatten(1).norm(dim=1)).clamp(max=1), g)
         known = {
             "you scaled small gradients up to norm C: leave those below C alone": stretched,
             "each parameter was clipped on its own: together an example can exceed C": apart,
             "you return the gradients as they were": g,
-            "you clipped all examples by one norm, that of the mean: one example can still be as "
-            "long as it likes": g * of_mean,
+            "you clipped by one norm, that of the mean: an example can still be long": g * of_mean,
             "you clipped all examples by one norm, that of their sum": g * of_sum,
-            "you clipped the mean gradient: clip each example, before any mean": g.mean(0)
-            * of_mean,
+            "you clipped the mean gradient: clip each example, before any mean": mean * of_mean,
             "you clamped every entry to [-C, C]: that bounds entries, not the norm": g.clamp(-C, C),
         }
         same(got[name], right, f"the clipped gradient of {name}", known)
@@ -48,7 +47,8 @@ def noisy_mean(answer: Answer) -> str:
         clipped = torch.randn(n, d)
         total = clipped.sum(dim=0)
         known = {
-            "divide by the expected batch size L, not by how many were drawn": total / n,
+            "divide by the expected batch size L, not by how many were drawn: that number depends "
+            "on the data": total / n,
             "the sum was not divided by L": total,
         }
         what = "the result without noise (sigma = 0)"
@@ -64,9 +64,7 @@ def _check_noise(first: Tensor, again: Tensor, n: int, sigma: float, C: float, L
     wrong_if(shape != (20_000,), f"the result has shape {shape}, it should be (20000,)")
     finite = torch.isfinite(first).all()
     wrong_if(not finite, f"the result is not finite for a batch of {n} examples")
-    wrong_if(
-        n == std == 0, "an empty batch got no noise: its sum is 0, and is noised like any other"
-    )
+    wrong_if(n == std == 0, "an empty batch got no noise: its sum, 0, is noised like any other")
     flat = std < 1e-4 * want and first.any()
     wrong_if(flat, "every coordinate got the same noise: draw one number for each")
     fixed = std > 0 and torch.equal(first, again)
@@ -100,14 +98,10 @@ def poisson_batch(answer: Answer, N: int, q: float, draws: int) -> str:
     wrong_if(odd, "return a one-dimensional tensor of integers")
     outside = any(len(b) and not 0 <= int(b.min()) <= int(b.max()) < N for b in batches)
     wrong_if(outside, "an index is out of range: allowed are 0 to N - 1")
-    twice = any(len(b.unique()) < len(b) for b in batches)
-    wrong_if(twice, "an example was drawn twice: with replacement, its gradient counts double")
-    sizes = torch.tensor([float(len(b)) for b in batches])
-    fixed = sizes.std() == 0
-    wrong_if(fixed, "all batches have one fixed size: with a coin for each example sizes vary")
-    chosen = torch.zeros(draws, N)
-    for row, batch in zip(chosen, batches):
-        row[batch.long()] = 1
+    chosen = torch.stack([b.long().bincount(minlength=N) for b in batches]).double()
+    wrong_if(chosen.max() > 1, "an example was drawn twice: its gradient would count double")
+    sizes = chosen.sum(dim=1)
+    wrong_if(sizes.std() == 0, "all batches have one fixed size: with a coin for each, sizes vary")
     margin = 6 * math.sqrt(q * (1 - q) / draws)  # six standard errors
     worst = (chosen.mean(dim=0) - q).abs().max().item()
     wrong_if(worst > margin, f"some example is in with a frequency {worst:.2f} away from q = {q}")

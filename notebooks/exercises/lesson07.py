@@ -19,8 +19,7 @@ def rate(answer: Answer, examples: int, batch: int, epochs: int) -> str:
     }
     same(q, right, f"q for N = {examples}, batch {batch}", known)
     known = {
-        "the steps were rounded down: lorakit takes ceil(N / batch) steps an epoch, and a step "
-        "that is not counted is privacy that is not paid for": epochs * floor,
+        "the steps were rounded down: a step not counted is privacy not paid for": epochs * floor,
         "those are the steps of one epoch": loader,
         "a number of steps is whole": epochs * examples / batch,
     }
@@ -44,8 +43,7 @@ def delta(answer: Answer, examples: int, batch: int) -> str:
         "that is 1/N itself: publishing one whole example at random would be (0, 1/N)-private. Go "
         "strictly below": 1 / examples,
         "that is 1 / (number of batches): DP protects examples, many in a batch": 1 / batches,
-        "that is a power of ten below 1 / (number of batches): DP protects examples, many in a "
-        "batch": default_delta(batches),
+        "that goes by the number of batches: DP protects examples": default_delta(batches),
         "that is above 1/N: the exponent was rounded the wrong way": 10 * want,
         "that is 1 / batch: what has the batch to do with it?": 1 / batch,
     }

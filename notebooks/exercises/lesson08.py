@@ -24,16 +24,14 @@ def advantage(answer: Answer, inside: int, outside: int, shift: float) -> str:
         tpr, fpr = _rates(values, members)
         low_tpr, low_fpr = _rates(-values, members)
         right = tpr * inside + (1 - fpr) * outside
-        gap, half = tpr - fpr, values >= values.median()
+        gap, one = tpr - fpr, ((values >= values.median()) == members).double().mean()
         order = values.argsort(descending=True, stable=True)
         parted = members[order].cumsum(0) / inside - (~members[order]).cumsum(0) / outside
         curve = (torch.cat([torch.zeros(1), rate]) for rate in (tpr, fpr))
         known = {
             "that is the accuracy of the best threshold: it moves with how many members there are; "
             "subtract two rates": (right / len(members)).max(),
-            "that is the accuracy at one threshold: subtract two rates, and try them all": (
-                (half == members).double().mean()
-            ),
+            "that is the accuracy at one threshold: subtract two rates, and try them all": one,
             "that is the balanced accuracy, (1 + advantage) / 2": (1 + gap.max()) / 2,
             "that is the area under the ROC curve": torch.trapezoid(*curve),
             "that is the largest tpr: a threshold that says yes to all has it": 1.0,

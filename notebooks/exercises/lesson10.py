@@ -21,24 +21,21 @@ def share(answer: Answer) -> str:
 def key(answer: Answer) -> str:
     settings = {"dataset": "street", "method": "lora", "rank": 1, "epochs": 12, "seed": 0}
     first = ask(answer, settings)
-    again, turned = ask(answer, settings), ask(answer, dict(reversed(settings.items())))
-    wrong_if(again != first, "asked twice, it gives two keys: a killed sweep would begin anew")
-    order = "the same settings in another order get another key; sort them first"
-    wrong_if(turned != first, order)
+    wrong_if(
+        ask(answer, settings) != first,
+        "asked twice, it gives two keys: a killed sweep would begin anew",
+    )
+    turned = ask(answer, dict(reversed(settings.items())))
+    wrong_if(turned != first, "the same settings in another order get another key; sort them first")
     others = {"seed": 1, "dataset": "digits", "rank": 16, "epochs": 1, "method": "full"}
     for name, other in others.items():
-        wrong_if(
-            ask(answer, settings | {name: other}) == first,
-            f"with another {name} the key is the same, so the run would be skipped and the old "
-            "result shown for it",
-        )
+        words = f"another {name} gets the same key: its run is skipped, the old result shown"
+        wrong_if(ask(answer, settings | {name: other}) == first, words)
     swapped = ask(answer, settings | {"rank": 12, "epochs": 1})
     names = "rank 12 and epochs 1 get the key of rank 1 and epochs 12: keep the names too"
     wrong_if(swapped == first, names)
     near = ask(answer, settings | {"rank": 11, "epochs": 2})
-    wrong_if(
-        near == first or ask(answer, {"a": 1, "b": 23}) == ask(answer, {"a": 12, "b": 3}),
-        "rank 1, epochs 12 gets the key of rank 11, epochs 2: the values run into one another; "
-        "keep names and separators in the text",
-    )
+    words = "the values run into one another; keep names and separators in the text"
+    wrong_if(near == first, f"rank 1, epochs 12 gets the key of rank 11, epochs 2: {words}")
+    wrong_if(ask(answer, {"a": 1, "b": 23}) == ask(answer, {"a": 12, "b": 3}), words)
     return "equal settings, equal key; anything else is another run."

@@ -25,7 +25,7 @@ def steps(answer: Answer, images: int, batch: int, epochs: int) -> str:
     known = {
         "the smaller last batch of each epoch is missing": epochs * (images // batch),
         "rounded up too late: every epoch has its own smaller last batch": late,
-        "a step is whole, and each epoch has its own smaller last batch": epochs * images / batch,
+        "steps are a whole number: each epoch has its own last batch": epochs * images / batch,
         "full batches need no extra one: round up, do not add one": epochs * (images // batch + 1),
         "those are the steps of a single epoch": each,
         "that counts images, not batches": epochs * images,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, is_dataclass
 from typing import Any
@@ -52,7 +53,8 @@ def exercise(name: str, *cases: tuple) -> Callable:
 
 def exercises(lesson: str) -> list[str]:
     """The names of one lesson's exercises: ``exercises("01")``."""
-    importlib.import_module(f"exercises.lesson{lesson}")
+    with suppress(ModuleNotFoundError):  # no such lesson: no exercises
+        importlib.import_module(f"exercises.lesson{lesson}")
     return [name for name in _CHECKS if name.startswith(f"{lesson}.")]
 
 
@@ -65,11 +67,7 @@ def judge(name: str, answer: object) -> Verdict:
     Raises:
         ValueError: there is no exercise of that name.
     """
-    try:
-        known = exercises(name.split(".")[0])
-    except ModuleNotFoundError:
-        known = []
-    if name not in known:
+    if name not in (known := exercises(name.split(".")[0])):
         raise ValueError(f"name={name!r}: allowed: one of {known}")
     function, cases = _CHECKS[name]
     try:
@@ -103,9 +101,7 @@ def ask(function: Callable, *given: object, keep: bool = False) -> object:
     got = function(*copies)
     begun(got)
     changed = keep and any(map(_differ, copies, given))
-    wrong_if(
-        changed, "what you were given was changed on the way: leave it alone, return a new one"
-    )
+    wrong_if(changed, "what you were given was changed on the way: return a new one instead")
     return got
 
 
@@ -132,7 +128,8 @@ def several(got: object, names: str) -> tuple:
     """The values that a function should return, named as in ``"q, steps, draws"``."""
     values = tuple(got) if hasattr(got, "__iter__") else (got,)
     wanted = names.count(",") + 1
-    words = f"the function should return {wanted} values, {names}; you return {len(values)}"
+    yours = f"a {type(got).__name__} of {len(values)}"
+    words = f"the function should return {wanted} values, {names}; yours is {yours}"
     wrong_if(len(values) != wanted, words)
     return values
 
