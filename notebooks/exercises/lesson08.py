@@ -3,6 +3,7 @@
 import math
 
 import torch
+from scipy.special import logit
 from scipy.stats import beta
 from torch import Tensor
 
@@ -54,10 +55,6 @@ def advantage(answer: Answer, inside: int, outside: int, shift: float) -> str:
 def bound(answer: Answer, correct: int, guesses: int, confidence: float) -> str:
     want = epsilon_lower_bound(correct, guesses, guesses, 0.0, confidence)
     tail, wrong, point = 1 - confidence, guesses - correct, correct / guesses
-
-    def logit(p: float) -> float:
-        return math.log(p / (1 - p)) if 0 < p < 1 else math.inf
-
     low = beta.ppf(tail, correct, wrong + 1)
     high = beta.ppf(confidence, correct + 1, wrong) if wrong else 1.0
     sided, swapped = (beta.ppf(p, correct, wrong + 1) for p in (tail / 2, confidence))

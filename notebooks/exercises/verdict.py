@@ -144,14 +144,14 @@ def same(
     """Raise ``Mistake`` unless two numbers or tensors agree, and say how they differ.
 
     ``what`` is the name of the learner's value; ``mistakes`` holds results of known mistakes, by
-    the words that name them; ``tolerance`` is relative to the largest value wanted, and whole
-    numbers must be met exactly.
+    the words that name them; ``tolerance`` is relative to the largest value wanted unless all
+    are 0, and whole numbers must be met exactly.
     """
     begun(got)
     want = torch.as_tensor(want).detach()
     tolerance = tolerance if want.is_floating_point() else 1e-9
     want = want.double()
-    near_by = tolerance * max(want.abs().max().item(), 1e-12) if want.numel() else tolerance
+    near_by = tolerance * (want.abs().max().item() if want.any() else 1.0)
     try:
         mine = torch.as_tensor(got).detach().cpu().double()
     except (TypeError, ValueError, RuntimeError):
