@@ -65,16 +65,12 @@ def compose(source: Path) -> NotebookNode:
 
 
 def course_table() -> str:
-    """The README's table of lessons, in Markdown."""
-    lines = [
-        "| lesson | you will learn to | runs in | open |",
-        "| --- | --- | --- | --- |",
-    ]
+    """The README's table of lessons, in Markdown: of what one learns, the first."""
+    lines = ["| lesson | you will, to begin with | runs in | open |", "| --- | --- | --- | --- |"]
     for source in sources():
-        lesson = _lesson(source)
-        learn = "; ".join(lesson["learn"])
         link = f"[{_name(source)}](notebooks/{source.stem}.ipynb)"
-        lines.append(f"| {link} | {learn} | {_time(source)} | {_badges(source)} |")
+        first = _lesson(source)["learn"][0]
+        lines.append(f"| {link} | {first} | {_time(source)} | {_badges(source)} |")
     return "\n".join([BEGIN, *lines, END])
 
 

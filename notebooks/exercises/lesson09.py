@@ -1,66 +1,46 @@
 """Exercises of lesson 09: read a results table without fooling yourself."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import t
 
-from exercises.verdict import Mistake, begun, exercise, same
+from exercises.verdict import Answer, ask, exercise, same, wrong_if
+
+_ROWS = pd.DataFrame(
+    [
+        ("probe", 1_290, 2.0, (0.70, 0.71, 0.72)),
+        ("lora", 13_578, 2.0, (0.60, 0.62, 0.90)),  # one lucky seed
+        ("lora+patch", 38_282, 2.0, (0.79, 0.80, 0.81)),
+        ("lora+patch", 38_282, 0.5, (0.40, 0.41, 0.42)),
+        ("full", 1_218_186, 2.0, (0.93, 0.94, 0.95)),
+        ("bitfit", 9_000, 8.0, (0.97, 0.98, 0.99)),
+    ],
+    columns=["method", "trainable", "epsilon", "accuracy"],
+).explode("accuracy", ignore_index=True)
 
 
-@exercise("09.interval")
-def interval(function: Callable) -> str:
-    """Half-width of the 95 % Student-t interval of a mean."""
-    from scipy.stats import t
-
-    for n in (3, 5, 12):
-        x = 0.8 + 0.05 * torch.randn(n, generator=torch.Generator().manual_seed(n)).numpy()
-        error, wide = np.std(x, ddof=1) / np.sqrt(n), t.ppf(0.975, n - 1)
-        same(
-            function(x),
-            wide * error,
-            "the half-width",
-            {
-                "1.96 is for many seeds; with a few, use Student's t, n - 1 degrees of freedom": (
-                    1.96 * error
-                ),
-                "that is the spread of single runs; the mean of n runs varies less, by a factor "
-                "of the root of n": wide * error * np.sqrt(n),
-                "divide the squares by n - 1, not n: the mean was estimated from the same runs": (
-                    wide * np.std(x) / np.sqrt(n)
-                ),
-                "use n - 1 degrees of freedom, not n": t.ppf(0.975, n) * error,
-                "that is a one-sided 95 % bound; half of the 5 % lies on either side": (
-                    t.ppf(0.95, n - 1) * error
-                ),
-                "that is the whole width; the half-width was asked for": 2 * wide * error,
-            },
-        )
+@exercise("09.interval", (3,), (5,), (12,))
+def interval(answer: Answer, n: int) -> str:
+    x = 0.8 + 0.05 * torch.randn(n).numpy()
+    error, biased = np.std(x, ddof=1) / np.sqrt(n), np.std(x) / np.sqrt(n)
+    wide, one_sided = t.ppf(0.975, n - 1), t.ppf(0.95, n - 1) * error
+    known = {
+        "1.96 is for many seeds; a few need Student's t, n - 1 degrees of freedom": 1.96 * error,
+        "that is the spread of single runs; the mean of n runs varies less, by a factor of the "
+        "root of n": wide * error * np.sqrt(n),
+        "divide the squares by n - 1, not n: the mean comes from the same runs": wide * biased,
+        "use n - 1 degrees of freedom, not n": t.ppf(0.975, n) * error,
+        "that is a one-sided 95 % bound; half of the 5 % lies on either side": one_sided,
+        "that is the whole width; the half-width was asked for": 2 * wide * error,
+    }
+    same(answer(x), wide * error, "the half-width", known)
     return "with three runs it is 2.5 standard deviations to either side: three seeds say little."
 
 
 @exercise("09.best")
-def best(function: Callable) -> str:
-    """The method with the best mean within a budget."""
-    rows = pd.DataFrame(
-        [
-            (method, size, epsilon, seed, accuracy)
-            for method, size, epsilon, accuracies in (
-                ("probe", 1_290, 2.0, (0.70, 0.71, 0.72)),
-                ("lora", 13_578, 2.0, (0.60, 0.62, 0.90)),  # one lucky seed
-                ("lora+patch", 38_282, 2.0, (0.79, 0.80, 0.81)),
-                ("lora+patch", 38_282, 0.5, (0.40, 0.41, 0.42)),
-                ("full", 1_218_186, 2.0, (0.93, 0.94, 0.95)),
-                ("bitfit", 9_000, 8.0, (0.97, 0.98, 0.99)),
-            )
-            for seed, accuracy in enumerate(accuracies)
-        ],
-        columns=["method", "trainable", "epsilon", "seed", "accuracy"],
-    )
-    got = begun(function(rows, 50_000, 2.0))
+def best(answer: Answer) -> str:
+    got = ask(answer, _ROWS, 50_000, 2.0)
     mistakes = {
         "full": "full trains more parameters than the budget allows",
         "bitfit": "bitfit was trained with a larger epsilon than the budget allows",
@@ -68,8 +48,8 @@ def best(function: Callable) -> str:
         "probe": "are runs with a smaller epsilon averaged in, or is a limit excluded itself? Keep "
         "one line for each method and epsilon",
     }
-    if got != "lora+patch":
-        raise Mistake(mistakes.get(got, f"the name of a method was asked for, not {got!r}"))
-    if function(rows, 2_000, 8.0) != "probe":
-        raise Mistake("with a budget of 2,000 parameters another method is best: use both limits")
+    words = mistakes.get(got, f"the name of a method was asked for, not {got!r}")
+    wrong_if(got != "lora+patch", words)
+    words = "with a budget of 2,000 parameters another method is best: use both limits"
+    wrong_if(ask(answer, _ROWS, 2_000, 8.0) != "probe", words)
     return "the best mean within both limits, not the best run."

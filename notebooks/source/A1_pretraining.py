@@ -57,7 +57,7 @@ smoke = preset == "smoke"
 # %% [markdown]
 # ## The letters
 #
-# `lorakit/glyphs.py` draws characters, Latin, Greek and Cyrillic, in twelve fonts that ship inside
+# `lorakit/data/street.py` draws characters, Latin, Greek and Cyrillic, in twelve fonts that ship inside
 # matplotlib: slanted, shifted, between two neighbours that reach into the picture, over a coloured gradient,
 # with noise. No download, no photograph, nobody's data.
 

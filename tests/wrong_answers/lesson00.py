@@ -23,7 +23,7 @@ WRONG = {
     "00.encrypt": [
         ("still plain", "def encrypted(split, key):\n    return Split(split.images, split.labels)"),
         (
-            "should return a Split",
+            "of type Split, yours is a Tensor",
             "def encrypted(split, key):\n    return encrypt(split.images, key)",
         ),
         (

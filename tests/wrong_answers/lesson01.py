@@ -66,7 +66,7 @@ WRONG = {
     "01.merge": [
         ("frozen weight is missing", _MERGE + "return alpha / len(A) * B @ A"),
         ("scale alpha / r is missing", _MERGE + "return W + B @ A"),
-        ("W itself was changed", _MERGE + "W += alpha / len(A) * B @ A\n    return W"),
+        ("what you were given was changed", _MERGE + "W += alpha / len(A) * B @ A\n    return W"),
         ("subtracted", _MERGE + "return W - alpha / len(A) * B @ A"),
         ("RuntimeError", _MERGE + "return W + alpha / len(A) * A @ B"),
     ],

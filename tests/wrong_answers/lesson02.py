@@ -28,7 +28,7 @@ WRONG = {
         ("of its own", _patches(end="(x @ weight.flatten(1).T + bias).flatten(0, 1)")),
         # a plain reshape tears the picture into runs of pixels
         (
-            "differs",
+            "axes have to change places",
             """
 def embed_patches(images, weight, bias):
     return images.reshape(len(images), -1, weight[0].numel()) @ weight.flatten(1).T + bias
@@ -40,7 +40,7 @@ def embed_patches(images, weight, bias):
         ("cut columns", _QKV + "return weight.chunk(3, dim=1)"),
         ("every third row", _QKV + "return weight[0::3], weight[1::3], weight[2::3]"),
         ("transposed", _QKV + "return [w.T for w in weight.chunk(3)]"),
-        ("you return 1", _QKV + "return weight.chunk(1)"),
+        ("yours is a tuple of 1", _QKV + "return weight.chunk(1)"),
     ],
     "02.trainable": [
         ("head is new", _RULE + "'.updates.' in name or name.startswith('patch_embed')"),

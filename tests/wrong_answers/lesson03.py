@@ -55,7 +55,7 @@ def shuffle(blocks, permutation):
 """,
         ),
         (
-            "make a new tensor",
+            "what you were given was changed",
             """
 def shuffle(blocks, permutation):
     blocks[:] = blocks[..., permutation]
@@ -65,7 +65,7 @@ def shuffle(blocks, permutation):
     ],
     "03.embedding": [
         (
-            "permuted with the inverse",
+            "go by the inverse",
             """
 def adapt(E, pixels, flips):
     return E[:, pixels.argsort()] * (1 - 2 * flips.float())

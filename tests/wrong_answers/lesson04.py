@@ -36,7 +36,7 @@ def encrypted(dataset, key):
         parts[name] = Split(encrypt(s.images, k), s.labels)
     return replace(dataset, **parts)
 """),
-        ("return a Dataset", """
+        ("should be of type Dataset", """
 def encrypted(dataset, key):
     return encrypt(dataset.train.images, key)
 """),
@@ -59,7 +59,7 @@ answer = Experiment(train=2000, cipher="shuffle+negative", rank=8, epochs=3, see
         ("rank is 4", """
 answer = Experiment(train=2000, cipher="shuffle+negative", targets="proj+fc1+fc2", epochs=3, seed=1)
 """),
-        ("should be an Experiment", """
+        ("should be of type Experiment", """
 answer = {"train": 2000, "cipher": "shuffle+negative"}
 """),
     ],

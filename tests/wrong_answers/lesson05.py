@@ -24,7 +24,7 @@ WRONG = {
         ("is the inverse", _STEAL.format("return pixels.argsort(), flips")),
         ("nothing was flipped", _STEAL.format("return pixels, ~flips")),
         (
-            "order of the plain places",
+            "yours by plain place",
             _STEAL.format("return pixels, flips[pixels.argsort()]"),
         ),
         (
@@ -37,7 +37,7 @@ def steal(ask, p):
 """,
         ),
         ("uint8 (M, 3, 8, 8)", "def steal(ask, p):\n    return ask(torch.arange(3 * p * p))"),
-        ("return two tensors", _STEAL.format("return pixels")),
+        ("return 2 values, pixels, flips", _STEAL.format("return pixels")),
     ],
     "05.fingerprint": [
         ("values are flipped", "def fingerprint(blocks):\n    return blocks.sort(dim=-1).values"),

@@ -24,7 +24,7 @@ def clip_each(gradients, C):
 """,
         ),
         (
-            "the clipped mean gradient",
+            "clipped the mean gradient",
             """
 def clip_each(gradients, C):
     means = {n: g.mean(0) for n, g in gradients.items()}

@@ -27,7 +27,7 @@ WRONG = {
             "    return batch_size / examples, n, epochs",
         ),
         ("upside down", _PLAN + "    return examples / batch_size, 1, 1"),
-        ("3 numbers", _PLAN + "    return batch_size / examples"),
+        ("3 values", _PLAN + "    return batch_size / examples"),
     ],
     "07.delta": [
         ("1/N itself", _DELTA + "    return 1 / examples"),
@@ -54,6 +54,6 @@ WRONG = {
             "advanced composition",
             _TOTAL + "    return sum(e**2 for e, _ in runs) ** 0.5, sum(d for _, d in runs)",
         ),
-        ("2 numbers", _TOTAL + "    return sum(e for e, _ in runs)"),
+        ("2 values", _TOTAL + "    return sum(e for e, _ in runs)"),
     ],
 }

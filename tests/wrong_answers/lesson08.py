@@ -36,7 +36,7 @@ def advantage(scores, members):
 """,
         ),
         (
-            "always wrong has no advantage",
+            "always wrong is no advantage",
             """
 def advantage(scores, members):
     said = scores[None, :] >= scores.unique()[:, None]

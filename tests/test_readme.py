@@ -1,0 +1,111 @@
+"""The READMEs: short, with links that lead somewhere, code that runs and numbers of the tables."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from lorakit import read_table
+from lorakit.experiments.presets import MLP
+from lorakit.figures.style import CIPHER_SHOWN
+from lorakit.figures.tables import summarise
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLES = ROOT / "figures" / "results"
+TEXT = (ROOT / "README.md").read_text()
+README, MORE = (" ".join(t.split()) for t in (TEXT, (ROOT / "notebooks/README.md").read_text()))
+
+
+def test_it_is_short_and_every_link_leads_somewhere():
+    assert len(TEXT.splitlines()) <= 150
+    for folder, text in ((ROOT, README), (ROOT / "notebooks", MORE)):
+        for path in re.findall(r"\]\((?!http)([^)#]+)", text):
+            assert (folder / path).exists(), path
+
+
+def test_the_rooms_are_those_of_the_package():
+    rooms = {p.parent.name + "/" for p in (ROOT / "lorakit").glob("*/__init__.py")}
+    named = re.findall(r"^\| `(\w+(?:/|\.py))`", TEXT.split("room of `lorakit/`")[1], re.M)
+    assert set(named) == rooms | {"runtime.py"} | {"notebooks/", "figures/", "tests/", "binder/"}
+
+
+def test_the_ten_lines_run(capsys):
+    code = re.search(r"```python\n(.*?)```", TEXT, re.S)[1]
+    assert code.count("epochs=10") == 1
+    exec(code.replace("epochs=10", "epochs=1"), {})
+    assert "lora" in capsys.readouterr().out
+
+
+def mean(rows: pd.DataFrame, **match: object) -> float:
+    """Mean accuracy in per cent of the rows that match, over three seeds."""
+    for name, value in match.items():
+        rows = rows[rows[name].eq(value)]
+    assert len(rows) == 3
+    return 100 * rows["accuracy"].mean()
+
+
+def percent(rows: pd.DataFrame, **match: object) -> str:
+    """The same as a README writes it."""
+    return f"{mean(rows, **match):.1f}"
+
+
+def test_the_numbers_on_encrypted_pictures():
+    street = read_table(TABLES / "results.csv").query("dataset == 'street'")
+    short, longer = street[street["cipher"].eq(CIPHER_SHOWN)], read_table(TABLES / "length.csv")
+    scrambled = street[street["cipher"].eq("scramble+" + CIPHER_SHOWN)]
+    full, full_longer = (percent(rows, method="full") for rows in (short, longer))
+    mlp_longer = percent(longer, method="lora+patch")
+    inside, outside = (
+        [percent(short, method=m, targets=t, rank=4) for m in ("lora+patch", "lora")]
+        for t in ("q+v", MLP)
+    )
+    share = summarise(longer).set_index("method").loc["lora+patch", "share"]
+    for sentence in (
+        f"After 5 epochs full fine-tuning reaches {full} %; at rank 4 on q and v, `lora+patch` "
+        f"{inside[0]} % and `lora` {inside[1]} %; on the MLP {outside[0]} % and {outside[1]} %.",
+        f"After 10 epochs: full {full_longer} %, `lora+patch` on the MLP {mlp_longer} % with "
+        f"{100 * share:.1f} % of the parameters.",
+        f"With scrambled blocks `lora+patch` falls to {percent(scrambled, method='lora+patch')} % "
+        f"(full {percent(scrambled, method='full')} %)",
+        f"reaches {percent(scrambled, method='lora+patch+pos')} %.",
+    ):
+        assert sentence in README
+    missing = [
+        mean(rows, method="full") - mean(rows, method="lora+patch", targets=MLP)
+        for rows in (short, longer)
+    ]
+    words = "{:.1f} points are missing to full fine-tuning after 5 epochs, {:.1f} after 10"
+    assert words.format(*missing) in MORE
+
+
+def test_the_numbers_under_privacy():
+    private, plain = read_table(TABLES / "privacy.csv"), read_table(TABLES / "results.csv")
+    epsilons = (0.5, 2.0, 8.0)
+
+    def line(method: str, dataset: str, cipher: str) -> list[str]:
+        match = {"method": method, "dataset": dataset, "cipher": cipher}
+        match |= {"rank": 4} if method == "lora+patch" else {}
+        return [percent(private, **match, epsilon=e) for e in epsilons]
+
+    free = {"method": "lora+patch", "dataset": "digits", "targets": "q+v", "rank": 4}
+    clear, hidden = (
+        [*line("lora+patch", "digits", cipher), percent(plain, **free, cipher=cipher)]
+        for cipher in ("none", CIPHER_SHOWN)
+    )
+    assert "{} % at ε = 0.5, {} % at 2, {} % at 8 and {} % without".format(*clear) in README
+    assert "encrypted as well {}, {}, {} and {} %".format(*hidden) in README
+    street = [line(method, "street", CIPHER_SHOWN) for method in ("lora+patch", "full")]
+    assert f"hardly learned at all: {street[0][1]} % at ε = 2" in README
+    told = "`lora+patch` {}, {} and {} % at ε = 0.5, 2 and 8; `full` {}, {} and {} %"
+    assert told.format(*street[0], *street[1]) in MORE
+    assert "`full` {}, {} and {} %.".format(*line("full", "digits", "none")) in MORE
+
+
+def test_the_numbers_of_a_private_step():
+    rows = pd.read_csv(TABLES / "benchmark.csv").query("backbone.str.contains('base')")
+    rows = rows[rows["mode"].eq("hooks")].set_index("method")
+    patch, full = (rows.loc[method] for method in ("lora+patch", "full"))
+    words = "takes {:.2f} × the time and {:.2f} × the memory of a plain one on a CPU"
+    assert words.format(patch["seconds_ratio"], patch["peak_memory_mb_ratio"]) in README
+    words = "for `full` {:.1f} × and {:.1f} ×"
+    assert words.format(full["seconds_ratio"], full["peak_memory_mb_ratio"]) in README
