@@ -95,12 +95,9 @@ def jigsaw_view(
         f"{pictures} encrypted picture{'s' * (pictures > 1)}, none known: "
         f"{neighbours_right(found, key):.0%} of neighbouring blocks are put together right"
     )
-    shown = {
-        "first: encrypted": secret[0],
-        "first: put together": decrypt(secret[0], found),
-        "another: encrypted": secret[-1],
-        "another: put together": decrypt(secret[-1], found),
-    }
+    shown = {}
+    for name, picture in (("first", secret[0]), ("another", secret[-1])):
+        shown |= {f"{name}: encrypted": picture, f"{name}: put together": decrypt(picture, found)}
     notes = [
         "Blocks that belong together continue each other. A coincidence in one picture is none in "
         "ten that share a key.",
@@ -133,14 +130,13 @@ def _scrambled(dataset: str, block_size: int, seed: int) -> tuple[Key, Tensor, T
 
 def attack_explorer() -> Explorer:
     """Explore how much an attacker needs."""
+    levels = "Levels of brightness in the known pictures"
     controls = {
         "attack": dropdown("attack", ATTACKS.items(), hint="What the attacker has"),
         "dataset": dropdown("pictures", ["street", "digits"], hint="Which pictures"),
         "block_size": dropdown("block size", (4, 8, 16), 8, hint="Side of a block, pixels"),
         "known": slider("known pictures", 1, MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
-        "levels": notches(
-            "different values", _LEVELS, 256, hint="Levels of brightness in the known pictures"
-        ),
+        "levels": notches("different values", _LEVELS, 256, hint=levels),
         "pictures": slider("encrypted pictures", 1, MOST_PICTURES, 3, hint="That share one key"),
         "starts": slider("effort: starts", 1, MOST_STARTS, 4, hint="Of the jigsaw solver"),
         "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),

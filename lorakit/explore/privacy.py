@@ -19,7 +19,7 @@ from lorakit.privacy.accountant import compute_epsilon, find_noise_multiplier
 from lorakit.privacy.curves import Quick, quick_noise
 from lorakit.runtime import check_choice, check_number
 
-KNOWN = {"epsilon": "ε", "noise_multiplier": "σ"}  # one is chosen, the other follows
+_FOLLOWS = {"epsilon": "σ", "noise_multiplier": "ε"}  # from what is known
 SHOWS = ("ε against steps", "ε against δ", "noise against gradient")
 _SURE = 0.4  # seconds without a move before the slow, tight accountant is asked
 
@@ -44,14 +44,11 @@ def privacy_view(
         delta: above 0 and below 1; from 1/N on the promise is empty, and the picture says so.
         show: one of ``SHOWS``.
         tight: the answer of the PRV accountant to the same question, once it is there.
-
-    Raises:
-        ValueError: an argument out of range.
     """
     check_number("batch", batch, least=1, most=examples)
     check_number("delta", delta, above=0, below=1)
     check_choice("show", show, SHOWS)
-    check_choice("known", known, KNOWN)
+    check_choice("known", known, _FOLLOWS)
     rate, steps = batch / examples, epochs * math.ceil(examples / batch)
     sigma = quick_noise(epsilon, rate, steps, delta) if known == "epsilon" else noise_multiplier
     quick = Quick(sigma, rate)
@@ -67,13 +64,11 @@ def privacy_view(
         else:
             _noise(ax, sigma, batch)
         figure.legend(loc="lower left", ncol=3, fontsize=10, columnspacing=1.2)
-    if known == "epsilon":
-        other, finding = "σ", f"ε = {epsilon:.3g} needs σ = {sigma:.3g} by RDP"
-    else:
-        spent = quick.rdp(steps, delta)
-        other, finding = "ε", f"σ = {sigma:.3g} spends ε = {spent:.3g} by RDP"
+    finding = f"ε = {epsilon:.3g} needs σ = {sigma:.3g} by RDP"
+    if known == "noise_multiplier":
+        finding = f"σ = {sigma:.3g} spends ε = {quick.rdp(steps, delta):.3g} by RDP"
     if tight is not None:
-        finding += f"; {other} = {tight:.3g} by PRV, which is tight"
+        finding += f"; {_FOLLOWS[known]} = {tight:.3g} by PRV, which is tight"
     finding += f" (q = {rate:.3g}, {steps:,} steps, δ = {delta:.1e})"
     if delta >= 1 / examples:
         finding = f"An empty promise: δ = {delta:.1e} is not below 1/N = {1 / examples:.1e}"
@@ -101,14 +96,13 @@ def _against_steps(ax: Axes, quick: Quick, steps: int, delta: float) -> None:
 
 
 def _against_delta(ax: Axes, quick: Quick, steps: int, delta: float, examples: int) -> None:
-    def mark(at, form: str, colour: str, label: str) -> None:
-        ax.plot(at, [quick.rdp(steps, d) for d in at], form, color=colour, label=label)
-
     ax.axvspan(1 / examples, 1, color="#D55E00", alpha=0.15, label="δ ≥ 1/N: empty promise")
-    mark(np.logspace(-9, math.log10(0.5), 24), "--", "#D55E00", "RDP")
-    mark([delta], "o", "#0072B2", "your δ")
+    marks = [(np.logspace(-9, math.log10(0.5), 24), "--", "#D55E00", "RDP")]
+    marks += [([delta], "o", "#0072B2", "your δ")]
     if quick.sample_rate < 0.5:
-        mark([quick.sample_rate], "X", "#000000", "the trap: δ = 1/batches")
+        marks += [([quick.sample_rate], "X", "#000000", "the trap: δ = 1/batches")]
+    for at, form, colour, label in marks:
+        ax.plot(at, [quick.rdp(steps, d) for d in at], form, color=colour, label=label)
     ax.set(xlabel="δ", ylabel="ε that can be claimed", xscale="log", xlim=(1e-9, 1), ylim=(0, None))
     ax.locator_params(axis="x", numticks=5)
     ax.locator_params(axis="y", nbins=5)
@@ -138,6 +132,7 @@ class PrivacyExplorer(Explorer):
     def __init__(self) -> None:
         self._answers: dict[tuple, float] = {}  # of the tight accountant, by question
         known = [("epsilon ε", "epsilon"), ("noise multiplier σ", "noise_multiplier")]
+        most = math.log2(10_000)  # the batch is at most N
         controls = {
             "known": dropdown("you choose", known, hint="What is given; the other one follows"),
             "epsilon": log_slider("epsilon ε", -1, 1.5, 2, hint="Privacy budget", form=".2f"),
@@ -146,13 +141,7 @@ class PrivacyExplorer(Explorer):
             ),
             "examples": log_slider("examples N", 2, 6, 10_000, hint="Size of the training set"),
             "batch": log_slider(
-                "batch",
-                0,
-                math.log2(10_000),
-                256,
-                hint="Expected batch of Poisson sampling",
-                base=2,
-                step=0.25,
+                "batch", 0, most, 256, hint="Expected batch of Poisson sampling", base=2, step=0.25
             ),
             "epochs": slider("epochs", 1, 100, 5, hint="Passes over the training set"),
             "delta": log_slider(
@@ -186,10 +175,10 @@ class PrivacyExplorer(Explorer):
 
 def _rules(controls: Mapping[str, widgets.Widget]) -> str:
     known = controls["known"].value
-    (other,) = KNOWN.keys() - {known}
+    (other,) = _FOLLOWS.keys() - {known}
     switch_off(controls, other)
     controls["batch"].max = math.log2(round(controls["examples"].value))
-    return f"{KNOWN[other]} follows from {KNOWN[known]}. The batch is at most N."
+    return f"{_FOLLOWS[known]} follows from {_FOLLOWS[other]}. The batch is at most N."
 
 
 def _tight(*, known, epsilon, noise_multiplier, examples, batch, epochs, delta) -> float:
