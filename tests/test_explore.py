@@ -4,6 +4,8 @@ import asyncio
 import gc
 import json
 import math
+import subprocess
+import sys
 import threading
 import time
 from base64 import b64decode
@@ -12,6 +14,7 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -401,11 +404,43 @@ def test_stop_ends_a_training_within_a_step(tmp_path):
 
 def test_what_goes_wrong_in_a_training_is_said(tmp_path, monkeypatch):
     live = LiveTraining(tmp_path / "mine.csv")
-    monkeypatch.setattr("lorakit.explore.live.asdict", lambda e: {"dataset": "nothing"})
+    monkeypatch.setattr(live, "experiment", lambda: Experiment(backbone="nothing"))
     live.start()
     live.wait()
-    assert "alert" in live.message.value and "dataset=&#x27;nothing" in live.message.value
+    assert "alert" in live.message.value and "name=&#x27;nothing" in live.message.value
+    assert "Traceback" not in live.message.value and "\n" not in live.message.value
     assert not live.running and not live.train_button.disabled
+
+
+def test_a_process_that_dies_is_said(tmp_path):
+    live = LiveTraining(tmp_path / "mine.csv")
+    live.start()
+    live.process.kill()
+    live.wait()
+    assert "alert" in live.message.value and "its process, code -9" in live.message.value
+    assert not live.running and live.stop_button.disabled and not live.table.exists()
+
+
+def test_a_training_ends_with_the_kernel(tmp_path):
+    """However that ends: here at once, with no time to tidy up, and with no file as main."""
+    code = f"""
+import os, time
+from lorakit.explore import LiveTraining
+live = LiveTraining({str(tmp_path / "mine.csv")!r})
+for name, value in {{"method": "full", "epochs": 20}}.items():
+    live.controls[name].value = value
+live.start()
+while not live.moments and live.running:
+    time.sleep(0.05)
+print(live.process.pid, len(live.moments), flush=True)
+os._exit(0)
+"""
+    pid, moments = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert int(moments)
+    end = time.monotonic() + 30
+    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != "zombie":
+        assert time.monotonic() < end, "the training goes on without its page"
+        time.sleep(0.1)
 
 
 def test_a_row_of_ones_own_is_a_star_and_moves_the_controls(table):

@@ -20,7 +20,5 @@ from lorakit.explore.privacy import PrivacyExplorer
 from lorakit.explore.rank import rank_explorer, singular_explorer
 from lorakit.explore.results import ResultsExplorer
 
-__all__ = [
-    "CipherExplorer", "LiveTraining", "PrivacyExplorer", "ResultsExplorer", "attack_explorer",
-    "committed_rows", "dashboard", "rank_explorer", "singular_explorer",
-]  # fmt: skip
+__all__ = ["CipherExplorer", "LiveTraining", "PrivacyExplorer", "ResultsExplorer"]
+__all__ += ["attack_explorer", "committed_rows", "dashboard", "rank_explorer", "singular_explorer"]

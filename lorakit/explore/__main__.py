@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
+from nbformat import v4, write
 
 TITLE = """\
 # lorakit
@@ -22,10 +22,10 @@ def write_page(folder: Path) -> Path:
     """The notebook that Voilà shows; tables are looked for where the command was given."""
     here = Path.cwd()
     code = CODE.format(root=str(here), table=str(here / "my_runs.csv"))
-    cells = [nbformat.v4.new_markdown_cell(TITLE), nbformat.v4.new_code_cell(code)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    page = v4.new_notebook(cells=[v4.new_markdown_cell(TITLE), v4.new_code_cell(code)])
+    page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     path = folder / "lorakit.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+    write(page, path)
     return path
 
 

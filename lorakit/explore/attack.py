@@ -12,12 +12,14 @@ from torch import Tensor
 from lorakit import data
 from lorakit.encryption.attacks import neighbours_right, recover_key
 from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
-from lorakit.encryption.cipher import decrypt, encrypt, make_key
-from lorakit.explore.explorer import Explorer, dropdown, slider
+from lorakit.encryption.cipher import Key, decrypt, encrypt, make_key
+from lorakit.explore.explorer import Explorer, dropdown, notches, slider, switch_off
 from lorakit.explore.view import View, bullets, four_pictures
+from lorakit.runtime import check_number
 
 ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
 MOST_KNOWN, MOST_PICTURES, MOST_STARTS = 8, 40, 8
+_LEVELS = (2, 3, 4, 6, 8, 16, 64, 256)
 
 
 def known_view(
@@ -38,38 +40,46 @@ def known_view(
             cannot be told apart.
         seed: number of the teaching key.
     """
+    check_number("known", known, least=1, most=MOST_KNOWN, whole=True)
+    check_number("levels", levels, least=2, most=256, whole=True)
     images = _images(dataset)
-    if not 1 <= known <= MOST_KNOWN:
-        raise ValueError(f"known={known}: allowed: 1 to {MOST_KNOWN}")
-    if not 2 <= levels <= 256:
-        raise ValueError(f"levels={levels}: allowed: 2 to 256")
     key = make_key(images.shape[-1], block_size, seed=seed)
     plain = (images[:known].long() * levels // 256 * 255 // (levels - 1)).to(torch.uint8)
     encrypted, secret = encrypt(plain, key), encrypt(images[-1], key)
     found = recover_key(plain, encrypted, block_size)
     opened = decrypt(secret, found.key)
     right = (opened == images[-1]).float().mean().item()
+    left = f"about {found.bits_left:,.0f} bits of the key are left open"
+    if found.determined:
+        left = "the key is found, with nothing left to guess"
     finding = (
-        f"{known} known picture{'s' * (known > 1)}: "
-        + ("the key is found, with nothing left to guess" if found.determined
-           else f"about {found.bits_left:,.0f} bits of the key are left open")
-        + f"; {right:.0%} of the values of a secret picture are right"
-    )  # fmt: skip
-    pictures = {"known: plain": plain[0], "known: encrypted": encrypted[0],
-                "secret: encrypted": secret, "secret: opened": opened}  # fmt: skip
-    return View(four_pictures(pictures), finding, lambda: bullets([
+        f"{known} known picture{'s' * (known > 1)}: {left}; {right:.0%} of the values of a secret "
+        "picture are right"
+    )
+    pictures = {
+        "known: plain": plain[0],
+        "known: encrypted": encrypted[0],
+        "secret: encrypted": secret,
+        "secret: opened": opened,
+    }
+    notes = [
         "The same key encrypted all pictures: what one gives away opens all others.",
         "A known picture with few different values leaves places that cannot be told apart. Lower "
         "them until one picture is not enough; then add a second one.",
         "A new key for every picture stops this attack, and training on such pictures too "
         "(lesson 05).",
-    ]))  # fmt: skip
+    ]
+    return View(four_pictures(pictures), finding, lambda: bullets(notes))
 
 
 def jigsaw_view(
-    *, dataset: str = "street", block_size: int = 8, pictures: int = 10, starts: int = 4,
+    *,
+    dataset: str = "street",
+    block_size: int = 8,
+    pictures: int = 10,
+    starts: int = 4,
     seed: int = 1,
-) -> View:  # fmt: skip
+) -> View:
     """Scrambled blocks put together again from encrypted pictures alone.
 
     Args:
@@ -77,46 +87,56 @@ def jigsaw_view(
         pictures: that share the key, 1 to 40.
         starts: how many blocks to grow the picture from, 1 to 8.
     """
-    if not (1 <= pictures <= MOST_PICTURES and 1 <= starts <= MOST_STARTS):
-        raise ValueError(f"pictures={pictures}, starts={starts}: allowed: 1 to 40, and 1 to 8")
-    images = _images(dataset)
-    key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
-    costs = _costs(dataset, block_size, seed)[pictures - 1]
-    found = solve_costs(costs, key.image_size, block_size, starts=starts)
-    right = neighbours_right(found, key)
+    check_number("pictures", pictures, least=1, most=MOST_PICTURES, whole=True)
+    check_number("starts", starts, least=1, most=MOST_STARTS, whole=True)
+    key, secret, costs = _scrambled(dataset, block_size, seed)
+    found = solve_costs(costs[pictures - 1], key.image_size, block_size, starts=starts)
     finding = (
-        f"{pictures} encrypted picture{'s' * (pictures > 1)}, none known: {right:.0%} of "
-        "neighbouring blocks are put together right"
+        f"{pictures} encrypted picture{'s' * (pictures > 1)}, none known: "
+        f"{neighbours_right(found, key):.0%} of neighbouring blocks are put together right"
     )
-    secret = encrypt(images, key)
-    shown = {
-        "first: encrypted": secret[0],
-        "first: put together": decrypt(secret[0], found),
-        "another: encrypted": secret[-1],
-        "another: put together": decrypt(secret[-1], found),
-    }
-    return View(four_pictures(shown), finding, lambda: bullets([
+    shown = {}
+    for name, picture in (("first", secret[0]), ("another", secret[-1])):
+        shown |= {f"{name}: encrypted": picture, f"{name}: put together": decrypt(picture, found)}
+    notes = [
         "Blocks that belong together continue each other. A coincidence in one picture is none in "
         "ten that share a key.",
         f"{(key.image_size // block_size) ** 2} blocks of {block_size} × {block_size} pixels; "
         "smaller blocks are more and say less about their neighbours.",
         "Pixel shuffling hides the borders; then the attack needs other statistics (lesson 05).",
-    ]))  # fmt: skip
+    ]
+    return View(four_pictures(shown), finding, lambda: bullets(notes))
+
+
+@lru_cache(maxsize=2)
+def _images(dataset: str) -> Tensor:
+    """Some pictures, uint8 (M, 3, 32, 32); the last one is the secret."""
+    sizes = {} if dataset == "digits" else {"train": MOST_PICTURES, "val": 1, "test": 1}
+    return data.load(dataset, **sizes).train.images[:MOST_PICTURES]
+
+
+@lru_cache(maxsize=32)
+def _scrambled(dataset: str, block_size: int, seed: int) -> tuple[Key, Tensor, Tensor]:
+    """The key; all pictures under it; border costs of the first 1, 2, ... of them.
+
+    The costs, (M, 2, N, N), add up over pictures.
+    """
+    images = _images(dataset)
+    key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
+    encrypted = encrypt(images, key)
+    costs = torch.stack([border_costs(picture, block_size) for picture in encrypted]).cumsum(0)
+    return key, encrypted, costs
 
 
 def attack_explorer() -> Explorer:
     """Explore how much an attacker needs."""
+    levels = "Levels of brightness in the known pictures"
     controls = {
         "attack": dropdown("attack", ATTACKS.items(), hint="What the attacker has"),
         "dataset": dropdown("pictures", ["street", "digits"], hint="Which pictures"),
         "block_size": dropdown("block size", (4, 8, 16), 8, hint="Side of a block, pixels"),
         "known": slider("known pictures", 1, MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
-        "levels": widgets.SelectionSlider(
-            description="different values",
-            value=256,
-            options=(2, 3, 4, 6, 8, 16, 64, 256),
-            tooltip="Levels of brightness in the known pictures",
-        ),
+        "levels": notches("different values", _LEVELS, 256, hint=levels),
         "pictures": slider("encrypted pictures", 1, MOST_PICTURES, 3, hint="That share one key"),
         "starts": slider("effort: starts", 1, MOST_STARTS, 4, hint="Of the jigsaw solver"),
         "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
@@ -133,26 +153,8 @@ def _view(
 
 
 def _rules(controls: Mapping[str, widgets.Widget]) -> str:
-    jigsaw = controls["attack"].value == "jigsaw"
-    controls["known"].disabled = controls["levels"].disabled = jigsaw
-    controls["pictures"].disabled = controls["starts"].disabled = not jigsaw
-    if jigsaw:
+    if controls["attack"].value == "jigsaw":
+        switch_off(controls, "known", "levels")
         return "The jigsaw knows no plain picture."
+    switch_off(controls, "pictures", "starts")
     return "Known pairs give the key at once: no further pictures, no repeated starts."
-
-
-@lru_cache(maxsize=2)
-def _images(dataset: str) -> Tensor:
-    """Some pictures, uint8 (M, 3, 32, 32); the last one is the secret."""
-    if dataset == "digits":
-        return data.load("digits").train.images[:MOST_PICTURES]
-    return data.load(dataset, train=MOST_PICTURES, val=1, test=1).train.images
-
-
-@lru_cache(maxsize=32)
-def _costs(dataset: str, block_size: int, seed: int) -> Tensor:
-    """Border costs of the first 1, 2, ... pictures, (M, 2, N, N): they add up over pictures."""
-    images = _images(dataset)
-    key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
-    encrypted = encrypt(images, key)
-    return torch.stack([border_costs(picture, block_size) for picture in encrypted]).cumsum(0)

@@ -8,12 +8,13 @@ from io import BytesIO
 import ipywidgets as widgets
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from lorakit import data
 from lorakit.encryption.cipher import STEPS, decrypt, encrypt, key_bits, make_key
-from lorakit.explore.explorer import Explorer, dropdown, slider
+from lorakit.explore.explorer import Explorer, checkbox, dropdown, slider
 from lorakit.explore.view import View, bullets, four_pictures
 
 UPLOAD_SIZE = 128  # pixels; a divisor of it and of 32 is a block size for every picture
@@ -38,26 +39,28 @@ def cipher_view(
     size = image.shape[-1]
     right, wrong = (make_key(size, block_size, steps, seed=s) for s in (seed, seed + 1))
     secret = encrypt(image, right)
-    pictures = {"plain": image, "encrypted": secret, "decrypted": decrypt(secret, right),
-                "wrong key": decrypt(secret, wrong)}  # fmt: skip
-    titled = {f"{n}: similarity {similarity(image, x):.2f}": x for n, x in pictures.items()}
-    figure = four_pictures(titled)
+    pictures = {
+        "plain": image,
+        "encrypted": secret,
+        "decrypted": decrypt(secret, right),
+        "wrong key": decrypt(secret, wrong),
+    }
+    alike = {name: f"{similarity(image, picture):.2f}" for name, picture in pictures.items()}
+    titled = {f"{name}: similarity {alike[name]}": x for name, x in pictures.items()}
+    finding = (
+        f"{' + '.join(steps) or 'no step chosen'}: encrypted, the similarity to the plain picture "
+        f"is {alike['encrypted']} of 1; the right key restores it exactly"
+    )
     bits = key_bits(size, block_size, steps)
-    done = " + ".join(steps) if steps else "no step chosen"
-    finding = f"{done}: encrypted, the similarity to the plain picture is "
-    finding += f"{similarity(image, secret):.2f} of 1; the right key restores it exactly"
-
-    def details() -> str:
-        parts = ", ".join(f"{step} {count:,.0f}" for step, count in bits.items()) or "none"
-        return bullets([
-            f"Key space in bits: {parts}; together {sum(bits.values()):,.0f}. A large key space "
-            "proves nothing: one known picture opens this cipher.",
-            f"Blocks of {block_size} × {block_size} pixels, {(size // block_size) ** 2:,} of them "
-            f"in a picture of {size} × {size}.",
-            "Similarity is SSIM (Wang et al. 2004): 1 for the same picture.",
-        ])  # fmt: skip
-
-    return View(figure, finding, details)
+    parts = ", ".join(f"{step} {count:,.0f}" for step, count in bits.items()) or "none"
+    notes = [
+        f"Key space in bits: {parts}; together {sum(bits.values()):,.0f}. A large key space "
+        "proves nothing: one known picture opens this cipher.",
+        f"Blocks of {block_size} × {block_size} pixels, {(size // block_size) ** 2:,} of them "
+        f"in a picture of {size} × {size}.",
+        "Similarity is SSIM (Wang et al. 2004): 1 for the same picture.",
+    ]
+    return View(four_pictures(titled), finding, lambda: bullets(notes))
 
 
 def similarity(a: Tensor, b: Tensor) -> float:
@@ -65,8 +68,9 @@ def similarity(a: Tensor, b: Tensor) -> float:
     from skimage.metrics import structural_similarity
 
     side = min(7, a.shape[-1] - 1 + a.shape[-1] % 2)  # of the window, odd
-    x, y = a.numpy(), b.numpy()
-    found = structural_similarity(x, y, channel_axis=0, win_size=side, data_range=255)
+    found = structural_similarity(
+        a.numpy(), b.numpy(), channel_axis=0, win_size=side, data_range=255
+    )
     return round(float(found), 2) + 0.0  # never -0.0
 
 
@@ -81,20 +85,19 @@ def read_image(content: bytes, size: int = UPLOAD_SIZE) -> Tensor:
     try:
         with Image.open(BytesIO(content)) as file:
             picture = ImageOps.exif_transpose(file).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"this is not an image that can be read ({error})") from None
     picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return pixels.view(size, size, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
+    return pil_to_tensor(picture)
 
 
 def samples() -> dict[str, Tensor]:
     """Pictures to begin with, by name: uint8 (3, H, H)."""
     street = data.load("street", train=40, val=1, test=1).train.images[:6]
-    digits = data.load("digits").train.images
+    digits = data.load("digits").train.images[:4]
     large = F.interpolate(street[:1].float(), scale_factor=4, mode="bicubic").clamp(0, 255)
     named = {f"street digit {i + 1}": image for i, image in enumerate(street)}
-    named |= {f"handwritten digit {i + 1}": image for i, image in enumerate(digits[:4])}
+    named |= {f"handwritten digit {i + 1}": image for i, image in enumerate(digits)}
     return named | {"street digit 1, 128 × 128": large[0].to(torch.uint8)}
 
 
@@ -103,22 +106,22 @@ class CipherExplorer(Explorer):
 
     def __init__(self) -> None:
         self.images = samples()
+        hint = "Stays in this notebook's kernel"
+        self.upload = widgets.FileUpload(
+            accept="image/*", description="Your own picture", tooltip=hint, layout={"width": "auto"}
+        )
+        self.upload.observe(self._uploaded, "value")
         controls = {
             "image": dropdown("picture", list(self.images), hint="Which picture is encrypted"),
             "block_size": dropdown("block size", BLOCK_SIZES, 8, hint="Side of a block, pixels"),
             "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
-            **{step: widgets.Checkbox(True, description=step, tooltip=f"The step {step}")
-               for step in STEPS},
-        }  # fmt: skip
-        self.upload = widgets.FileUpload(accept="image/*", description="Your own picture",
-                                         tooltip="Stays in this notebook's kernel")  # fmt: skip
-        self.upload.layout.width = "auto"
+            **{step: checkbox(step, hint=f"The step {step}") for step in STEPS},
+        }
         super().__init__(self._view, controls, rules=self._rules, extra=(self.upload,))
-        self.upload.observe(self._uploaded, "value")
 
-    def _view(self, image: str, block_size: int, seed: int, **steps: bool) -> View:
-        chosen = tuple(step for step in STEPS if steps[step])
-        return cipher_view(image=self.images[image], block_size=block_size, steps=chosen, seed=seed)
+    def _view(self, image: str, block_size: int, seed: int, **chosen: bool) -> View:
+        steps = tuple(step for step in STEPS if chosen[step])
+        return cipher_view(image=self.images[image], block_size=block_size, steps=steps, seed=seed)
 
     def _rules(self, controls: Mapping[str, widgets.Widget]) -> str:
         if not any(controls[step].value for step in STEPS):
@@ -130,12 +133,9 @@ class CipherExplorer(Explorer):
     def _uploaded(self, change: dict) -> None:
         for file in change["new"]:
             try:
-                image = read_image(bytes(file["content"]))
+                self.images[file["name"]] = read_image(bytes(file["content"]))
             except ValueError as error:
                 self.say(f"{file['name']}: {error}", alert=True)
                 continue
-            self.images[file["name"]] = image
-            self._busy = True
             self.controls["image"].options = list(self.images)
-            self._busy = False
             self.controls["image"].value = file["name"]

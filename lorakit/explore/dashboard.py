@@ -23,8 +23,7 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
         rows: a results table.
         table: a CSV file for the rows trained here; those it holds already are shown too.
     """
-    own = read_table(table) if Path(table).exists() else None
-    results = ResultsExplorer(rows, own)
+    results = ResultsExplorer(rows, read_table(table) if Path(table).exists() else None)
     tabs = {
         "Results": results,
         "Rank": widgets.VBox([rank_explorer(), singular_explorer()]),
@@ -42,8 +41,8 @@ def committed_rows(root: str | Path = ".") -> pd.DataFrame:
     Raises:
         FileNotFoundError: there are none.
     """
-    starts = [Path(root).resolve(), Path(__file__).resolve().parent]
-    for folder in [folder for start in starts for folder in (start, *start.parents)]:
+    root, here = Path(root).resolve(), Path(__file__).resolve()
+    for folder in (root, *root.parents, *here.parents):
         results = folder / "figures" / "results"
         if (results / "results.csv").exists():
             tables = [read_table(results / f"{name}.csv") for name in ("results", "privacy")]

@@ -8,6 +8,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 
 import ipywidgets as widgets
@@ -18,12 +19,14 @@ _PAUSE = 0.008  # seconds in which moves are gathered into one picture
 _FORGET = 0.5  # seconds after which a planned picture is no longer waited for
 # JupyterLab hands moves to another thread than cells, and matplotlib's settings are global
 _DRAWING = threading.RLock()
-_BOLD = "font-weight:bold;line-height:1.35"
+_WHOLE = ",.0f"  # the form of a scale that shows whole numbers
 _CSS = (  # content as narrow as the page, instead of cut off
     "<style>.lorakit-explorer .widget-html-content, .lorakit-explorer .widget-html "
     "{min-width: 0; width: 100%; margin-left: 0; margin-right: 0}</style>"
 )
 _WRAP = {"display": "flex", "flex_flow": "row wrap", "width": "100%"}
+_LEFT = {"flex": "1 1 300px", "max_width": "460px", "margin": "0 16px 8px 0"}
+_RIGHT = {"flex": "2 1 340px", "min_width": "0"}
 
 
 class Explorer(widgets.VBox):
@@ -43,30 +46,24 @@ class Explorer(widgets.VBox):
         view: Callable[..., View],
         controls: Mapping[str, widgets.Widget],
         *,
-        rules: Callable[[Mapping[str, widgets.Widget]], str] | None = None,
+        rules: Callable[[Mapping[str, widgets.Widget]], str | None] = lambda controls: None,
         extra: tuple[widgets.Widget, ...] = (),
     ) -> None:
         self.view, self.controls, self.rules = view, dict(controls), rules
+        self.now: View | None = None
         self.drawn = 0  # pictures so far
         self._busy, self._waiting_since = False, -math.inf
-        self.finding = widgets.HTML()
+        self.finding, self.message = widgets.HTML(), widgets.HTML()
         self.picture = widgets.HTML(layout={"max_width": "100%"})  # an Image has no alt text
         self.details = widgets.HTML(layout={"max_width": "100%"})
-        self.message = widgets.HTML()
         for control in self.controls.values():
             control.layout.width, control.layout.margin = "auto", "2px 0"
             if "description_width" in control.style.traits():
                 control.style.description_width = "130px"
             control.observe(self._changed, "value")
-        knobs = widgets.VBox(
-            [*self.controls.values(), *extra, self.message],
-            layout={"flex": "1 1 300px", "max_width": "460px", "margin": "0 16px 8px 0"},
-        )
-        shown = widgets.VBox(
-            [self.finding, self.picture, self.details],
-            layout={"flex": "2 1 340px", "min_width": "0"},
-        )
-        super().__init__([widgets.HTML(_CSS), widgets.Box([knobs, shown], layout=_WRAP)])
+        left = widgets.VBox([*self.controls.values(), *extra, self.message], layout=_LEFT)
+        right = widgets.VBox([self.finding, self.picture, self.details], layout=_RIGHT)
+        super().__init__([widgets.HTML(_CSS), widgets.Box([left, right], layout=_WRAP)])
         self.add_class("lorakit-explorer")
         self.draw()
 
@@ -76,7 +73,7 @@ class Explorer(widgets.VBox):
             self._busy, self._waiting_since = True, -math.inf
             values = self._values()
             try:
-                reason = self.rules(self.controls) if self.rules else ""
+                reason = self.rules(self.controls)
                 values = self._values()
                 self.show(self.view(**values), reason or "")
             except Exception as error:
@@ -86,43 +83,38 @@ class Explorer(widgets.VBox):
         if values != self._values():  # moved meanwhile
             self._changed()
 
-    def _values(self) -> dict[str, object]:
-        return {name: control.value for name, control in self.controls.items()}
-
     def show(self, view: View, reason: str = "") -> None:
         """Put a view on the page, and a remark on what is switched off."""
         self.now = view
         source = b64encode(to_png(view.figure)).decode()
         width, height = view.figure.canvas.get_width_height()
+        words = escape(view.finding)
         self.picture.value = (  # sizes and sync decoding, so that nothing jumps or flickers
-            f'<img src="data:image/png;base64,{source}" alt="{escape(view.finding)}" '
-            f'width="{width}" height="{height}" decoding="sync" '
-            'style="max-width:100%;height:auto">'
+            f'<img src="data:image/png;base64,{source}" alt="{words}" width="{width}" '
+            f'height="{height}" decoding="sync" style="max-width:100%;height:auto">'
         )
-        self.finding.value = f'<div style="{_BOLD}">{escape(view.finding)}</div>'
+        self.finding.value = f'<div style="font-weight:bold;line-height:1.35">{words}</div>'
         self.say(reason)
         self.drawn += 1
-        try:
-            asyncio.get_running_loop().call_later(_PAUSE, self._finish, view)
-        except RuntimeError:
-            self._finish(view)
+        _soon(self._finish, view)
 
     def say(self, text: str, *, alert: bool = False) -> None:
         """A remark below the controls; an alert is read aloud at once."""
         look = 'role="alert" style="color:#B00020' if alert else 'role="status" style="color:#555'
         self.message.value = f'<div {look};line-height:1.35">{escape(text)}</div>' if text else ""
 
+    def _values(self) -> dict[str, object]:
+        """By name; a scale that shows whole numbers gives whole numbers."""
+        return {
+            name: round(c.value) if getattr(c, "readout_format", "") == _WHOLE else c.value
+            for name, c in self.controls.items()
+        }
+
     def _changed(self, _change: object = None) -> None:
-        """Draw soon, once for all moves that arrive until then; at once where no loop runs."""
-        if self._busy or time.monotonic() - self._waiting_since < _FORGET:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.draw()
-            return
-        self._waiting_since = time.monotonic()
-        loop.call_later(_PAUSE, self.draw)
+        """Draw soon, once for all moves that arrive until then."""
+        if not self._busy and time.monotonic() - self._waiting_since >= _FORGET:
+            self._waiting_since = time.monotonic()
+            _soon(self.draw)
 
     def _finish(self, view: View) -> None:
         """Add the details, unless there is a newer picture already."""
@@ -142,16 +134,36 @@ class Explorer(widgets.VBox):
     def _repr_mimebundle_(self, **kwargs: object) -> dict:
         """The widget, and a picture for pages without a kernel."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        bundle["text/plain"] = self.now.finding if hasattr(self, "now") else "an explorer"
-        if hasattr(self, "now"):
+        bundle["text/plain"] = self.now.finding if self.now else "an explorer"
+        if self.now:
             bundle["image/png"] = b64encode(static_png(self.now)).decode()
         return bundle
 
 
-def dropdown(text: str, options: object, value: object = None, *, hint: str) -> widgets.Dropdown:
+def _soon(act: Callable[..., None], *given: object) -> None:
+    """Call after a pause in which moves are gathered; at once where no loop runs."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        act(*given)
+    else:
+        loop.call_later(_PAUSE, act, *given)
+
+
+def dropdown(
+    text: str, options: object, value: object = None, *, hint: str, kind: type = widgets.Dropdown
+) -> widgets.Widget:
     """A choice; ``hint`` says what it does, for the mouse and for a screen reader."""
     more = {} if value is None else {"value": value}
-    return widgets.Dropdown(description=text, options=options, tooltip=hint, **more)
+    return kind(description=text, options=options, tooltip=hint, **more)
+
+
+notches = partial(dropdown, kind=widgets.SelectionSlider)  # a choice from options in order
+
+
+def checkbox(text: str, *, hint: str) -> widgets.Checkbox:
+    """Yes, until switched off."""
+    return widgets.Checkbox(True, description=text, tooltip=hint)
 
 
 def slider(text: str, low: int, high: int, value: int, *, hint: str) -> widgets.IntSlider:
@@ -160,13 +172,11 @@ def slider(text: str, low: int, high: int, value: int, *, hint: str) -> widgets.
 
 
 def log_slider(
-    text: str, low: float, high: float, value: float, *, hint: str, form: str = ",.0f"
+    text: str, low: float, high: float, value: float, *, hint: str, form: str = _WHOLE, **more
 ) -> widgets.FloatLogSlider:
-    """A number from 10**low to 10**high, 20 steps for each factor of ten."""
-    return widgets.FloatLogSlider(
-        value, base=10, min=low, max=high, step=0.05, description=text, tooltip=hint,
-        readout_format=form,
-    )  # fmt: skip
+    """A number from 10**low to 10**high, 20 steps for each factor of ten, whole unless told."""
+    more = {"base": 10, "min": low, "max": high, "step": 0.05, "readout_format": form, **more}
+    return widgets.FloatLogSlider(value, description=text, tooltip=hint, **more)
 
 
 def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
@@ -177,3 +187,9 @@ def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None
         control.options = options
         if chosen in [value for _, value in options]:
             control.value = chosen
+
+
+def switch_off(controls: Mapping[str, widgets.Widget], *names: str) -> None:
+    """Disable the controls of these names, and enable all others."""
+    for name, control in controls.items():
+        control.disabled = name in names

@@ -43,8 +43,9 @@ def new_figure(width: float = 5.6, height: float = 3.7, below: float = 0.62) -> 
     with style():
         figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
         FigureCanvasAgg(figure)
-        figure.subplots_adjust(left=0.8 / width, right=1 - 0.2 / width,
-                               top=1 - 0.12 / height, bottom=below / height)  # fmt: skip
+        figure.subplots_adjust(
+            left=0.8 / width, right=1 - 0.2 / width, top=1 - 0.12 / height, bottom=below / height
+        )
     return figure
 
 
@@ -60,41 +61,46 @@ def four_pictures(pictures: dict[str, Tensor]) -> Figure:
     side, head, gap = 272, 24, 8  # pixels
     width, height = 2 * side + 2 * gap, 2 * (side + head)
     figure = new_figure(width / DPI, height / DPI)
+    look = {"ha": "center", "va": "center", "fontsize": 11, "weight": "bold"}
     for place, (name, picture) in enumerate(pictures.items()):
         row, column = divmod(place, 2)
         nearest = np.arange(side) * picture.shape[-1] // side
         pixels = picture.permute(1, 2, 0).numpy()[nearest][:, nearest]  # (side, side, 3)
         x, y = gap // 2 + column * (side + gap), (1 - row) * (side + head)
         figure.figimage(pixels, x, y, origin="upper")
-        figure.text((x + side / 2) / width, (y + side + head / 2) / height, name, ha="center",
-                    va="center", fontsize=11, weight="bold")  # fmt: skip
+        figure.text((x + side / 2) / width, (y + side + head / 2) / height, name, **look)
     return figure
 
 
 def to_png(figure: Figure) -> bytes:
-    """Draw once and compress lightly; ``savefig`` draws twice."""
-    with style():
-        figure.canvas.draw()
-    buffer = BytesIO()
-    pixels = np.asarray(figure.canvas.buffer_rgba())
-    Image.fromarray(pixels).convert("RGB").save(buffer, "png", compress_level=1)
-    return buffer.getvalue()
+    """Draw and compress lightly."""
+    return _png(_drawn(figure), compress_level=1)
 
 
 def static_png(view: View) -> bytes:
     """The picture with its sentence above it, for a page without a kernel."""
     words = fill(view.finding, width=int(10.5 * view.figure.get_figwidth()))
-    body = Image.open(BytesIO(to_png(view.figure)))
-    head = Figure(figsize=(body.width / DPI, 0.2 * (words.count("\n") + 1) + 0.15), dpi=DPI)
-    FigureCanvasAgg(head)
+    body = _drawn(view.figure)
+    head = new_figure(body.width / DPI, 0.2 * (words.count("\n") + 1) + 0.15, below=0)
     with style():
         head.text(0.01, 0.5, words, va="center", weight="bold", fontsize=11)
-    title = Image.open(BytesIO(to_png(head)))
+    title = _drawn(head)
     whole = Image.new("RGB", (body.width, title.height + body.height), "white")
     whole.paste(title, (0, 0))
     whole.paste(body, (0, title.height))
+    return _png(whole.quantize(128), optimize=True)
+
+
+def _drawn(figure: Figure) -> Image.Image:
+    """Drawn once; ``savefig`` draws twice."""
+    with style():
+        figure.canvas.draw()
+    return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+
+
+def _png(image: Image.Image, **options: object) -> bytes:
     buffer = BytesIO()
-    whole.quantize(128).save(buffer, "png", optimize=True)
+    image.save(buffer, "png", **options)
     return buffer.getvalue()
 
 

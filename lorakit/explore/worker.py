@@ -1,57 +1,45 @@
-"""One experiment in a process of its own, in lines of JSON: the page stays free, and can stop it.
-
-The first line on standard input holds an experiment's settings. Each line on standard output
-holds a moment of the training, then the finished row or what went wrong. Anything more on standard
-input, or its end, stops the training after the present step.
-"""
+"""One experiment in a process of its own: the page stays free, and can stop it."""
 
 from __future__ import annotations
 
-import json
+import io
 import sys
-import threading
 import time
+from multiprocessing.connection import Connection
+
+import torch
 
 from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.run import run
+from lorakit.training.fit import Step
 
-_EVERY = 0.25  # seconds between two reports
-_page = sys.stdout
-
-
-def report(**moment: object) -> None:
-    """One line for the page."""
-    print(json.dumps(moment), file=_page, flush=True)
+_EVERY = 0.4  # seconds between two moments
 
 
-def main(settings: dict) -> None:
-    """Train, report and measure, on one CPU thread as ``sweep`` does, to the same row."""
-    import torch
+def train(experiment: Experiment, page: Connection) -> None:
+    """Train on one CPU thread as ``sweep`` does, to the same row, in a process that ends then.
 
-    from lorakit.experiments.run import run
-    from lorakit.training.fit import Step
-
+    Args:
+        experiment: what to train.
+        page: gets pairs: ``moment`` a few times a second, with numbers of ``Step`` and the privacy
+            spent; at the end ``row``, ``stopped``, or ``error`` in words. Anything that comes from
+            it, or its end, stops the training after the present step.
+    """
+    sys.stdout = sys.stderr = io.StringIO()  # warnings are not for the page
     torch.set_num_threads(1)
-    stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(1), stop.set()), daemon=True).start()
-    last = [0.0]
+    sent, stop = 0.0, False
 
     def watch(step: Step) -> bool:
-        if time.monotonic() - last[0] > _EVERY or step.step == step.steps:
-            report(step=step.step, steps=step.steps, epoch=step.epoch, loss=step.loss,
-                   accuracy=step.accuracy, **step.spent())  # fmt: skip
-            last[0] = time.monotonic()
-        if stop.is_set():
-            report(stopped=step.step, steps=step.steps, **step.spent())
-        return stop.is_set()
+        nonlocal sent, stop
+        stop = page.poll()
+        if stop or step.step == step.steps or time.monotonic() - sent > _EVERY:
+            moment = {name: getattr(step, name) for name in ("step", "steps", "loss", "accuracy")}
+            page.send(("moment", moment | step.spent()))
+            sent = time.monotonic()
+        return stop
 
     try:
-        row = run(Experiment(**settings), callback=watch)
-        report(row=row)
+        end = ("row", run(experiment, callback=watch))
     except Exception as error:
-        if not stop.is_set():
-            report(error=f"{type(error).__name__}: {error}")
-
-
-if __name__ == "__main__":
-    _page, sys.stdout = sys.stdout, sys.stderr  # whatever else prints does not disturb the lines
-    main(json.loads(sys.stdin.readline()))
+        end = ("stopped", None) if stop else ("error", f"{type(error).__name__}: {error}")
+    page.send(end)
