@@ -11,7 +11,6 @@ from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.runtime import check_choice, check_number
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
-SHOWN = CIPHER_SHOWN  # where ranks and targets are compared
 SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 STUDIES = ("encryption", "length", "privacy")
@@ -27,14 +26,14 @@ _PAPER = {
     "weight_decay": 0.01,
 }
 
-# settings of each data set; ciphers (every method, q+v at rank 4); adapters: targets and ranks (at
-# SHOWN); length: epochs of the longer runs; private: settings; epsilons: of each data set and
+# settings of each data set; ciphers (every method, q+v at rank 4); adapters: targets and ranks (under
+# shuffle + negative); length: epochs of longer runs; private: settings; epsilons: of data set and
 # method; private_ciphers; private_ranks (of digits, at epsilon 2); seeds
 PRESETS: dict[str, dict] = {
     "smoke": {
         "street": {"train": 128, "val": 32, "test": 100, "epochs": 1},
         "digits": {"train": 128, "val": 32, "test": 100, "epochs": 1},
-        "ciphers": ("none", SHOWN),
+        "ciphers": ("none", CIPHER_SHOWN),
         "adapters": {"q+v": (1, 4)},
         "length": {},
         "private": {
@@ -51,7 +50,7 @@ PRESETS: dict[str, dict] = {
     "quick": {
         "street": {"train": 3000, "val": 500, "test": 1000, "epochs": 4},
         "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 6},
-        "ciphers": ("none", SHOWN),
+        "ciphers": ("none", CIPHER_SHOWN),
         "adapters": {"q+v": (4, 16), MLP: (4,)},
         "length": {},
         "private": {
@@ -76,7 +75,7 @@ PRESETS: dict[str, dict] = {
             "digits": {"epochs": 6, "batch_size": 256},
         },
         "epsilons": {key: dict.fromkeys(_BASE, _FIVE) for key in ("street", "digits")},
-        "private_ciphers": ("none", SHOWN),
+        "private_ciphers": ("none", CIPHER_SHOWN),
         "private_ranks": (1, 2, 4, 8, 16),
         "private_datasets": ("street", "digits"),
         "seeds": 3,
@@ -151,12 +150,14 @@ def _encryption(base: Experiment, settings: dict) -> Iterator[Experiment]:
         yield base.replace(cipher=SCRAMBLED, method="lora+patch+pos")
     for targets, ranks in settings["adapters"].items():
         for method, rank in product(("lora", "lora+patch"), ranks):
-            yield base.replace(cipher=SHOWN, method=method, targets=targets, rank=rank)
+            yield base.replace(cipher=CIPHER_SHOWN, method=method, targets=targets, rank=rank)
 
 
 def _length(base: Experiment, settings: dict) -> Iterator[Experiment]:
     if base.dataset in settings["length"]:
-        longer = base.replace(cipher=SHOWN, epochs=settings["length"][base.dataset], targets=MLP)
+        longer = base.replace(
+            cipher=CIPHER_SHOWN, epochs=settings["length"][base.dataset], targets=MLP
+        )
         for method in ("lora", "lora+patch", "full"):
             yield longer.replace(method=method)
 

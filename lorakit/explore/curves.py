@@ -37,10 +37,11 @@ def curves_view(moments: list[Mapping[str, float]], experiment: Experiment) -> V
             if seen.empty:
                 ax.text(0.5, 0.5, "nothing trained yet", transform=ax.transAxes, ha="center",
                         color="#777777", fontsize=9)  # fmt: skip
-    e = experiment
+    e, epochs = experiment, experiment.recipe.epochs
+    privacy = epsilon_name(e.settings()["epsilon"])
     lora = f", r = {e.rank} on {e.targets}" if e.rank else ""
     finding = (
         f"{e.dataset}, {CIPHER_NAMES.get(e.cipher, e.cipher)}, {e.method}{lora}, "
-        f"{e.train:,} images, {e.epochs} epochs, {epsilon_name(e.epsilon)}, seed {e.seed}"
+        f"{e.train:,} images, {epochs} epochs, {privacy}, seed {e.seed}"
     )
     return View(figure, finding)

@@ -6,12 +6,13 @@ It takes about three minutes on one CPU core.
 import torch
 
 from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.presets import PRESETS, SHOWN
+from lorakit.experiments.presets import PRESETS
 from lorakit.experiments.run import train_model
+from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.lora.adapter_file import save_adapter
 from lorakit.lora.backbones import EXAMPLE_ADAPTER
 
-EXPERIMENT = Experiment(cipher=SHOWN, method="lora+patch", rank=16, **PRESETS["full"]["street"])
+EXPERIMENT = Experiment.from_settings(cipher=CIPHER_SHOWN, rank=16, **PRESETS["full"]["street"])
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # as in sweep

@@ -109,7 +109,7 @@ class LiveTraining(Explorer):
         """What the controls say now."""
         values = self._values()
         batch = 256 if values["epsilon"] < math.inf else 32
-        return Experiment(**values, batch_size=min(batch, values["train"]))
+        return Experiment.from_settings(**values, batch_size=min(batch, values["train"]))
 
     def _view(self, **_values: object) -> View:
         return curves_view(self.moments, self.experiment())

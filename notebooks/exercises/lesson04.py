@@ -1,7 +1,6 @@
 """Exercises of lesson 04: one key for three splits, one experiment, one gap."""
 
 import math
-from dataclasses import fields
 from itertools import product
 
 import numpy as np
@@ -12,6 +11,7 @@ from exercises.verdict import Answer, ask, exercise, expect, same, wrong_if
 from lorakit.data import Dataset, Split
 from lorakit.encryption.cipher import encrypt, make_key
 from lorakit.experiments.experiment import Experiment
+from lorakit.training.recipe import Recipe
 
 _WANTED = Experiment(
     dataset="street",
@@ -20,7 +20,7 @@ _WANTED = Experiment(
     method="lora+patch",
     rank=8,
     targets="proj+fc1+fc2",
-    epochs=3,
+    recipe=Recipe(epochs=3),
     seed=1,
 )
 _COLUMNS = ["method", "targets", "rank", "dataset", "cipher", "seed"]
@@ -62,9 +62,9 @@ def experiment(answer: Experiment) -> str:
     wrong_if(words, f"the cipher {' and '.join(words)}: yours is {answer.cipher!r}")
     words = f"LoRA sits on {answer.targets!r}, not on the attention's output and the MLP"
     wrong_if(answer.targets != _WANTED.targets, words)
-    for field in fields(Experiment):
-        mine, want = getattr(answer, field.name), getattr(_WANTED, field.name)
-        wrong_if(mine != want, f"{field.name} is {mine!r}, it should be {want!r}")
+    asked = answer.settings()
+    for name, want in _WANTED.settings().items():
+        wrong_if(asked[name] != want, f"{name} is {asked[name]!r}, it should be {want!r}")
     return f"this is experiment {answer.id}; equal settings give every reader this same id."
 
 
