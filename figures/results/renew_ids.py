@@ -30,8 +30,7 @@ def experiment_of(row: pd.Series) -> Experiment:
 
 def renew(path: Path) -> None:
     """Rewrite one table."""
-    exact = {"keep_default_na": False, "na_values": [""], "float_precision": "round_trip"}
-    rows = pd.read_csv(path, dtype={"id": str}, **exact)
+    rows = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=[""])
     rows = rows.rename(columns=RENAMED)
     for name, default in GONE.items():
         if name in rows and (rows.pop(name) != default).any():

@@ -100,8 +100,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if not path.exists():
         raise FileNotFoundError(f"path={str(path)!r}: no such table; make it with lorakit.sweep")
     try:
-        exact = {"keep_default_na": False, "na_values": [""], "float_precision": "round_trip"}
-        rows = pd.read_csv(path, dtype={"id": str}, **exact)
+        rows = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=[""])
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"path={str(path)!r}: not a CSV table ({error})") from error
     if missing := [name for name in REQUIRED if name not in rows]:
