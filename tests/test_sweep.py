@@ -130,7 +130,7 @@ def test_unreadable_tables_and_empty_grids_are_refused(tmp_path):
 
 def test_ids_follow_the_settings_that_matter():
     base = Experiment()
-    assert base.id == Experiment(alpha=8.0, lr_head=base.lr_head).id
+    assert base.id == Experiment.from_settings(alpha=8.0, lr_head=base.recipe.lr["head"]).id
     assert base.id != base.replace(rank=8).id != base.replace(seed=1).id
     probe = Experiment(method="probe", rank=4)
     assert probe == Experiment(method="probe", rank=8, targets="k")
