@@ -8,22 +8,28 @@ import papermill
 import pytest
 from compose import compose, sources
 
-ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FIGURES = "10_paper_figures"
 LESSONS = [p.stem for p in sources() if p.stem != FIGURES]
 
 
-def execute(notebook, folder, cwd, **parameters):
-    """The executed notebook; as in JupyterLab, its kernel shows figures."""
+def execute(notebook, folder, **parameters):
+    """The executed notebook."""
     return papermill.execute_notebook(
         notebook,
         folder / "out.ipynb",
         parameters={"preset": "smoke", **parameters},
         kernel_name="python3",
         progress_bar=False,
-        cwd=cwd,
+        cwd=NOTEBOOKS,  # where the committed tables are found
     )
+
+
+@pytest.fixture(autouse=True)
+def figures_are_shown(monkeypatch):
+    """As in JupyterLab."""
+    monkeypatch.delenv("MPLBACKEND")
 
 
 def check_outputs(done, pictures):
@@ -42,19 +48,14 @@ def check_outputs(done, pictures):
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_runs_at_smoke(name, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND")
-    notebooks = ROOT / "notebooks"  # where the committed tables are found
-    check_outputs(execute(notebooks / f"{name}.ipynb", tmp_path, cwd=notebooks), pictures=2)
+def test_runs_at_smoke(name, tmp_path):
+    check_outputs(execute(NOTEBOOKS / f"{name}.ipynb", tmp_path), pictures=2)
 
 
-def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing(
-    tmp_path, monkeypatch
-):
-    monkeypatch.delenv("MPLBACKEND")
+def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing(tmp_path):
     out = tmp_path / "figures"
-    arguments = {"folder": tmp_path, "cwd": tmp_path, "out_dir": str(out)}
-    check_outputs(execute(ROOT / "notebooks" / f"{FIGURES}.ipynb", **arguments), pictures=5)
+    done = execute(NOTEBOOKS / f"{FIGURES}.ipynb", tmp_path, out_dir=str(out))
+    check_outputs(done, pictures=5)
     for figure in ("method", "encryption", "accuracy", "rank", "parameters", "embedding"):
         assert (out / f"{figure}.png").stat().st_size > 5000
         assert (out / f"{figure}.pdf").stat().st_size > 5000
@@ -65,12 +66,12 @@ def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing
     swept = ("results.csv", "privacy.csv")
     assert names == tables | {*swept, "signal_to_noise.csv"}
 
-    again = compose(ROOT / "notebooks" / "source" / f"{FIGURES}.py")
+    again = compose(NOTEBOOKS / "source" / f"{FIGURES}.py")
     again.cells = [cell for cell in again.cells if leads_to_a_sweep(cell)]
     assert sum("sweep(" in cell.source for cell in again.cells) >= len(swept)
     nbformat.write(again, tmp_path / "again.ipynb")
     before = [(out / "results" / name).stat().st_mtime_ns for name in swept]
-    execute(tmp_path / "again.ipynb", **arguments)
+    execute(tmp_path / "again.ipynb", tmp_path, out_dir=str(out))
     assert before == [(out / "results" / name).stat().st_mtime_ns for name in swept]
 
 
