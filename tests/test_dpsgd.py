@@ -4,13 +4,14 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from lorakit.data import normalise
 from lorakit.lora.vit import apply_method, create_backbone, parts
 from lorakit.privacy.accountant import Privacy
 from lorakit.privacy.dpsgd import clip, dp_sgd_step, per_example_gradients, signal_to_noise
-from lorakit.training.private_step import PrivateSteps
+from lorakit.training.evaluate import Criterion
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
 
 
 @pytest.mark.parametrize("method", ["probe", "lora+patch"])
@@ -20,13 +21,14 @@ def test_a_step_from_scratch_equals_opacus_with_the_same_noise(make_vit, method)
     images, labels = torch.randn(9, 3, 16, 16), torch.randint(0, 10, (9,))
     optimizer = torch.optim.SGD([p for p in other.parameters() if p.requires_grad], lr=0.5)
     privacy = Privacy(noise_multiplier=1.5, delta=1e-3, max_grad_norm=0.7)
-    steps = PrivateSteps(other, optimizer, privacy, examples=30, batch_size=10, steps=2)
+    recipe = Recipe(batch_size=10, privacy=privacy)
+    step = PrivateStep(other, optimizer, recipe, 30, Criterion(lambda images: images))
     for seed in range(2):
         torch.manual_seed(seed)
         dp_sgd_step(model, images, labels, lr=0.5, noise_multiplier=1.5, max_grad_norm=0.7,
                     batch_size=10)  # fmt: skip
         torch.manual_seed(seed)
-        steps.step(torch.arange(9), lambda i: F.cross_entropy(other(images[i]), labels[i]))
+        step.step((images, labels))
     for (name, ours), (_, theirs) in zip(model.named_parameters(), other.named_parameters()):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
 

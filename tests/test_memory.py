@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lorakit import Experiment, Privacy, apply_method, create_backbone, fit
+from lorakit import Experiment, Privacy, Recipe, apply_method, create_backbone, fit
 from lorakit.experiments import estimate
 from lorakit.experiments.estimate import refuse_what_cannot_fit
 from lorakit.training import memory
@@ -76,8 +76,8 @@ def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, monkey
         torch.manual_seed(0)
         model = create_backbone(classes=10)
         apply_method(model, "lora+patch", private=private)
-        history = fit(model, digits.train, epochs=1, batch_size=40, lr=1e-3, device="cpu",
-                      physical_batch=chunk, progress=False, **privacy)  # fmt: skip
+        recipe = Recipe(1, 40, 1e-3, physical_batch=chunk, **privacy)
+        history = fit(model, digits.train, recipe, seed=0, device="cpu", progress=False)
         models.append((model, history[0]["loss"]))
     assert models[0][1] == models[1][1]
     pairs = zip(models[0][0].parameters(), models[1][0].parameters())
@@ -108,13 +108,14 @@ def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 0)
     monkeypatch.setattr(FIT, "largest_chunk", as_on_a_card)
     privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
-    settings = {"epochs": 1, "batch_size": 40, "lr": 1e-3, "device": "cpu", "progress": False}
-    fit(model, digits.train, physical_batch="auto", **settings, **privacy)
+    recipe = Recipe(1, 40, 1e-3, **privacy)
+    options = {"seed": 0, "device": "cpu", "progress": False}
+    fit(model, digits.train, recipe.replace(physical_batch="auto"), **options)
     hook.remove()
     torch.manual_seed(0)
     other = create_backbone(classes=10)
     apply_method(other, "lora+patch", private=private)
-    fit(other, digits.train, physical_batch=20, **settings, **privacy)
+    fit(other, digits.train, recipe.replace(physical_batch=20), **options)
     pairs = zip(model.parameters(), other.parameters())
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in pairs)
 

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from lorakit import Experiment, read_table
 from lorakit.experiments.learning_rates import LEARNING_RATES
-from lorakit.experiments.pretrain import pretrain
+from lorakit.experiments.pretrain import RECIPE, pretrain
 from lorakit.experiments.tune import TABLE, best_rates, candidates, tune
 from lorakit.lora.backbones import WEIGHTS
 from lorakit.lora.vit import PARTS
@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_pretraining_writes_weights_and_log_and_starts_from_nothing(tmp_path):
-    log = pretrain(tmp_path / "w.safetensors", images=256, epochs=1, progress=False)
+    log = pretrain(
+        tmp_path / "w.safetensors", images=256, recipe=RECIPE.replace(epochs=1), progress=False
+    )
     weights = load_file(tmp_path / "w.safetensors")
     shipped = load_file(WEIGHTS)
     assert {n: t.shape for n, t in weights.items()} == {n: t.shape for n, t in shipped.items()}
@@ -48,6 +50,6 @@ def test_the_learning_rates_in_use_are_the_tuned_ones():
     for row in best.to_dict("records"):
         lora = {"targets": row["targets"], "rank": int(row["rank"])} if row["rank"] > 0 else {}
         privacy = {"epsilon": 2.0} if row["private"] else {}
-        experiment = Experiment(method=row["method"], **lora, **privacy)
+        experiment = Experiment.from_settings(method=row["method"], **lora, **privacy)
         tuned = {part: row[f"lr_{part}"] for part in PARTS if row[f"lr_{part}"] > 0}
-        assert experiment.learning_rates == tuned
+        assert experiment.recipe.lr == tuned

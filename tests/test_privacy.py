@@ -137,12 +137,13 @@ def test_bad_numbers_are_named(call, words):
 
 def test_an_experiment_fills_in_its_privacy_and_only_if_it_is_private():
     plain = Experiment(dataset="digits", train=1097, val=200, test=500)
-    assert not plain.private and plain.privacy is None
-    assert plain.delta is plain.max_grad_norm is plain.accountant is None
+    assert not plain.private and plain.recipe.privacy is None
+    names = ("delta", "max_grad_norm", "accountant", "noise_multiplier")
+    assert {plain.settings()[name] for name in names} == {None}
     assert plain.replace(delta=1e-3).id == plain.id  # it does nothing, so it is the same experiment
     private = plain.replace(epsilon=2)
-    assert private.privacy == Privacy(2.0, 1e-4, None, 1.0, "prv")
-    assert private.learning_rates != plain.learning_rates
+    assert private.recipe.privacy == Privacy(2.0, 1e-4, None, 1.0, "prv")
+    assert private.recipe.lr != plain.recipe.lr
     assert len({plain.id, private.id, private.replace(delta=1e-5).id}) == 3
     assert plain.replace(noise_multiplier=1.0).private
 
@@ -159,7 +160,7 @@ def test_an_experiment_fills_in_its_privacy_and_only_if_it_is_private():
 )
 def test_bad_private_experiments_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
-        Experiment(dataset="digits", train=1097, val=200, test=500, **settings)
+        Experiment.from_settings(dataset="digits", train=1097, **settings)
 
 
 @pytest.mark.parametrize("accountant", ACCOUNTANTS)

@@ -1,24 +1,26 @@
 """Private training: the gradient, the noise, the accountant, and what is refused."""
 
-import json
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 from scipy.stats import kstest
 
 from lorakit.data import Split
 from lorakit.lora.lora import add_lora
 from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
 from lorakit.privacy.accountant import Privacy, PrivacyError, compute_epsilon
+from lorakit.training.evaluate import Criterion
 from lorakit.training.fit import DivergenceError, evaluate, fit
-from lorakit.training.private_step import PrivateSteps
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
+from tests.checkpoints import rewrite
 
-QUICK = {"epochs": 2, "batch_size": 40, "progress": False, "device": "cpu", "lr": 2e-3}
 PRIVACY = Privacy(epsilon=4.0, delta=1e-3)
+PLAIN = Recipe(epochs=2, batch_size=40, lr=2e-3)
+QUICK = PLAIN.replace(privacy=PRIVACY)
+RUN = {"progress": False, "device": "cpu", "seed": 0}
 
 
 @pytest.fixture
@@ -40,27 +42,25 @@ def trainable(model):
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def steps_of(model, privacy, **sizes):
+def step_of(model, privacy, *, examples=12, criterion=None, **settings):
+    """A step on pictures that are numbers already; by default ten are planned."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0)
-    sizes = {"examples": 12, "batch_size": 12, "steps": 10} | sizes
-    return PrivateSteps(model, optimizer, privacy, **sizes)
+    recipe = Recipe(**{"epochs": 10, "batch_size": 12, "privacy": privacy, **settings})
+    criterion = criterion or Criterion(lambda images: images)
+    return PrivateStep(model, optimizer, recipe, examples, criterion)
 
 
-def gradients_of(steps, images, labels, bfloat16=False):
+def gradients_of(step, images, labels):
     """What the optimiser would get: mean of clipped gradients plus noise, by parameter."""
     found = {}
-    account = steps.optimizer.step_hook
+    account = step.optimizer.step_hook
 
     def capture(optimizer):
         account(optimizer)
-        found.update({name: p.grad.clone() for name, p in steps.parameters.items()})
+        found.update({name: p.grad.clone() for name, p in step.parameters.items()})
 
-    def loss_of(batch):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            return F.cross_entropy(steps.model(images[batch]), labels[batch])
-
-    steps.optimizer.attach_step_hook(capture)
-    steps.step(torch.arange(len(images)), loss_of)
+    step.optimizer.attach_step_hook(capture)
+    step.step((images, labels))
     return found
 
 
@@ -88,8 +88,8 @@ def test_the_clipped_sum_is_that_of_a_loop_over_examples(make_vit, batch, method
     expected, clipped = one_at_a_time(model, *batch, bound)
     assert 0 < clipped < 12
     privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=bound)
-    steps = steps_of(model, privacy, physical_batch=physical_batch)
-    found = gradients_of(steps, *batch)
+    step = step_of(model, privacy, physical_batch=physical_batch)
+    found = gradients_of(step, *batch)
     scale = max(g.abs().max() for g in expected.values())
     assert found.keys() == expected.keys()
     for name, gradient in found.items():
@@ -100,7 +100,7 @@ def test_registers_average_pooling_and_qk_norm_too(make_vit, batch):
     shape = {"reg_tokens": 2, "class_token": False, "global_pool": "avg", "qk_norm": True}
     model = prepared(lambda: make_vit(**shape), "full")
     privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=0.5)
-    found = gradients_of(steps_of(model, privacy), *batch)
+    found = gradients_of(step_of(model, privacy), *batch)
     expected, _ = one_at_a_time(model, *batch, 0.5)
     for name, gradient in found.items():
         torch.testing.assert_close(12 * gradient, expected[name], rtol=1e-3, atol=1e-5)
@@ -113,7 +113,7 @@ def test_noise_of_sigma_c_reaches_all_that_trains_and_nothing_else(make_vit, bat
     images, labels = (batch[0][:0], batch[1][:0]) if empty else batch
     privacy = Privacy(noise_multiplier=3.0, delta=1e-3, max_grad_norm=0.5)
     torch.manual_seed(0)
-    noisy = gradients_of(steps_of(model, privacy), images, labels)
+    noisy = gradients_of(step_of(model, privacy), images, labels)
     signal = {name: torch.zeros_like(p) for name, p in trainable(model).items()}
     if not empty:
         signal, _ = one_at_a_time(model, images, labels, 0.5)
@@ -132,7 +132,7 @@ def test_noise_of_sigma_c_reaches_all_that_trains_and_nothing_else(make_vit, bat
 def test_private_training_leaves_the_frozen_part_bitwise_and_counts_epsilon(digits, method):
     model = apply_method(create_backbone(classes=10), method, rank=2, private=True)
     before = {name: p.clone() for name, p in model.named_parameters()}
-    history = fit(model, digits.train, privacy=PRIVACY, **QUICK)
+    history = fit(model, digits.train, QUICK, **RUN)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
     sigma = PRIVACY.sigma(40 / 200, 10)
@@ -142,22 +142,22 @@ def test_private_training_leaves_the_frozen_part_bitwise_and_counts_epsilon(digi
     assert not any(hasattr(p, "grad_sample") and p.grad_sample is not None for p in
                    model.parameters())  # fmt: skip
     evaluate(model, digits.test, device="cpu")
-    fit(model, digits.train, **QUICK)  # the hooks are gone: it trains on without privacy
+    fit(model, digits.train, PLAIN, **RUN)  # the hooks are gone: it trains on without privacy
 
 
 def test_it_learns_at_a_generous_epsilon_with_adam_and_with_sgd(digits):
     for optimizer, lr in (("adamw", 5e-3), ("sgd", 0.1)):
         model = apply_method(create_backbone(classes=10), "lora+patch", rank=2)
-        fit(model, digits.train, privacy=Privacy(50.0, 1e-3), optimizer=optimizer,
-            **{**QUICK, "lr": lr, "epochs": 6})  # fmt: skip
+        generous = {"privacy": Privacy(50.0, 1e-3), "optimizer": optimizer}
+        fit(model, digits.train, QUICK.replace(lr=lr, epochs=6, **generous), **RUN)
         assert evaluate(model, digits.test, device="cpu")["accuracy"] > 0.6, optimizer
 
 
 def test_sampling_is_poisson_at_the_true_rate(make_vit):
     torch.manual_seed(0)
-    steps = steps_of(prepared(make_vit, "probe"), PRIVACY, examples=90, batch_size=40)
-    assert steps.sample_rate == 40 / 90  # not one over the number of batches
-    sizes = [len(b) for _ in range(400) for b in steps.batches()]
+    step = step_of(prepared(make_vit, "probe"), PRIVACY, examples=90, batch_size=40)
+    assert step.sample_rate == 40 / 90  # not one over the number of batches
+    sizes = [len(b) for _ in range(400) for b in step.sample()]
     assert len(sizes) == 3 * 400
     mean, variance = 40, 90 * (4 / 9) * (5 / 9)
     tensor = torch.tensor(sizes, dtype=torch.float)
@@ -170,8 +170,8 @@ def test_many_empty_batches_are_survived_and_counted(digits):
     model = apply_method(create_backbone(classes=10), "lora+patch", rank=1)
     privacy = Privacy(noise_multiplier=1.0, delta=1e-2)
     losses = []
-    history = fit(model, few, privacy=privacy, callback=lambda s: losses.append(s.loss),
-                  **{**QUICK, "batch_size": 1})  # fmt: skip
+    recipe = QUICK.replace(batch_size=1, privacy=privacy)
+    history = fit(model, few, recipe, callback=lambda s: losses.append(s.loss), **RUN)
     assert len(losses) == 24 and any(math.isnan(loss) for loss in losses)
     assert history[-1]["epsilon"] == compute_epsilon(1.0, 1 / 12, 24, 1e-2)
 
@@ -180,8 +180,8 @@ def test_stopped_and_resumed_is_the_unbroken_run_and_epsilon_goes_on(digits, tmp
     def train(path, callback=None):
         torch.manual_seed(0)
         model = apply_method(create_backbone(classes=10), "lora+patch", rank=2)
-        arguments = {**QUICK, "epochs": 3, "checkpoint": path, "callback": callback}
-        return model, fit(model, digits.train, privacy=PRIVACY, **arguments)
+        arguments = {"checkpoint": path, "callback": callback, **RUN}
+        return model, fit(model, digits.train, QUICK.replace(epochs=3), **arguments)
 
     model, history = train(tmp_path / "a")
     _, part = train(tmp_path / "b", callback=lambda step: step.epoch == 2 and step.step == 8)
@@ -190,8 +190,8 @@ def test_stopped_and_resumed_is_the_unbroken_run_and_epsilon_goes_on(digits, tmp
     assert [row["epsilon"] for row in whole] == [row["epsilon"] for row in history]
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.parameters()))
     with pytest.raises(ValueError, match="other privacy"):
-        fit(model, digits.train, privacy=Privacy(8.0, 1e-3), checkpoint=tmp_path / "b",
-            **{**QUICK, "epochs": 3})  # fmt: skip
+        other = QUICK.replace(epochs=3, privacy=Privacy(8.0, 1e-3))
+        fit(model, digits.train, other, checkpoint=tmp_path / "b", **RUN)
 
 
 def test_a_stop_inside_an_epoch_says_what_is_spent(digits):
@@ -202,62 +202,59 @@ def test_a_stop_inside_an_epoch_says_what_is_spent(digits):
         seen.append(step.spent()["epsilon"])
         return step.step == 2
 
-    assert fit(model, digits.train, privacy=PRIVACY, callback=stop, **QUICK) == []
+    assert fit(model, digits.train, QUICK, callback=stop, **RUN) == []
     assert 0 < seen[0] < seen[1] < PRIVACY.epsilon
 
 
 def test_evaluation_mode_is_refused(make_vit, batch):
-    steps = steps_of(prepared(make_vit, "probe").eval(), PRIVACY)
+    step = step_of(prepared(make_vit, "probe").eval(), PRIVACY)
     with pytest.raises(PrivacyError, match=r"call model\.train\(\)"):
-        gradients_of(steps, *batch)
+        gradients_of(step, *batch)
 
 
 def test_after_an_error_inside_a_step_no_other_is_taken(make_vit, batch):
-    images, labels = batch
-    steps = steps_of(prepared(make_vit, "probe"), PRIVACY, batch_size=4, physical_batch=2)
     calls = []
 
-    def loss_of(chunk):
-        return F.cross_entropy(steps.model(images[chunk]), labels[chunk])
+    class Breaks(Criterion):
+        def __call__(self, model, images, labels):
+            calls.append(images)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return super().__call__(model, images, labels)
 
-    def breaks(chunk):
-        calls.append(chunk)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return loss_of(chunk)
-
+    criterion = Breaks(lambda images: images)
+    settings = {"batch_size": 4, "physical_batch": 2, "criterion": criterion}
+    step = step_of(prepared(make_vit, "probe"), PRIVACY, **settings)
+    first = tuple(tensor[:4] for tensor in batch)
     with pytest.raises(KeyboardInterrupt):
-        steps.step(torch.arange(4), breaks)
+        step.step(first)
     with pytest.raises(PrivacyError, match="half a sum"):
-        steps.step(torch.arange(4), loss_of)
+        step.step(first)
 
 
 def test_a_checkpoint_that_lies_about_what_was_spent_is_refused(digits, tmp_path):
     path = tmp_path / "run.safetensors"
     model = apply_method(create_backbone(classes=10), "probe")
-    fit(model, digits.train, privacy=PRIVACY, checkpoint=path, **QUICK)
+    fit(model, digits.train, QUICK, checkpoint=path, **RUN)
     assert path.stat().st_mode & 0o077 == 0
-    with safe_open(path, "pt") as file:
-        header = json.loads(file.metadata()["lorakit"])
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    header["spent"]["taken"] -= 1
-    save_file(tensors, path, {"lorakit": json.dumps(header)})
+    rewrite(path, lambda state: state["spent"].update(taken=state["spent"]["taken"] - 1))
     fresh = apply_method(create_backbone(classes=10), "probe")
     before = [p.clone() for p in fresh.parameters()]
     with pytest.raises(ValueError, match=r"the privacy spent is .* it should be"):
-        fit(fresh, digits.train, privacy=PRIVACY, checkpoint=path, **QUICK)
+        fit(fresh, digits.train, QUICK, checkpoint=path, **RUN)
     assert all(torch.equal(a, b) for a, b in zip(before, fresh.parameters()))
 
 
 def test_no_step_past_the_target(make_vit, batch):
-    steps = steps_of(prepared(make_vit, "probe"), Privacy(1.0, 1e-2), steps=2, batch_size=4)
-    gradients_of(steps, *batch)
-    steps.step(torch.arange(0), None)
-    before = steps.model.head.weight.clone()
+    two = {"epochs": 1, "batch_size": 6}
+    step = step_of(prepared(make_vit, "probe"), Privacy(1.0, 1e-2), **two)
+    gradients_of(step, *batch)
+    step.step(tuple(tensor[:0] for tensor in batch))
+    before = step.model.head.weight.clone()
     with pytest.raises(PrivacyError, match=r"step 3 would spend more than epsilon=1\.0"):
-        gradients_of(steps, *batch)
-    assert torch.equal(steps.model.head.weight, before)
-    assert steps.spent()["epsilon"] <= 1.0
+        gradients_of(step, *batch)
+    assert torch.equal(step.model.head.weight, before)
+    assert step.spent()["epsilon"] <= 1.0
 
 
 def test_parameters_missing_from_the_optimiser_are_refused(make_vit):
@@ -265,39 +262,39 @@ def test_parameters_missing_from_the_optimiser_are_refused(make_vit):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     add_lora(model.requires_grad_(False), rank=2)
     with pytest.raises(PrivacyError, match=r"does not hold blocks\.0.*A\.weight.*after LoRA"):
-        PrivateSteps(model, optimizer, PRIVACY, examples=12, batch_size=4, steps=2)
+        PrivateStep(model, optimizer, Recipe(batch_size=4, privacy=PRIVACY), 12)
 
 
 def test_frozen_parameters_in_the_optimiser_are_refused(make_vit):
     model = apply_method(make_vit(), "probe")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(PrivacyError, match="frozen or not in the model"):
-        PrivateSteps(model, optimizer, PRIVACY, examples=12, batch_size=4, steps=2)
+        PrivateStep(model, optimizer, Recipe(batch_size=4, privacy=PRIVACY), 12)
 
 
 def test_zero_gradients_are_not_silently_accounted(make_vit, batch):
-    steps = steps_of(apply_method(make_vit(), "lora", rank=2).train(), PRIVACY)
+    step = step_of(apply_method(make_vit(), "lora", rank=2).train(), PRIVACY)
     images, labels = batch
     with pytest.raises(PrivacyError, match=r"all zero in three steps.*A\.weight"):
         for _ in range(3):  # B = 0 and a learning rate of zero: A never gets a gradient
-            gradients_of(steps, images, labels)
+            gradients_of(step, images, labels)
 
 
 def test_a_model_changed_or_moved_after_wrapping_is_refused(make_vit, batch):
-    steps = steps_of(apply_method(make_vit(), "probe").train(), PRIVACY)
-    steps.model.head = torch.nn.Linear(32, 10)
+    step = step_of(apply_method(make_vit(), "probe").train(), PRIVACY)
+    step.model.head = torch.nn.Linear(32, 10)
     with pytest.raises(PrivacyError, match="not those it was wrapped with"):
-        gradients_of(steps, *batch)
-    steps = steps_of(apply_method(make_vit(), "probe").train(), PRIVACY)
-    steps.model.to("meta")
+        gradients_of(step, *batch)
+    step = step_of(apply_method(make_vit(), "probe").train(), PRIVACY)
+    step.model.to("meta")
     with pytest.raises(PrivacyError, match=r"moved from cpu|not those"):
-        gradients_of(steps, *batch)
+        gradients_of(step, *batch)
 
 
 def test_raw_parameters_are_explained_and_private_full_gets_round_them(make_vit, digits):
     model = apply_method(make_vit(), "full")
     with pytest.raises(PrivacyError, match=r"cls_token, pos_embed.*private=True"):
-        steps_of(model, PRIVACY)
+        step_of(model, PRIVACY)
     model = apply_method(make_vit(), "full", private=True)
     assert not model.cls_token.requires_grad and not model.pos_embed.requires_grad
 
@@ -314,15 +311,17 @@ def test_raw_parameters_are_explained_and_private_full_gets_round_them(make_vit,
 def test_bad_settings_are_named(digits, settings, words):
     model = apply_method(create_backbone(classes=10), "probe")
     with pytest.raises(ValueError, match=words):
-        fit(model, digits.train, **{**QUICK, **settings})
+        fit(model, digits.train, PLAIN.replace(**settings), **RUN)
 
 
 def test_gradients_in_bfloat16_are_accepted(make_vit, batch):
     """What CUDA's autocast does, on the CPU."""
-    steps = steps_of(prepared(make_vit, "lora+patch"), Privacy(noise_multiplier=0.0, delta=1e-3))
+    criterion = Criterion(lambda images: images, "bf16")
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3)
+    step = step_of(prepared(make_vit, "lora+patch"), privacy, criterion=criterion)
     images, labels = batch
-    found = gradients_of(steps, images, labels, bfloat16=True)
-    expected, _ = one_at_a_time(steps.model, images, labels, 1.0)
+    found = gradients_of(step, images, labels)
+    expected, _ = one_at_a_time(step.model, images, labels, 1.0)
     assert all(g.dtype == torch.float32 for g in found.values())
     torch.testing.assert_close(
         12 * found["head.weight"], expected["head.weight"], rtol=0.1, atol=0.02
@@ -337,12 +336,12 @@ def test_an_aborted_run_leaves_nothing_on_the_model(digits):
 
     handle = model.head.register_forward_hook(poison)
     with pytest.raises(DivergenceError):
-        fit(model, digits.train, privacy=PRIVACY, **QUICK)
+        fit(model, digits.train, QUICK, **RUN)
     handle.remove()
     assert not any(
         hasattr(m, "activations") or hasattr(m, "max_batch_len") for m in model.modules()
     )
-    fit(model, digits.train, privacy=PRIVACY, **{**QUICK, "epochs": 1})
+    fit(model, digits.train, QUICK.replace(epochs=1), **RUN)
 
 
 def test_a_batch_in_chunks_gives_the_gradient_of_the_whole(digits):
@@ -351,7 +350,7 @@ def test_a_batch_in_chunks_gives_the_gradient_of_the_whole(digits):
     for physical_batch in (None, 7):
         torch.manual_seed(0)
         model = apply_method(create_backbone(classes=10), "probe")
-        fit(model, digits.train, physical_batch=physical_batch, **QUICK)
+        fit(model, digits.train, PLAIN.replace(physical_batch=physical_batch), **RUN)
         weights.append(model.head.weight)
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
 
@@ -359,7 +358,7 @@ def test_a_batch_in_chunks_gives_the_gradient_of_the_whole(digits):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_on_a_gpu(digits):
     model = apply_method(create_backbone(classes=10), "lora+patch+pos", rank=2)
-    history = fit(model, digits.train, privacy=Privacy(50.0, 1e-3), epochs=8, batch_size=40,
-                  lr=5e-3, progress=False)  # fmt: skip
+    recipe = Recipe(epochs=8, batch_size=40, lr=5e-3, privacy=Privacy(50.0, 1e-3))
+    history = fit(model, digits.train, recipe, progress=False)
     assert next(model.parameters()).is_cuda and history[-1]["epsilon"] <= 50
     assert evaluate(model, digits.test)["accuracy"] > 0.6

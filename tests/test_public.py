@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from lorakit import Experiment, data, run
+from lorakit import Experiment, Recipe, data, run
 from lorakit.data import public
 
 EACH = 40  # pictures in one of CIFAR's files
@@ -217,8 +217,9 @@ def test_imagenette_whole_and_broken_off(tmp_path, monkeypatch):
 
 def test_an_experiment_on_public_images_encrypts_on_the_way(animals, monkeypatch):
     monkeypatch.setenv("LORAKIT_DATA", str(animals))
-    e = Experiment(dataset="folder:animals", train=27, val=3, test=12, epochs=2, batch_size=9,
-                   cipher="scramble+shuffle+negative")  # fmt: skip
+    sizes = {"train": 27, "val": 3, "test": 12}
+    recipe = Recipe(epochs=2, batch_size=9)
+    e = Experiment("folder:animals", **sizes, cipher="scramble+shuffle+negative", recipe=recipe)
     row = run(e, device="cpu")
     assert row["dataset"] == "folder:animals" and 0 <= row["accuracy"] <= 1
     assert row["accuracy"] == run(e, device="cpu")["accuracy"]

@@ -1,9 +1,11 @@
+import hashlib
+import os
+import pickle
+
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from lorakit import Experiment, Privacy
+from lorakit import Privacy, Recipe
 from lorakit.data import Split
 from lorakit.lora.lora import merge_lora
 from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
@@ -11,8 +13,10 @@ from lorakit.runtime import chosen_precision
 from lorakit.training.evaluate import predict
 from lorakit.training.fit import DivergenceError, evaluate, fit
 from lorakit.training.optimizer import make_optimizer, make_scheduler
+from tests.checkpoints import rewrite
 
-QUICK = {"epochs": 1, "batch_size": 50, "progress": False, "device": "cpu"}
+QUICK = Recipe(epochs=1, batch_size=50)
+RUN = {"progress": False, "device": "cpu"}
 
 
 def fresh(method="lora+patch"):
@@ -24,14 +28,14 @@ def fresh(method="lora+patch"):
 def test_what_is_frozen_stays_bitwise_and_all_that_trains_moves(digits, method):
     model = fresh(method)
     before = {name: p.clone() for name, p in model.named_parameters()}
-    fit(model, digits.train, lr=1e-2, **QUICK)  # 4 steps
+    fit(model, digits.train, QUICK.replace(lr=1e-2), **RUN)  # 4 steps
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
 
 
 def test_learns_and_evaluate_agrees_with_a_plain_count(digits):
     model = fresh()
-    history = fit(model, digits.train, val=digits.val, lr=5e-3, **{**QUICK, "epochs": 6})
+    history = fit(model, digits.train, QUICK.replace(lr=5e-3, epochs=6), val=digits.val, **RUN)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
     assert history[-1]["loss"] < history[0]["loss"] / 2
     measured = evaluate(model, digits.test, batch_size=7, device="cpu")
@@ -46,7 +50,7 @@ def test_learns_and_evaluate_agrees_with_a_plain_count(digits):
 def test_same_seed_repeats_exactly_and_another_does_not(digits, schedule):
     def weights(seed):
         model = fresh()
-        fit(model, digits.train, seed=seed, schedule=schedule, **QUICK)
+        fit(model, digits.train, QUICK.replace(schedule=schedule), seed=seed, **RUN)
         return model.head.weight
 
     assert torch.equal(weights(1), weights(1))
@@ -56,7 +60,8 @@ def test_same_seed_repeats_exactly_and_another_does_not(digits, schedule):
 def test_each_part_has_its_own_learning_rate(digits):
     model = fresh()
     start = {part: [p.clone() for p in ps] for part, ps in parts(model).items()}
-    fit(model, digits.train, lr={"head": 1e-2, "lora": 1e-4, "patch_embed": 1e-12}, **QUICK)
+    lr = {"head": 1e-2, "lora": 1e-4, "patch_embed": 1e-12}
+    fit(model, digits.train, QUICK.replace(lr=lr), **RUN)
     moved = {
         part: max((p - s).abs().max().item() for p, s in zip(ps, start[part]))
         for part, ps in parts(model).items()
@@ -67,56 +72,92 @@ def test_each_part_has_its_own_learning_rate(digits):
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
 def test_stopped_and_resumed_equals_unbroken(digits, tmp_path, schedule):
-    settings = {**QUICK, "epochs": 3, "schedule": schedule}
+    recipe = QUICK.replace(epochs=3, schedule=schedule)
     whole = fresh()
-    expected = fit(whole, digits.train, **settings)
+    expected = fit(whole, digits.train, recipe, **RUN)
 
     path = tmp_path / "run.safetensors"
     broken = fresh()
-    fit(broken, digits.train, checkpoint=path, callback=lambda s: s.step == 6, **settings)
+    options = {"checkpoint": path, **RUN}
+    fit(broken, digits.train, recipe, callback=lambda s: s.step == 6, **options)
     resumed = fresh()
-    history = fit(resumed, digits.train, checkpoint=path, **settings)
+    history = fit(resumed, digits.train, recipe, **options)
     assert [row["loss"] for row in history] == [row["loss"] for row in expected]
     for name, parameter in whole.named_parameters():
         assert torch.equal(parameter, resumed.get_parameter(name)), name
 
 
 def test_checkpoints_that_do_not_fit_are_refused(digits, tmp_path):
-    path = tmp_path / "run.safetensors"
-    fit(fresh(), digits.train, checkpoint=path, **QUICK)
+    path = tmp_path / "run.checkpoint"
+    options = {"checkpoint": path, **RUN}
+    fit(fresh(), digits.train, QUICK, **options)
     with pytest.raises(ValueError, match="made with other batch_size, seed"):
-        fit(fresh(), digits.train, checkpoint=path, **{**QUICK, "batch_size": 40, "seed": 3})
+        fit(fresh(), digits.train, QUICK.replace(batch_size=40), seed=3, **options)
     with pytest.raises(ValueError, match="made with other trains"):
-        fit(fresh("lora"), digits.train, checkpoint=path, **QUICK)
+        fit(fresh("lora"), digits.train, QUICK, **options)
     shuffled = Split(digits.train.images.flip(2), digits.train.labels)  # the same values, moved
     for other in (digits.test, shuffled, Split(digits.train.images, digits.train.labels.flip(0))):
         with pytest.raises(ValueError, match="made with other data"):
-            fit(fresh(), other, checkpoint=path, **QUICK)
+            fit(fresh(), other, QUICK, **options)
     wide = apply_method(create_backbone(classes=11), "lora+patch", rank=2)
     with pytest.raises(ValueError, match="another model"):
-        fit(wide, digits.train, checkpoint=path, **QUICK)
-    with safe_open(path, "pt") as file:
-        header = file.metadata()
-        tensors = {n: file.get_tensor(n).clone() for n in file.keys()}  # noqa: SIM118
-    for bent in ("optimizer.0.exp_avg", "random"):  # nothing is changed by half
-        save_file({**tensors, bent: torch.zeros(3, 3, dtype=torch.uint8)}, path, header)
-        model = fresh()
-        before = [p.clone() for p in model.parameters()]
-        with pytest.raises(ValueError, match="another model"):
-            fit(model, digits.train, checkpoint=path, **QUICK)
-        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
-    for content in (b"", b"\x80\x04nonsense" * 9, path.read_bytes()[:500]):
+        fit(wide, digits.train, QUICK, **options)
+
+
+def bend_a_moment(state):
+    state["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (bend_a_moment, "another model"),
+        (lambda state: state["optimizer"]["param_groups"].pop(), "another model"),
+        (lambda state: state.update(random=torch.zeros(3, dtype=torch.uint8)), "another model"),
+        (lambda state: state["scheduler"].pop("last_epoch"), "another model"),
+        (lambda state: state.pop("model"), "not a lorakit checkpoint"),
+        (lambda state: state.update(history="none"), "not a lorakit checkpoint"),
+    ],
+)
+def test_a_bent_checkpoint_changes_nothing_by_half(digits, tmp_path, change, words):
+    path = tmp_path / "run.checkpoint"
+    fit(fresh(), digits.train, QUICK, checkpoint=path, **RUN)
+    rewrite(path, change)
+    model = fresh()
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(ValueError, match=words):
+        fit(model, digits.train, QUICK, checkpoint=path, **RUN)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+
+
+def test_a_damaged_checkpoint_is_refused_and_nothing_in_it_is_run(digits, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    fit(fresh("probe"), digits.train, QUICK, checkpoint=path, **RUN)
+    whole = path.read_bytes()
+    head = whole.partition(b"\n")[0].rpartition(b" ")[0]
+    evil = pickle.dumps(Evil(tmp_path / "run by the checkpoint"))
+    signed = head + b" " + hashlib.sha256(evil).hexdigest().encode() + b"\n" + evil
+    flipped = [whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in (3, 40, 500, -1)]
+    for content in (b"", b"\x80\x04nonsense" * 9, whole[:500], *flipped, evil, signed):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="not a lorakit checkpoint"):
-            fit(fresh(), digits.train, checkpoint=path, **QUICK)
-    save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="not a lorakit checkpoint"):
-        fit(fresh(), digits.train, checkpoint=path, **QUICK)
+            fit(fresh("probe"), digits.train, QUICK, checkpoint=path, **RUN)
+    assert not (tmp_path / "run by the checkpoint").exists()
+
+
+class Evil:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
 
 
 def test_callback_sees_every_step_and_stops_at_once(digits):
     seen = []
-    history = fit(fresh("probe"), digits.train, callback=seen.append, **QUICK)
+    history = fit(fresh("probe"), digits.train, QUICK, callback=seen.append, **RUN)
     assert [s.step for s in seen] == [1, 2, 3, 4] and {s.steps for s in seen} == {4}
     assert len(history) == 1
     seen.clear()
@@ -125,12 +166,12 @@ def test_callback_sees_every_step_and_stops_at_once(digits):
         seen.append(step)
         return step.step == 2
 
-    assert fit(fresh("probe"), digits.train, callback=stop, **QUICK) == []
+    assert fit(fresh("probe"), digits.train, QUICK, callback=stop, **RUN) == []
     assert len(seen) == 2
 
 
 def test_progress_shows_in_a_terminal(digits, capsys):
-    fit(fresh("probe"), digits.train, **{**QUICK, "progress": True})
+    fit(fresh("probe"), digits.train, QUICK, **{**RUN, "progress": True})
     assert "4/4" in capsys.readouterr().err
 
 
@@ -143,7 +184,7 @@ def test_divergence_names_the_step(digits):
 
     model.patch_embed.register_forward_hook(poison)
     with pytest.raises(DivergenceError, match=r"nan at step 3 of 4 \(epoch 1\)"):
-        fit(model, digits.train, **QUICK)
+        fit(model, digits.train, QUICK, **RUN)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +197,13 @@ def test_divergence_names_the_step(digits):
         ({"lr": {"heads": 1e-3}}, ["heads", "patch_embed"]),
         ({"schedule": "linear"}, ["linear", "one-cycle"]),
         ({"warmup": 1.0}, ["warmup=1.0", "below 1"]),
-        ({"label_smoothing": -0.1}, ["label_smoothing=-0.1"]),
+        ({"epochs": 2.5}, ["epochs=2.5", "whole number"]),
         ({"weight_decay": float("nan")}, ["weight_decay=nan"]),
     ],
 )
 def test_bad_settings_are_named(digits, settings, words):
-    arguments = {"train": digits.train, **QUICK, **settings}
     with pytest.raises(ValueError) as error:
-        fit(fresh(), **arguments)
+        fit(fresh(), digits.train, QUICK.replace(**settings), **RUN)
     assert all(word in str(error.value) for word in words)
 
 
@@ -171,8 +211,9 @@ def test_bad_settings_are_named(digits, settings, words):
 @pytest.mark.parametrize(("steps", "warmup"), [(9, 0.1), (4, 0.2), (3, 0.25), (1, 0.1), (7, 0.0)])
 def test_schedules_work_for_any_number_of_steps(schedule, steps, warmup):
     model = fresh("probe")
-    optimizer = make_optimizer(model, 0.1, 0.0)
-    scheduler = make_scheduler(optimizer, schedule, steps, warmup)
+    recipe = Recipe(lr=0.1, weight_decay=0.0, schedule=schedule, warmup=warmup)
+    optimizer = make_optimizer(model, recipe)
+    scheduler = make_scheduler(optimizer, recipe, steps)
     rates = []
     for _ in range(steps):
         rates.append(scheduler.get_last_lr()[0])
@@ -197,27 +238,27 @@ def test_a_split_refuses_what_would_train_on_nonsense(images, labels, words):
 
 def test_nothing_to_train_is_an_error(digits):
     with pytest.raises(ValueError, match="nothing to train"):
-        fit(fresh("probe").requires_grad_(False), digits.train, **QUICK)
+        fit(fresh("probe").requires_grad_(False), digits.train, QUICK, **RUN)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_on_a_gpu_it_trains_in_bfloat16_and_finds_the_device(digits):
     model = fresh()
-    history = fit(model, digits.train, epochs=6, batch_size=50, lr=5e-3, progress=False)
+    history = fit(model, digits.train, QUICK.replace(epochs=6, lr=5e-3), progress=False)
     assert next(model.parameters()).is_cuda
     assert history[-1]["loss"] < history[0]["loss"] / 2
 
 
 def test_merged_lora_would_not_train_and_is_refused(digits):
     with pytest.raises(ValueError, match="unmerge_lora"):
-        fit(merge_lora(fresh()), digits.train, **QUICK)
+        fit(merge_lora(fresh()), digits.train, QUICK, **RUN)
 
 
 def test_asking_for_a_gpu_where_there_is_none(digits):
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(ValueError, match="device='cuda'"):
-        fit(fresh(), digits.train, **{**QUICK, "device": "cuda"})
+        fit(fresh(), digits.train, QUICK, device="cuda", progress=False)
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -230,10 +271,9 @@ def test_bfloat16_is_close_to_float32_and_the_setting_of_products_comes_back(dig
         apply_method(model, "lora+patch", private=private)
         before = torch.get_float32_matmul_precision()
         during = []
-        fit(model, digits.train, epochs=1, batch_size=100, lr=1e-3, optimizer="sgd", device="cpu",
-            precision=precision, progress=False, **privacy,
-            callback=lambda _, d=during: d.append(torch.get_float32_matmul_precision()),
-            )  # fmt: skip
+        recipe = Recipe(1, 100, 1e-3, "sgd", precision=precision, **privacy)
+        watch = lambda _, d=during: d.append(torch.get_float32_matmul_precision())  # noqa: E731
+        fit(model, digits.train, recipe, seed=0, callback=watch, **RUN)
         assert set(during) == {"highest" if precision == "float32" else "high"}
         assert torch.get_float32_matmul_precision() == before
         assert all(p.dtype == torch.float32 for p in model.parameters())
@@ -249,4 +289,4 @@ def test_precision_follows_the_device_unless_it_is_said():
     with pytest.raises(ValueError, match="precision='fp16': allowed"):
         chosen_precision("fp16", cpu)
     with pytest.raises(ValueError, match="precision='half'"):
-        Experiment(precision="half")
+        Recipe(precision="half")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lorakit import Split, adapt_to_key, encrypt, evaluate, fit, make_key, normalise
 from lorakit.encryption.cipher import STEPS, decrypt
 from lorakit.encryption.transform import Transform
+from lorakit.training.recipe import Recipe
 
 
 @settings(deadline=None, max_examples=20)
@@ -49,18 +50,19 @@ def test_training_sees_what_the_transform_gives(make_vit, tmp_path):
     split = Split(torch.randint(256, (20, 3, 10, 10), dtype=torch.uint8), torch.arange(20) % 10)
     key, other = make_key(16, 8, seed=3), make_key(16, 8, seed=4)
     state = tmp_path / "state"
-    settings = {"epochs": 2, "batch_size": 10, "device": "cpu", "progress": False}
+    recipe, options = Recipe(epochs=2, batch_size=10), {"device": "cpu", "progress": False}
     torch.manual_seed(0)
     first = make_vit()
     torch.manual_seed(0)
     again = make_vit()
-    fit(first, split, transform=Transform(16, key), checkpoint=state, **settings)
+    fit(first, split, recipe, transform=Transform(16, key), checkpoint=state, **options)
     stored = Split(
         ((encrypt(Transform(16)(split.images), key) / 2 + 0.5) * 255).round().byte(), split.labels
     )
-    fit(again, stored, **settings)
+    fit(again, stored, recipe, **options)
     assert all(
         torch.allclose(a, b, atol=0.02) for a, b in zip(first.parameters(), again.parameters())
     )
     with pytest.raises(ValueError, match="other data"):  # a state of pictures under another key
-        fit(make_vit(), split, transform=Transform(16, other), checkpoint=state, **settings)
+        options |= {"transform": Transform(16, other), "checkpoint": state}
+        fit(make_vit(), split, recipe, **options)

@@ -7,34 +7,28 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from lorakit import Experiment, Privacy, apply_method, create_backbone, fit, load, sweep
+from lorakit import Experiment, Privacy, Recipe, apply_method, create_backbone, fit, load, sweep
 from lorakit.training import distributed
 
+SGD = Recipe(epochs=2, batch_size=10, lr=1e-2, optimizer="sgd")
 RUNS = {  # the last batch of each epoch holds one image: none for the second process
-    "plain": {"optimizer": "sgd", "physical_batch": 2},
-    "adamw": {},
-    "quiet": {"optimizer": "sgd", "privacy": Privacy(noise_multiplier=0.0, delta=1e-3)},
-    "noisy": {"optimizer": "sgd", "privacy": Privacy(epsilon=3.0, delta=1e-3),
-              "physical_batch": 3},
-    "rare": {"optimizer": "sgd", "batch_size": 1,
-             "privacy": Privacy(noise_multiplier=1.0, delta=1e-3)},
-}  # fmt: skip
+    "plain": SGD.replace(physical_batch=2),
+    "adamw": SGD.replace(optimizer="adamw"),
+    "quiet": SGD.replace(privacy=Privacy(noise_multiplier=0.0, delta=1e-3)),
+    "noisy": SGD.replace(privacy=Privacy(epsilon=3.0, delta=1e-3), physical_batch=3),
+    "rare": SGD.replace(privacy=Privacy(noise_multiplier=1.0, delta=1e-3), batch_size=1),
+}
 
 
-def train(data, stop_after=None, checkpoint=None, **settings):
+def train(data, recipe, stop_after=None, checkpoint=None):
     """One short training: the model and its history."""
     leads = distributed.is_main_process()
     torch.manual_seed(1 if leads else 2)  # the first process's weights count
     model = create_backbone(classes=10)
-    apply_method(model, "lora+patch", private="privacy" in settings)
-    settings = {"batch_size": 10, **settings}
-    history = fit(
-        model, data, epochs=2, lr=1e-2, device="cpu", seed=5, progress=False,
-        checkpoint=checkpoint,
-        callback=stop_after and (lambda step: leads and step.step == stop_after),
-        **settings,
-    )  # fmt: skip
-    return model, history
+    apply_method(model, "lora+patch", private=recipe.privacy is not None)
+    callback = stop_after and (lambda step: leads and step.step == stop_after)
+    options = {"device": "cpu", "seed": 5, "progress": False, "checkpoint": checkpoint}
+    return model, fit(model, data, recipe, callback=callback, **options)
 
 
 def main(folder: Path) -> None:
@@ -46,16 +40,16 @@ def main(folder: Path) -> None:
         mine.mkdir(parents=True)
     distributed.barrier()
     rank = 0 if distributed.is_main_process() else 1
-    for name, settings in RUNS.items():
-        model, history = train(data, **settings)
+    for name, recipe in RUNS.items():
+        model, history = train(data, recipe)
         save_file(model.state_dict(), mine / f"{name}{rank}.safetensors")
         (mine / f"{name}{rank}.json").write_text(json.dumps(history))
     state = mine / "state"
-    train(data, stop_after=4, checkpoint=state, **RUNS["noisy"])
-    model, history = train(data, checkpoint=state, **RUNS["noisy"])
+    train(data, RUNS["noisy"], stop_after=4, checkpoint=state)
+    model, history = train(data, RUNS["noisy"], checkpoint=state)
     save_file(model.state_dict(), mine / f"resumed{rank}.safetensors")
     (mine / f"resumed{rank}.json").write_text(json.dumps(history))
-    tiny = {"train": 32, "val": 8, "test": 32, "epochs": 1, "batch_size": 16}
+    tiny = {"train": 32, "val": 8, "test": 32, "recipe": Recipe(epochs=1, batch_size=16)}
     grid = [Experiment("digits", method=method, **tiny) for method in ("probe", "lora")]
     rows = sweep(grid, mine / "rows.csv", checkpoints=mine / "states", progress=False)
     assert len(rows) == 2 and not list((mine / "states").glob("*"))

@@ -26,7 +26,7 @@ _PAPER = {
     "weight_decay": 0.01,
 }
 
-# settings of each data set; ciphers (every method, q+v at rank 4); adapters: targets and ranks (under
+# settings of each data set; ciphers (every method, q+v at rank 4); adapters: targets, ranks (under
 # shuffle + negative); length: epochs of longer runs; private: settings; epsilons: of data set and
 # method; private_ciphers; private_ranks (of digits, at epsilon 2); seeds
 PRESETS: dict[str, dict] = {

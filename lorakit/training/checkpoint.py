@@ -39,27 +39,12 @@ class Checkpoint:
     def save(self, history: list[dict[str, float]]) -> None:
         """Write weights, optimiser, schedule, privacy spent, random state and history."""
         if self.path is not None and distributed.is_main_process():
-            self._write(history)
+            buffer = BytesIO()
+            torch.save(self._state(history), buffer)
+            content = buffer.getvalue()
+            digest = hashlib.sha256(content).hexdigest().encode()
+            write_atomic(_MAGIC + digest + b"\n" + content, self.path, secret=True)
         distributed.barrier()
-
-    def _write(self, history: list[dict[str, float]]) -> None:
-        device = next(self.model.parameters()).device
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        state = {
-            "settings": self.settings,
-            "history": history,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "spent": self.step.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": cuda,
-        }
-        buffer = BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        digest = hashlib.sha256(content).hexdigest().encode()
-        write_atomic(_MAGIC + digest + b"\n" + content, self.path, secret=True)
 
     def load(self, steps_per_epoch: int) -> list[dict[str, float]]:
         """Put a saved state back, and return the history so far; an empty one if there is no file.
@@ -91,22 +76,42 @@ class Checkpoint:
             torch.cuda.set_rng_state(saved["random_cuda"], device)
         return history
 
+    def _state(self, history: list[dict[str, float]]) -> dict:
+        device = next(self.model.parameters()).device
+        return {
+            "settings": self.settings,
+            "history": history,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "spent": self.step.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
     def _read(self) -> dict:
         head, _, content = self.path.read_bytes().partition(b"\n")
         digest = hashlib.sha256(content).hexdigest().encode()
         if head != _MAGIC + digest:
             raise self._refuse("not a lorakit checkpoint, or damaged")
         try:
-            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError) as error:
+            saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise self._refuse(f"not a lorakit checkpoint ({error})") from None
+        now = {**self._state([]), "random_cuda": saved.get("random_cuda")}
+        if {n: type(v) for n, v in saved.items()} != {n: type(v) for n, v in now.items()}:
+            raise self._refuse("not a lorakit checkpoint")
+        return saved
 
     def _fits(self, saved: dict) -> bool:
         """Whether every tensor has the shape of the one it will replace."""
+        now, moments = self._state([]), saved["optimizer"]["state"]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        moments = saved["optimizer"]["state"]
         return (
-            _shapes(saved["model"]) == _shapes(self.model.state_dict())
+            _shapes(saved["model"]) == _shapes(now["model"])
+            and saved["random"].shape == now["random"].shape
+            and saved["scheduler"].keys() == now["scheduler"].keys()
+            and _places(saved) == _places(now)
             and set(moments) <= set(range(len(parameters)))
             and all(
                 value.shape in ((), parameters[index].shape)
@@ -121,3 +126,8 @@ class Checkpoint:
 
 def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _places(state: dict) -> list[list[int]]:
+    """Which parameters are in which group of the optimiser."""
+    return [group["params"] for group in state["optimizer"]["param_groups"]]

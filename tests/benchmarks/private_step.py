@@ -22,16 +22,24 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
 from lorakit.figures.style import save_figure, style
 from lorakit.lora.vit import apply_method, create_backbone
 from lorakit.privacy.accountant import Privacy
-from lorakit.runtime import device_name, peak_memory_mb, pick_device, reset_peak_memory, versions
-from lorakit.training.private_step import PrivateSteps
-from lorakit.training.step import PlainSteps
+from lorakit.runtime import (
+    chosen_precision,
+    device_name,
+    peak_memory_mb,
+    pick_device,
+    reset_peak_memory,
+    versions,
+)
+from lorakit.training.evaluate import Criterion
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
+from lorakit.training.step import PlainStep
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 SIZES = {  # backbone: image size, batch on CPU, batch on GPU
@@ -60,17 +68,11 @@ def make_step(
     if mode in OTHER_MODES:
         return _opacus_step(model, optimizer, mode, images, labels)
 
-    def loss_of(indices: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return F.cross_entropy(model(images[indices]), labels[indices])
-
-    sizes = {"examples": 1000, "batch_size": batch, "physical_batch": batch}
-    if mode == "plain":
-        steps = PlainSteps(model, optimizer, **sizes)
-    else:
-        steps = PrivateSteps(model, optimizer, PRIVACY, steps=1000, **sizes)
-    everything = torch.arange(batch, device=device)
-    return lambda: steps.step(everything, loss_of)
+    criterion = Criterion(lambda x: x, chosen_precision(None, device))
+    privacy, kind = (None, PlainStep) if mode == "plain" else (PRIVACY, PrivateStep)
+    recipe = Recipe(batch_size=batch, physical_batch=batch, privacy=privacy)
+    step = kind(model, optimizer, recipe, 1000, criterion)
+    return lambda: step.step((images, labels))
 
 
 def _opacus_step(model, optimizer, mode, images, labels) -> Callable[[], None]:

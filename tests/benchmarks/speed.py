@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from lorakit import Privacy, apply_method, create_backbone
 from lorakit.runtime import device_name, pick_device, versions, write_atomic
-from lorakit.training.private_step import PrivateSteps
-from lorakit.training.step import PlainSteps
+from lorakit.training.evaluate import Criterion
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
+from lorakit.training.step import PlainStep
 
 TABLE = Path(__file__).resolve().parents[2] / "figures" / "results" / "speed.csv"
 SIZES = {"vit_micro": (32, 64), "vit_tiny_patch16_224": (224, 8)}  # pixels, images a step
@@ -45,20 +46,14 @@ def make_step(
         images = images.to(memory_format=torch.channels_last)
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=1e-5, fused=device.type == "cuda")
-    sizes = {"examples": 1000, "batch_size": batch, "physical_batch": batch}
-    if private:
-        privacy = Privacy(noise_multiplier=1.0, delta=1e-5)
-        steps = PrivateSteps(model, optimizer, privacy, steps=1000, **sizes)
-    else:
-        steps = PlainSteps(model, optimizer, **sizes)
     forward: nn.Module = torch.compile(model) if change == "compile" else model
-
-    def loss_of(chunk: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=change == "bfloat16"):
-            return F.cross_entropy(forward(images[chunk]), labels[chunk])
-
-    everything = torch.arange(batch, device=device)
-    return lambda: steps.step(everything, loss_of)
+    criterion = Criterion(lambda x: x, "bf16" if change == "bfloat16" else "float32")
+    privacy = Privacy(noise_multiplier=1.0) if private else None
+    recipe = Recipe(batch_size=batch, physical_batch=batch, privacy=privacy)
+    kind = PrivateStep if private else PlainStep
+    loss_of = lambda _, *chunk: criterion(forward, *chunk)  # noqa: E731
+    step = kind(model, optimizer, recipe, 1000, loss_of)
+    return lambda: step.step((images, labels))
 
 
 def measure(backbone: str, private: bool, device: torch.device) -> list[dict]:
