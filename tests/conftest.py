@@ -15,6 +15,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from lorakit import data
 
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
