@@ -18,7 +18,6 @@ from lorakit.privacy.accountant import compute_epsilon, default_delta
 from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries
 from lorakit.training.fit import evaluate
 
-
 TINY = Experiment.from_settings(
     dataset="digits", train=100, val=50, test=100, method="probe", epochs=1
 )

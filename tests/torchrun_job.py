@@ -15,7 +15,7 @@ RUNS = {  # the last batch of each epoch holds one image: none for the second pr
     "plain": SGD.replace(physical_batch=2),
     "adamw": SGD.replace(optimizer="adamw"),
     "quiet": SGD.replace(privacy=Privacy(noise_multiplier=0.0, delta=1e-3)),
-    "noisy": SGD.replace(privacy=Privacy(epsilon=3.0, delta=1e-3), physical_batch=3),
+    "noisy": SGD.replace(privacy=Privacy(noise_multiplier=1.5, delta=1e-3), physical_batch=3),
     "rare": SGD.replace(privacy=Privacy(noise_multiplier=1.0, delta=1e-3), batch_size=1),
 }
 
