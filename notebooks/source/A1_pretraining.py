@@ -44,7 +44,7 @@ from torch import nn
 from lorakit import apply_method, create_backbone, evaluate, fit, load, normalise
 from lorakit.data.street import CLEAN, DIGITS, LETTERS, draw
 from lorakit.experiments.learning_rates import LEARNING_RATES
-from lorakit.experiments.pretrain import pretrain
+from lorakit.experiments.pretrain import RECIPE, pretrain
 from lorakit.figures.style import style
 from lorakit.lora.backbones import WEIGHTS
 from lorakit.runtime import seed_everything
@@ -256,7 +256,10 @@ with style():
 
 # %%
 folder = TemporaryDirectory()
-tiny = pretrain(Path(folder.name) / "tiny.safetensors", images=256 if smoke else 2000, epochs=2)
+few_epochs = RECIPE.replace(epochs=2)
+tiny = pretrain(
+    Path(folder.name) / "tiny.safetensors", images=256 if smoke else 2000, recipe=few_epochs
+)
 print("files:", ", ".join(sorted(path.name for path in Path(folder.name).iterdir())))
 print("on held-out letters")
 print(f"chance:  loss {math.log(96):.2f}, accuracy {1 / 96:.1%}")
