@@ -227,8 +227,9 @@ check("A1.steps", total_steps)
 # %%
 per_epoch = math.ceil(log["images"] / log["batch_size"])
 steps = log["epochs"] * per_epoch
-optimizer = make_optimizer(nn.Linear(1, 1), log["lr"], 0.0)  # a stand-in: only its rate matters
-scheduler = make_scheduler(optimizer, "one-cycle", steps, log["warmup"])
+recipe = Recipe(log["epochs"], log["batch_size"], log["lr"], warmup=log["warmup"])
+optimizer = make_optimizer(nn.Linear(1, 1), recipe)  # a stand-in: only its rate matters
+scheduler = make_scheduler(optimizer, recipe, steps)
 rates = []  # the rate at the start, then after every step
 for _ in range(steps):
     rates.append(scheduler.get_last_lr()[0])
