@@ -1,4 +1,4 @@
-"""Shared by all tests: no network, no window, few threads, a small ViT, small data."""
+"""Shared by all tests: no network, no window, one thread, a small ViT, small data."""
 
 import os
 import socket
@@ -6,6 +6,7 @@ import sys
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch's, here and in processes that tests start
 
 import pandas as pd
 import pytest
@@ -13,6 +14,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from lorakit import data
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,10 @@ distributed = pytest.importorskip("distributed")
 TINY = {"dataset": "digits", "train": 64, "val": 16, "test": 64, "epochs": 2, "batch_size": 32}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_or_doubled_when_a_worker_dies(tmp_path, monkeypatch):
-    experiments = [Experiment(method="probe", seed=seed, **TINY) for seed in range(8)]
+    experiments = [Experiment.from_settings(method="probe", seed=s, **TINY) for s in range(8)]
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None

@@ -281,7 +281,7 @@ def test_trainings_alike_in_all_that_is_shown_are_told_apart(table):
 
 
 def test_curves():
-    private = Experiment(dataset="digits", method="probe", epsilon=2.0)
+    private = Experiment.from_settings(dataset="digits", method="probe", epsilon=2.0)
     moments = [{"step": i, "steps": 9, "loss": 1 / i, "accuracy": i / 9, "epsilon": i / 5}
                for i in range(1, 10)]  # fmt: skip
     assert len(curves_view(moments, private).figure.axes) == 3

@@ -1,4 +1,4 @@
-"""Every notebook runs at ``smoke`` with no network, and is what its source says."""
+"""Every notebook is what its source says, and the committed results are what they claim."""
 
 import ast
 import re
@@ -9,7 +9,6 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
 from compose import README, compose, course_table, sources
 
@@ -79,56 +78,6 @@ def test_the_course_table_in_the_readme_is_that_of_the_notebooks():
 def test_no_machine_path_in_a_notebook(name):
     text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
     assert not re.search(r"/(home|root|tmp|Users)/\w", text) and str(ROOT) not in text
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_runs_at_smoke(name, tmp_path, monkeypatch):
-    source = (ROOT / "notebooks" / "source" / f"{name}.py").read_text()
-    places = {"out_dir": str(tmp_path / "figures")} if "\nout_dir = " in source else {}
-    monkeypatch.delenv("MPLBACKEND")  # so that the kernel shows figures as JupyterLab does
-    done = papermill.execute_notebook(
-        ROOT / "notebooks" / f"{name}.ipynb",
-        tmp_path / "out.ipynb",
-        parameters={"preset": "smoke", **places},
-        kernel_name="python3",
-        progress_bar=False,
-        cwd=tmp_path if places else ROOT / "notebooks",  # others read the committed tables
-    )
-    outputs = [o for c in done.cells for o in c.get("outputs", [])]
-    assert not [o for o in outputs if o.output_type == "error"]
-    for cell in done.cells:
-        if cell.cell_type == "code" and re.search(r"^figure = plot", cell.source, re.M):
-            assert any("image/png" in o.get("data", {}) for o in cell.outputs), cell.source
-        if cell.cell_type == "code" and re.search(
-            r"xplorer(\(.*\))?$|^LiveTraining", cell.source, re.M
-        ):
-            bundles = [o.data for o in cell.outputs if WIDGET in o.get("data", {})]
-            assert bundles and "image/png" in bundles[-1], cell.source
-    assert sum("image/png" in o.get("data", {}) for o in outputs) >= (5 if places else 2)
-
-
-def test_the_figures_notebook_leaves_its_figures_and_a_second_run_trains_nothing(tmp_path):
-    out = tmp_path / "figures"
-
-    def execute():
-        papermill.execute_notebook(
-            ROOT / "notebooks" / "10_paper_figures.ipynb",
-            tmp_path / "out.ipynb",
-            parameters={"preset": "smoke", "datasets": "digits", "out_dir": str(out)},
-            progress_bar=False,
-            cwd=ROOT,
-        )
-        return (out / "results" / "results.csv").stat().st_mtime_ns
-
-    assert execute() == execute()
-    for figure in ("method", "encryption", "accuracy", "rank", "parameters", "embedding"):
-        assert (out / f"{figure}.png").stat().st_size > 5000
-        assert (out / f"{figure}.pdf").stat().st_size > 5000
-    names = {p.name for p in (out / "results").iterdir() if not p.name.startswith(".")}
-    tables = {
-        f"{name}.{end}" for name in ("table", "privacy_table") for end in ("csv", "md", "tex")
-    }
-    assert names == tables | {"results.csv", "privacy.csv", "signal_to_noise.csv"}
 
 
 def test_readme_commands_work_here():

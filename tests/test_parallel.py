@@ -15,6 +15,7 @@ from .torchrun_job import RUNS
 
 JOB = Path(__file__).with_name("torchrun_job.py")
 ROOT = JOB.parents[1]
+pytestmark = pytest.mark.xdist_group("torchrun")  # one set-up
 
 
 @pytest.fixture(scope="module")

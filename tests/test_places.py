@@ -84,6 +84,7 @@ def colab(tmp_path_factory):
     return run, own
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_the_set_up_cell_on_colab(colab):
     """It fetches the package and installs what is missing, never torch; again, it does nothing."""

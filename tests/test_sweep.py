@@ -17,7 +17,21 @@ MEASURED = ["seconds", "peak_memory_mb"]
 
 
 def tiny(n=4):
-    return [Experiment(seed=s, cipher="shuffle+negative", rank=2, **TINY) for s in range(n)]
+    settings = {"cipher": "shuffle+negative", "rank": 2, **TINY}
+    return [Experiment.from_settings(seed=s, **settings) for s in range(n)]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The rows of ``tiny(4)``, run one after the other and never stopped."""
+    table = tmp_path_factory.mktemp("unbroken") / "rows.csv"
+    return sweep(tiny(4), table, n_jobs=1, progress=False)
+
+
+def same(rows, others):
+    """All columns but what is measured."""
+    rows, others = (t.drop(columns=MEASURED).reset_index(drop=True) for t in (rows, others))
+    pd.testing.assert_frame_equal(rows, others)
 
 
 def test_a_row_says_everything():
@@ -45,24 +59,20 @@ def test_same_seed_same_row_other_seed_other_row():
     assert other["loss"] != first["loss"]
 
 
-def test_table_resumes_skips_what_is_there_and_keeps_the_order(tmp_path, monkeypatch):
+def test_table_resumes_skips_what_is_there_and_keeps_the_order(tmp_path, monkeypatch, unbroken):
+    """In two processes, to the rows of one."""
     table = tmp_path / "rows.csv"
     experiments = tiny(3)
     first = sweep(experiments[1:2], table, progress=False)
     rows = sweep(experiments, table, progress=False, n_jobs=2)
     assert list(rows["id"]) == [e.id for e in experiments]
     assert rows.iloc[1]["seconds"] == first.iloc[0]["seconds"]  # not run again
+    same(rows, unbroken[:3])
     module = importlib.import_module("lorakit.experiments.sweep")
     monkeypatch.setattr(module, "run", lambda e: pytest.fail("ran again"))
     again = sweep(experiments * 2, table, progress=False, n_jobs=1)
     pd.testing.assert_frame_equal(again, rows)
     assert len(read_table(table)) == 3
-
-
-def test_parallel_and_serial_give_the_same_rows(tmp_path):
-    serial = sweep(tiny(2), tmp_path / "a.csv", n_jobs=1, progress=False)
-    parallel = sweep(tiny(2), tmp_path / "b.csv", n_jobs=2, progress=False)
-    pd.testing.assert_frame_equal(serial.drop(columns=MEASURED), parallel.drop(columns=MEASURED))
 
 
 SCRIPT = """
@@ -73,8 +83,8 @@ sweep(tiny(4), sys.argv[1], n_jobs=int(sys.argv[2]), progress=False)
 """
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_killed_at_any_moment_it_resumes_to_the_unbroken_table(tmp_path, n_jobs):
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_resumes_to_the_unbroken_table(tmp_path, n_jobs, unbroken):
     table = tmp_path / "killed.csv"
     command = [sys.executable, "-c", SCRIPT, str(table), str(n_jobs)]
     process = subprocess.Popen(command, start_new_session=True)
@@ -86,9 +96,7 @@ def test_killed_at_any_moment_it_resumes_to_the_unbroken_table(tmp_path, n_jobs)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert 1 <= len(read_table(table)) <= 4  # whole rows only
-    resumed = sweep(tiny(4), table, n_jobs=1, progress=False)
-    unbroken = sweep(tiny(4), tmp_path / "unbroken.csv", n_jobs=1, progress=False)
-    pd.testing.assert_frame_equal(resumed.drop(columns=MEASURED), unbroken.drop(columns=MEASURED))
+    same(sweep(tiny(4), table, n_jobs=1, progress=False), unbroken)
 
 
 def test_a_write_that_fails_leaves_the_old_table(tmp_path, monkeypatch):
@@ -130,7 +138,7 @@ def test_unreadable_tables_and_empty_grids_are_refused(tmp_path):
 
 def test_ids_follow_the_settings_that_matter():
     base = Experiment()
-    assert base.id == Experiment(alpha=8.0, lr_head=base.lr_head).id
+    assert base.id == Experiment.from_settings(alpha=8.0, lr_head=base.recipe.lr["head"]).id
     assert base.id != base.replace(rank=8).id != base.replace(seed=1).id
     probe = Experiment(method="probe", rank=4)
     assert probe == Experiment(method="probe", rank=8, targets="k")
@@ -138,8 +146,12 @@ def test_ids_follow_the_settings_that_matter():
     assert Experiment(cipher="negative+shuffle").cipher == "shuffle+negative"
     assert Experiment(alpha=8, train=4000, targets="v+q", rank=4).id == Experiment().id
     explicit = base.replace(lr_lora=0.5)
-    assert explicit.lr_lora == 0.5 and explicit.replace(seed=1).lr_lora == 0.5
-    assert explicit.replace(rank=8).lr_lora == base.lr_lora
+    for e, rate in (
+        (explicit, 0.5),
+        (explicit.replace(seed=1), 0.5),
+        (explicit.replace(rank=8), base.recipe.lr["lora"]),
+    ):
+        assert e.recipe.lr["lora"] == rate
 
 
 @pytest.mark.parametrize(
@@ -153,14 +165,14 @@ def test_ids_follow_the_settings_that_matter():
         ({"epochs": 0}, ["epochs=0"]),
         ({"eval_split": "train"}, ["train", "val"]),
         ({"cipher": "none+shuffle"}, ["none", "scramble"]),
-        ({"lr_lora": 0.0}, ["lr_lora=0.0", "above 0"]),
+        ({"lr_lora": 0.0}, ["lr['lora']=0.0", "above 0"]),
         ({"seed": -1}, ["seed=-1"]),
         ({"schedule": "step"}, ["step", "cosine"]),
     ],
 )
 def test_bad_experiments_are_named(settings, words):
     with pytest.raises(ValueError) as error:
-        Experiment(**settings)
+        Experiment.from_settings(**settings)
     assert all(word in str(error.value) for word in words)
 
 
@@ -178,7 +190,7 @@ def test_grids():
     assert {e.seed for e in full} == {0, 1, 2}
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
     private = grid("full", study="privacy")
-    assert {e.epsilon for e in private} == {0.5, 1, 2, 4, 8}
+    assert {e.recipe.privacy.epsilon for e in private} == {0.5, 1, 2, 4, 8}
     assert all(grid(preset, "street", 1, "privacy") for preset in ("smoke", "quick", "full"))
     assert {e.seed for e in private} == {0, 1, 2}
     assert {e.dataset for e in grid("quick", datasets="digits", seeds=2)} == {"digits"}
