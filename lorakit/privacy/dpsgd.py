@@ -4,7 +4,7 @@
     clip: g_i <- g_i min(1, C / |g_i|)
     noise: g = (sum_i g_i + sigma C N(0, I)) / expected batch size
 
-(Abadi et al. 2016, arXiv 1607.00133, algorithm 1.) ``private`` does the same through Opacus; a test
+(Abadi et al. 2016, arXiv 1607.00133, algorithm 1.) ``PrivateStep`` does it through Opacus; a test
 holds the two equal.
 """
 

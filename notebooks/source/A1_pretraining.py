@@ -44,7 +44,7 @@ from torch import nn
 from lorakit import apply_method, create_backbone, evaluate, fit, load, normalise
 from lorakit.data.street import CLEAN, DIGITS, LETTERS, draw
 from lorakit.experiments.learning_rates import LEARNING_RATES
-from lorakit.experiments.pretrain import pretrain
+from lorakit.experiments.pretrain import RECIPE, pretrain
 from lorakit.figures.style import style
 from lorakit.lora.backbones import WEIGHTS
 from lorakit.runtime import seed_everything
@@ -227,8 +227,9 @@ check("A1.steps", total_steps)
 # %%
 per_epoch = math.ceil(log["images"] / log["batch_size"])
 steps = log["epochs"] * per_epoch
-optimizer = make_optimizer(nn.Linear(1, 1), log["lr"], 0.0)  # a stand-in: only its rate matters
-scheduler = make_scheduler(optimizer, "one-cycle", steps, log["warmup"])
+recipe = Recipe(log["epochs"], log["batch_size"], log["lr"], warmup=log["warmup"])
+optimizer = make_optimizer(nn.Linear(1, 1), recipe)  # a stand-in: only its rate matters
+scheduler = make_scheduler(optimizer, recipe, steps)
 rates = []  # the rate at the start, then after every step
 for _ in range(steps):
     rates.append(scheduler.get_last_lr()[0])
@@ -256,7 +257,10 @@ with style():
 
 # %%
 folder = TemporaryDirectory()
-tiny = pretrain(Path(folder.name) / "tiny.safetensors", images=256 if smoke else 2000, epochs=2)
+few_epochs = RECIPE.replace(epochs=2)
+tiny = pretrain(
+    Path(folder.name) / "tiny.safetensors", images=256 if smoke else 2000, recipe=few_epochs
+)
 print("files:", ", ".join(sorted(path.name for path in Path(folder.name).iterdir())))
 print("on held-out letters")
 print(f"chance:  loss {math.log(96):.2f}, accuracy {1 / 96:.1%}")

@@ -106,6 +106,7 @@ def course(tmp_path_factory):
     for name in ("lorakit", "figures"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "notebooks").mkdir()
+    (folder / "notebooks" / "exercises").symlink_to(ROOT / "notebooks" / "exercises")
     for source in sources():
         notebook = compose(source)
         for cell in notebook.cells:
