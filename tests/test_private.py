@@ -19,8 +19,6 @@ from tests.checkpoints import rewrite
 
 PRIVACY = Privacy(epsilon=4.0, delta=1e-3)
 NOISY = Privacy(noise_multiplier=1.0, delta=1e-3)  # no sigma to find, which takes seconds
-    noise_multiplier=1.0, delta=1e-3
-)  # where epsilon is not the point: no sigma to find
 PLAIN = Recipe(epochs=2, batch_size=40, lr=2e-3)
 QUICK = PLAIN.replace(privacy=PRIVACY)
 RUN = {"progress": False, "device": "cpu", "seed": 0}
