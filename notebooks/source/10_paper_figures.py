@@ -338,9 +338,9 @@ else:
 # %%
 private = grid(preset, datasets, seeds, study="privacy")
 private_rows = sweep(private, out / "results" / "privacy.csv")
-one = private[-1]
+one, recipe = private[-1], private[-1].recipe
 print(
-    f"{len(private_rows)} runs; on {one.dataset}: {one.epochs} epochs, expected batch {one.batch_size}"
+    f"{len(private_rows)} runs; on {one.dataset}: {recipe.epochs} epochs, expected batch {recipe.batch_size}"
 )
 # %%
 ciphers, names = private_rows["cipher"].unique(), private_rows["dataset"].unique()

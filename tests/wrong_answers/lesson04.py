@@ -43,21 +43,23 @@ def encrypted(dataset, key):
     ],
     "04.experiment": [
         ("lacks ['negative']", """
-answer = Experiment(train=2000, cipher="shuffle", rank=8, targets="proj+fc1+fc2", epochs=3, seed=1)
+answer = Experiment(train=2000, cipher="shuffle", rank=8, targets="proj+fc1+fc2",
+                    recipe=Recipe(epochs=3), seed=1)
 """),
         ("has ['scramble'] too many", """
 answer = Experiment(train=2000, cipher="scramble+shuffle+negative", rank=8,
-                    targets="proj+fc1+fc2", epochs=3, seed=1)
+                    targets="proj+fc1+fc2", recipe=Recipe(epochs=3), seed=1)
 """),
         ("leaves the patch embedding frozen", """
 answer = Experiment(train=2000, cipher="shuffle+negative", method="lora", rank=8,
-                    targets="proj+fc1+fc2", epochs=3, seed=1)
+                    targets="proj+fc1+fc2", recipe=Recipe(epochs=3), seed=1)
 """),
         ("LoRA sits on 'q+v'", """
-answer = Experiment(train=2000, cipher="shuffle+negative", rank=8, epochs=3, seed=1)
+answer = Experiment(train=2000, cipher="shuffle+negative", rank=8, recipe=Recipe(epochs=3), seed=1)
 """),
         ("rank is 4", """
-answer = Experiment(train=2000, cipher="shuffle+negative", targets="proj+fc1+fc2", epochs=3, seed=1)
+answer = Experiment(train=2000, cipher="shuffle+negative", targets="proj+fc1+fc2",
+                    recipe=Recipe(epochs=3), seed=1)
 """),
         ("should be of type Experiment", """
 answer = {"train": 2000, "cipher": "shuffle+negative"}
