@@ -9,28 +9,38 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from .torchrun_job import RUNS, main
 
 JOB = Path(__file__).with_name("torchrun_job.py")
 ROOT = JOB.parents[1]
-pytestmark = pytest.mark.xdist_group("torchrun")  # one set-up
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("torchrun")
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
-             "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
-                "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
-                "--local-addr=127.0.0.1"]  # fmt: skip
+    """Where one and two processes have left their runs, made once for all workers of pytest."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "torchrun"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            run_alone_and_in_two(folder)
+    return folder
+
+
+def run_alone_and_in_two(folder):
+    quiet = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    torchrun = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"),
+        *("--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"),
+    ]
     two = subprocess.Popen([*torchrun, str(JOB), str(folder)], env=quiet, stderr=subprocess.PIPE)
     main(folder)  # alone, meanwhile
     _, said = two.communicate(timeout=300)
     assert two.returncode == 0, said.decode()[-3000:]
-    return folder
 
 
 @pytest.mark.parametrize("name", [*RUNS, "resumed"])

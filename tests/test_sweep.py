@@ -59,7 +59,6 @@ def test_same_seed_same_row_other_seed_other_row():
     assert other["loss"] != first["loss"]
 
 
-@pytest.mark.xdist_group("unbroken")
 def test_table_resumes_skips_what_is_there_and_keeps_the_order(tmp_path, monkeypatch, unbroken):
     """In two processes, to the rows of one."""
     table = tmp_path / "rows.csv"
@@ -84,7 +83,6 @@ sweep(tiny(4), sys.argv[1], n_jobs=int(sys.argv[2]), progress=False)
 """
 
 
-@pytest.mark.xdist_group("unbroken")
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_it_resumes_to_the_unbroken_table(tmp_path, n_jobs, unbroken):
     table = tmp_path / "killed.csv"

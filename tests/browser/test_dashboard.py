@@ -9,7 +9,7 @@ import pytest
 from .conftest import free_port, serve
 from .page import ROWS, alerts, labels, move, state, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TABS = ("Results", "Rank", "Cipher", "Privacy", "Attack", "Train")
 MOVED = {"Results": "against", "Rank": "rank r", "Cipher": "block size", "Privacy": "epsilon ε",
          "Attack": "attack", "Train": "method"}  # fmt: skip

@@ -18,7 +18,7 @@ from .page import (
     until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NAMES = ("results", "rank", "singular", "cipher", "attack", "privacy", "train")
 SILENT = {("attack", "effort: starts"), ("results", "training"), ("singular", "adapter")}
 
