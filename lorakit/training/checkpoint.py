@@ -7,10 +7,10 @@ right. Only its owner can read the file: that of a private run knows the noise t
 from __future__ import annotations
 
 import hashlib
-import pickle
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import nn
@@ -96,7 +96,7 @@ class Checkpoint:
             raise self._refuse("not a lorakit checkpoint, or damaged")
         try:
             saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except (RuntimeError, EOFError, UnpicklingError) as error:
             raise self._refuse(f"not a lorakit checkpoint ({error})") from None
         now = {**self._state([]), "random_cuda": saved.get("random_cuda")}
         if {n: type(v) for n, v in saved.items()} != {n: type(v) for n, v in now.items()}:
