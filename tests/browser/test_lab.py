@@ -163,11 +163,6 @@ def test_train_and_stop(lesson, course, shots):
     before = picture(results)
     until(lambda: "probe, 100 images" in live.inner_text(), "the sentence to follow")
     live.get_by_role("button", name="Train").click()
-    until(lambda: live.get_by_role("button", name="Stop").is_enabled(), "the training to start")
-    assert control(live, "method").is_disabled()
-    still = state(explorers["rank"])
-    move(explorers["rank"], "rank r")
-    until(lambda: state(explorers["rank"]) != still, "an answer while it trains")
     until(lambda: "Finished" in live.inner_text(), "the training to finish")
     until(lambda: picture(results) != before, "a star in the results")
     assert control(results, "data set").evaluate("e => e.value") == "handwritten digits (real)"
@@ -178,6 +173,10 @@ def test_train_and_stop(lesson, course, shots):
     until(lambda: "full, 1,097 images" in live.inner_text(), "the sentence to follow")
     live.get_by_role("button", name="Train").click()
     until(lambda: " left" in live.inner_text(), "the first steps")
+    assert control(live, "method").is_disabled()  # a long training: it is still under way
+    still = state(explorers["rank"])
+    move(explorers["rank"], "rank r")
+    until(lambda: state(explorers["rank"]) != still, "an answer while it trains")
     live.get_by_role("button", name="Stop").click()
     until(lambda: "Stopped after step" in live.inner_text(), "the training to stop")
     until(lambda: live.get_by_role("button", name="Train").is_enabled(), "a next training")
