@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,12 +49,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Named splits of one classification task; images are normalised with mean = std = 0.5."""
+    """Named splits of one classification task; ``val`` is None if no image was left for it."""
 
     name: str
     classes: tuple[str, ...]
     train: Split
-    val: Split
+    val: Split | None
     test: Split
 
     @property
@@ -68,3 +69,28 @@ def fingerprint(split: Split, transform: Callable[[Tensor], Tensor]) -> str:
     for tensor in (*split.images.split(1000), split.labels, transform(split.images[:1].cpu())):
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def generator_for(*words: int) -> torch.Generator:
+    """A generator of its own for every (data set, seed, split)."""
+    state = np.random.SeedSequence(words).generate_state(1, dtype=np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+
+
+def split_places(
+    name: str, sizes: Sequence[int], seed: int, in_train: int, in_test: int | None
+) -> list[Tensor]:
+    """Which images each split takes; without test images apart, all from the same ones."""
+    train, val, test = sizes
+    own = train + val if in_test is not None else train + val + test
+    if own > in_train:
+        what = "train + val" if in_test is not None else "train + val + test"
+        raise ValueError(f"{what} = {own}: {name!r} has {in_train} images; ask for fewer")
+    if in_test is not None and test > in_test:
+        raise ValueError(f"test={test}: {name!r} has {in_test} test images; ask for fewer")
+    order = torch.randperm(in_train, generator=generator_for(sum(map(ord, name)), seed))
+    places = list(order[:own].split([train, val] if in_test is not None else [train, val, test]))
+    if in_test is not None:
+        generator = generator_for(sum(map(ord, name)), seed, 1)
+        places.append(torch.randperm(in_test, generator=generator)[:test])
+    return places

@@ -12,16 +12,8 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from lorakit.data.dataset import Dataset, Split
+from lorakit.data.dataset import Dataset, Split, generator_for
 from lorakit.data.street import CLEAN, DIGITS, LETTERS, ROUGH, draw
-
-
-def generator_for(*words: int) -> torch.Generator:
-    """A generator of its own for every (data set, seed, split)."""
-    import numpy as np
-
-    state = np.random.SeedSequence(words).generate_state(1, dtype=np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 @lru_cache(maxsize=4)

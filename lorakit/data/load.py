@@ -7,8 +7,10 @@ from pathlib import Path
 
 from lorakit.data import embedded, public
 from lorakit.data.dataset import Dataset
+from lorakit.data.fashion import fashion
 
 DATASETS: dict[str, tuple[int, int, int]] = {  # images in train, val and test
+    "fashion": (10_000, 2000, 5000),
     "street": (4000, 1000, 3000),
     "digits": (1097, 200, 500),
     "letters": (50_000, 1000, 5000),
@@ -38,10 +40,11 @@ def load(
             ``data.public.folder``.
         train, val, test: number of images in each split; None means those in ``DATASETS``. A
             folder has no default: None there means 80, 10 and 10 % of what it holds, or with test
-            pictures apart, all of those, and 90 and 10 % of the others.
+            pictures apart, all of those, and 90 and 10 % of the others. ``fashion`` may go without
+            validation images, ``val=0``: ``Dataset.val`` is then None.
         seed: which images are drawn, or how real images are split. The official test images are
             never in ``train`` or ``val``.
-        image_size: height and width in pixels. CIFAR's images stay 32 x 32, whatever it says:
+        image_size: height and width in pixels. CIFAR and ``fashion`` stay 32 x 32 all the same:
             ``encryption.transform.Transform`` enlarges them batch by batch.
         root: folder for public data sets; None means ``$LORAKIT_DATA``, or ``~/.cache/lorakit``.
         download: fetch a public data set that is not in ``root`` yet.
@@ -55,7 +58,7 @@ def load(
     """
     sizes, defaults = (train, val, test), default_sizes(name)
     for argument, n in zip(("train", "val", "test"), sizes):
-        if n is not None and n < 1:
+        if n is not None and n < (0 if (name, argument) == ("fashion", "val") else 1):
             raise ValueError(f"{argument}={n}: a split needs at least 1 image")
     if seed < 0:
         raise ValueError(f"seed={seed}: allowed: 0 or more")
@@ -70,6 +73,8 @@ def load(
         raise ValueError(f"classes={classes!r}: allowed for 'folder:NAME' only, not for {name!r}")
     if name in EMBEDDED:
         return EMBEDDED[name](name, sizes, seed, image_size)
+    if name == "fashion":
+        return fashion(sizes, seed, where, download)
     if name == "imagenette":
         return public.imagenette(name, sizes, seed, image_size, where, download)
     return public.cifar(name, sizes, seed, where, download)

@@ -12,11 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from lorakit.data.dataset import Dataset, Split
+from lorakit.data.dataset import Dataset, Split, split_places
 from lorakit.data.decode import decode
-from lorakit.data.embedded import generator_for
 
 IMAGENETTE = (9469, 3925)  # pictures in train and val, to notice a download that was broken off
 _Samples = list[tuple[str, int]]  # path and label of each picture
@@ -36,7 +34,7 @@ def cifar(name: str, sizes: tuple[int, int, int], seed: int, root: Path, downloa
     train, test = (
         _fetched(name, kind, root, download, kind.url, train=part) for part in (True, False)
     )
-    places = _places(name, sizes, seed, len(train), len(test))
+    places = split_places(name, sizes, seed, len(train), len(test))
     sources = (train, train, test)
     splits = (
         Split(
@@ -130,25 +128,6 @@ def _fetched(name: str, kind: Callable, root: Path, download: bool, url: str, **
         ) from error
 
 
-def _places(
-    name: str, sizes: Sequence[int], seed: int, in_train: int, in_test: int | None
-) -> list[Tensor]:
-    """Which images each split takes; without test images apart, all from the same ones."""
-    train, val, test = sizes
-    own = train + val if in_test is not None else train + val + test
-    if own > in_train:
-        what = "train + val" if in_test is not None else "train + val + test"
-        raise ValueError(f"{what} = {own}: {name!r} has {in_train} images; ask for fewer")
-    if in_test is not None and test > in_test:
-        raise ValueError(f"test={test}: {name!r} has {in_test} test images; ask for fewer")
-    order = torch.randperm(in_train, generator=generator_for(sum(map(ord, name)), seed))
-    places = list(order[:own].split([train, val] if in_test is not None else [train, val, test]))
-    if in_test is not None:
-        generator = generator_for(sum(map(ord, name)), seed, 1)
-        places.append(torch.randperm(in_test, generator=generator)[:test])
-    return places
-
-
 def _listed(folder: Path, classes: tuple[str, ...] | None) -> tuple[_Samples, tuple[str, ...]]:
     """The pictures of some class folders, or of all."""
     from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
@@ -176,7 +155,7 @@ def _decoded(
     root: Path,
 ) -> Dataset:
     """Choose the pictures of each split, then read only those."""
-    places = _places(name, sizes, seed, len(train), None if test is None else len(test))
+    places = split_places(name, sizes, seed, len(train), None if test is None else len(test))
     splits = []
     for part, place, pool in zip(("train", "val", "test"), places, (train, train, test or train)):
         chosen = [pool[i] for i in place.tolist()]
