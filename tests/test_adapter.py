@@ -45,6 +45,14 @@ def test_what_was_trained_comes_back(method, private, images, tmp_path):
     assert save_adapter(again, tmp_path / "b.safetensors").read_bytes() == path.read_bytes()
 
 
+def test_a_frozen_a_is_kept_in_the_file_and_stays_frozen(images, tmp_path):
+    model = trained("lora+patch", freeze_a=True)
+    path = save_adapter(model, tmp_path / "a.safetensors")
+    again = load_adapter(path).eval()
+    assert torch.equal(again(images), model(images)) and read_adapter(path)[0]["freeze_a"]
+    assert not again.blocks[0].attn.qkv.updates["q"].A.weight.requires_grad
+
+
 def test_the_header_says_what_it_is(saved):
     header, tensors = read_adapter(saved)
     assert header["backbone"] == "vit_micro" and header["rank"] == 4 and header["alpha"] == 8

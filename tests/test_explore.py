@@ -78,15 +78,18 @@ def size(view):
 @pytest.mark.parametrize("backbone", ["vit_micro", "vit_base_patch16_224"])
 @pytest.mark.parametrize("method", ["lora", "lora+patch"])
 @pytest.mark.parametrize("targets", [("q", "v"), ("k", "fc1"), TARGETS])
-@pytest.mark.parametrize("blocks, rank", [(1, 1), (5, 16), (None, 4)])
-def test_the_budget_is_what_a_model_has(backbone, method, targets, blocks, rank):
-    cost = budget(backbone, rank, targets, blocks=blocks, patch_embed=method == "lora+patch")
+@pytest.mark.parametrize("blocks, rank, freeze_a", [(1, 1, True), (5, 16, False), (None, 4, True)])
+def test_the_budget_is_what_a_model_has(backbone, method, targets, blocks, rank, freeze_a):
+    options = {"blocks": blocks, "freeze_a": freeze_a}
+    cost = budget(backbone, rank, targets, patch_embed=method == "lora+patch", **options)
     with torch.device("meta"):
         model = create_backbone(backbone, pretrained=False)
         total = count_parameters(model)["total"]
         chosen = None if blocks is None else range(blocks)
         counts = count_parameters(
-            apply_method(model, method, rank=rank, targets=targets, blocks=chosen)
+            apply_method(
+                model, method, rank=rank, targets=targets, blocks=chosen, freeze_a=freeze_a
+            )
         )
     assert (cost.trainable, cost.total) == (counts["trainable"], total)
     assert {n: getattr(cost, n) for n in ("lora", "patch_embed", "head")} == {

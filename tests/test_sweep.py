@@ -143,6 +143,8 @@ def test_ids_follow_the_settings_that_matter():
     probe = Experiment(method="probe", rank=4)
     assert probe == Experiment(method="probe", rank=8, targets="k")
     assert base.replace(rank=8).alpha == 16.0
+    assert base.replace(freeze_a=False) == base != base.replace(freeze_a=True)
+    assert Experiment(method="probe", freeze_a=True).freeze_a is None
     assert Experiment(cipher="negative+shuffle").cipher == "shuffle+negative"
     assert Experiment(alpha=8, train=4000, targets="v+q", rank=4).id == Experiment().id
     explicit = base.replace(lr_lora=0.5)
@@ -167,6 +169,7 @@ def test_ids_follow_the_settings_that_matter():
         ({"cipher": "none+shuffle"}, ["none", "scramble"]),
         ({"lr_lora": 0.0}, ["lr['lora']=0.0", "above 0"]),
         ({"seed": -1}, ["seed=-1"]),
+        ({"val": 0, "eval_split": "val"}, ["val=0", "1"]),
         ({"schedule": "step"}, ["step", "cosine"]),
     ],
 )

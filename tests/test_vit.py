@@ -32,6 +32,7 @@ def test_each_method_trains_its_parts_and_nothing_else(make_vit, method):
     everything = {n for n, _ in model.named_parameters()}
     expected = {
         "probe": {n for n in everything if part_of(n) == "head"},
+        "patch": {n for n in everything if part_of(n) in ("head", "patch_embed")},
         "bitfit": {n for n in everything if part_of(n) == "head" or n.endswith(".bias")},
         "lora": {n for n in everything if part_of(n) in ("head", "lora")},
         "lora+patch": {n for n in everything if part_of(n) in ("head", "lora", "patch_embed")},
@@ -42,6 +43,17 @@ def test_each_method_trains_its_parts_and_nothing_else(make_vit, method):
     }[method]
     assert trains == expected
     assert bool(list(lora_layers(model))) == method.startswith("lora")
+
+
+def test_a_frozen_a_leaves_b_alone_to_train(make_vit):
+    model = apply_method(make_vit(), "lora+patch", targets=["q", "fc2"], rank=2, freeze_a=True)
+    parts = {n: p.requires_grad for n, p in model.named_parameters() if ".updates." in n}
+    assert parts and all(trains == (".B." in name) for name, trains in parts.items())
+    assert model.blocks[0].attn.qkv.updates["q"].A.weight.any()
+    width, hidden = 32, model.blocks[0].mlp.fc2.base.in_features
+    whole = apply_method(make_vit(), "lora+patch", targets=["q", "fc2"], rank=2)
+    saved = count_parameters(whole)["lora"] - count_parameters(model)["lora"]
+    assert saved == len(model.blocks) * 2 * (width + hidden)
 
 
 def test_the_position_update_starts_at_nothing_and_counts_all_tokens(make_vit):

@@ -35,6 +35,7 @@ class Experiment:
         method: one of ``lora.METHODS``.
         rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; None without LoRA. ``alpha``
             defaults to 2 x rank.
+        freeze_a: True trains only B of LoRA, see ``lora.apply_method``; kept as None otherwise.
         recipe: how it is trained. Learning rates left open are the tuned ones, delta is
             ``privacy.default_delta(train)``.
         eval_split: the split that gives the accuracy: ``test``, or ``val`` to tune.
@@ -55,12 +56,14 @@ class Experiment:
     rank: int | None = 4
     alpha: float | None = None
     targets: str | None = "q+v"
+    freeze_a: bool | None = None
     recipe: Recipe = field(default_factory=Recipe)
     eval_split: str = "test"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, METHODS)
+        check_choice("freeze_a", self.freeze_a, (None, False, True))
         check_choice("eval_split", self.eval_split, ("test", "val"))
         check_number("seed", self.seed, least=0, whole=True)
         if self.cipher != "none":
@@ -70,15 +73,17 @@ class Experiment:
                 if size is None:
                     raise ValueError(f"{name}=None: say how many images; a folder has no default")
                 self._set(name, size)
-            check_number(name, getattr(self, name), least=1, whole=True)
+            least = 0 if name == "val" and self.eval_split == "test" else 1
+            check_number(name, getattr(self, name), least=least, whole=True)
         if self.method.startswith("lora"):
             check_number("rank", self.rank, least=1, whole=True)
             self._set("alpha", 2 * self.rank if self.alpha is None else self.alpha)
             check_number("alpha", self.alpha, above=0)
             self._set("alpha", float(self.alpha))
             self._set("targets", _joined("targets", self.targets or "", TARGETS))
+            self._set("freeze_a", self.freeze_a or None)
         else:  # settings that do nothing do not make two experiments differ
-            for name in ("rank", "alpha", "targets"):
+            for name in ("rank", "alpha", "targets", "freeze_a"):
                 self._set(name, None)
         self._fill_in_the_recipe()
 

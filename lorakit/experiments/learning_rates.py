@@ -5,6 +5,7 @@ Chosen on a validation split, never on test; every candidate is in figures/resul
 
 LEARNING_RATES: dict[str, dict[str, float]] = {
     "probe": {"head": 3e-2},
+    "patch": {"head": 5e-3, "patch_embed": 4e-3},
     "bitfit": {"head": 2e-2, "backbone": 2e-2, "patch_embed": 2e-2},
     "lora": {"head": 5e-3, "lora": 5e-3},
     "lora+patch": {"head": 2e-3, "lora": 2e-3, "patch_embed": 4e-3},
@@ -14,6 +15,7 @@ LEARNING_RATES: dict[str, dict[str, float]] = {
 # The same under differential privacy.
 PRIVATE_LEARNING_RATES: dict[str, dict[str, float]] = {
     "probe": {"head": 3e-2},
+    "patch": {"head": 2e-2, "patch_embed": 1e-2},
     "bitfit": {"head": 1e-2, "backbone": 1e-2, "patch_embed": 1e-2},  # as full; not tuned apart
     "lora": {"head": 2e-2, "lora": 2e-2},
     "lora+patch": {"head": 2e-2, "lora": 2e-2, "patch_embed": 1e-2},
@@ -23,6 +25,7 @@ PRIVATE_LEARNING_RATES: dict[str, dict[str, float]] = {
 # For backbones that are larger: usual values, not tuned.
 LARGE_LEARNING_RATES: dict[str, dict[str, float]] = {
     "probe": {"head": 1e-2},
+    "patch": {"head": 1e-3, "patch_embed": 1e-3},
     "bitfit": {"head": 1e-3, "backbone": 1e-3, "patch_embed": 1e-3},
     "lora": {"head": 1e-3, "lora": 1e-3},
     "lora+patch": {"head": 1e-3, "lora": 1e-3, "patch_embed": 1e-3},

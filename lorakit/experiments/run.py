@@ -47,6 +47,7 @@ def build(experiment: Experiment, classes: int) -> torch.nn.Module:
     lora = {}
     if e.rank is not None:
         lora = {"rank": e.rank, "alpha": e.alpha, "targets": e.targets.split("+")}
+        lora["freeze_a"] = bool(e.freeze_a)
     return apply_method(model, e.method, private=e.private, **lora)
 
 

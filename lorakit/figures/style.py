@@ -15,16 +15,18 @@ from lorakit.runtime import write_atomic
 # Okabe and Ito's palette, a marker each for print in grey
 METHOD_COLOURS = {
     "probe": "#999999",
+    "patch": "#56B4E9",
     "bitfit": "#CC79A7",
     "lora": "#D55E00",
     "lora+patch": "#0072B2",
     "lora+patch+pos": "#009E73",
     "full": "#000000",
 }
-METHOD_MARKERS = {"probe": "v", "bitfit": "P", "lora": "s", "lora+patch": "o",
+METHOD_MARKERS = {"probe": "v", "patch": "^", "bitfit": "P", "lora": "s", "lora+patch": "o",
                   "lora+patch+pos": "X", "full": "D"}  # fmt: skip
 METHOD_NAMES = {
     "probe": "probe (head only)",
+    "patch": "patch (embedding and head)",
     "bitfit": "bitfit (biases)",
     "lora": "lora",
     "lora+patch": "lora+patch (the paper)",
@@ -41,6 +43,7 @@ CIPHER_NAMES = {
 TARGETS_SHOWN = "q+v"  # LoRA's targets where a figure shows one choice
 CIPHER_SHOWN = "shuffle+negative"  # likewise
 DATASET_NAMES = {
+    "fashion": "clothes (Fashion-MNIST)",
     "street": "street digits (synthetic)",
     "digits": "handwritten digits (real)",
     "cifar10": "CIFAR-10",
@@ -48,7 +51,7 @@ DATASET_NAMES = {
     "imagenette": "Imagenette",
 }
 # accuracy of a blind guess; unknown for folders of one's own
-CHANCE = {"street": 0.1, "digits": 0.1, "cifar10": 0.1, "cifar100": 0.01, "imagenette": 0.1}
+CHANCE = dict.fromkeys(DATASET_NAMES, 0.1) | {"cifar100": 0.01}
 OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 TRAINABLE, FROZEN = "#0072B2", "#DADADA"
 

@@ -1,7 +1,7 @@
 """What a method trained, as one small file: safetensors with a JSON header, no pickle, no code.
 
 The file holds LoRA's matrices, the patch embedding, the position update, the head with its bias:
-whatever trained, and nothing that did not. Encryption keys are never part of it.
+whatever trained or was added, and nothing else. Encryption keys are never part of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lorakit.lora.lora import check_fresh, check_vit, lora_layers
 from lorakit.lora.tensors import check_tensors, read_tensors, refuse, write_tensors
-from lorakit.lora.vit import apply_method, create_backbone
+from lorakit.lora.vit import apply_method, create_backbone, part_of
 from lorakit.runtime import versions
 
 _SETTINGS = {  # for ``apply_method``
@@ -27,6 +27,7 @@ _SETTINGS = {  # for ``apply_method``
     "rank": (int, type(None)),
     "alpha": (float, int, type(None)),
     "blocks": (list, type(None)),
+    "freeze_a": bool,
     "private": bool,
 }
 _FIELDS = {"backbone": str, "classes": list, "base": str, **_SETTINGS}
@@ -47,7 +48,7 @@ def save_adapter(
     header["classes"] = list(map(str, range(number) if classes is None else classes))
     if len(header["classes"]) != number:
         raise ValueError(f"classes={classes!r}: allowed: {number} names, one for each logit")
-    tensors = _trainable(model)
+    tensors = _stored(model)
     if broken := [n for n, t in tensors.items() if not t.isfinite().all()]:
         raise ValueError(f"model: {broken} hold values that are not finite")
     write_tensors(tensors, {"lorakit": json.dumps(header)}, path)
@@ -63,6 +64,7 @@ def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
         raise refuse(path, f"not an adapter of lorakit, or damaged ({error})") from None
     if not isinstance(header, dict) or header.get("format") != 1:
         raise refuse(path, "its header is not one of format 1")
+    header.setdefault("freeze_a", False)  # files from before there was a choice
     for name, kind in _FIELDS.items():
         if name not in header or not isinstance(header[name], kind):
             raise refuse(path, f"header field {name!r} is missing or of another type")
@@ -119,12 +121,12 @@ def put_adapter(
         skeleton = apply_method(copy.deepcopy(model).to("meta"), **settings)
     except (ValueError, TypeError) as error:
         raise refuse(path, f"its settings do not fit the model: {error}") from None
-    check_tensors(path, tensors, _trainable(skeleton))
+    check_tensors(path, tensors, _stored(skeleton))
     if base is not None and _fingerprint(model, _frozen(skeleton)) != base:
         raise refuse(path, "the frozen weights of this model are not those it was trained on")
     apply_method(model, **settings)
     with torch.no_grad():
-        for name, parameter in _trainable(model).items():
+        for name, parameter in _stored(model).items():
             parameter.copy_(tensors[name])
     return model
 
@@ -146,12 +148,15 @@ def _architecture(model: VisionTransformer) -> str:
     return getattr(model, "pretrained_cfg", {}).get("architecture", type(model).__name__)
 
 
-def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+def _stored(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What trains, and LoRA's A even where it is frozen: it was drawn at random."""
+    everything = model.named_parameters()
+    return {name: p for name, p in everything if p.requires_grad or part_of(name) == "lora"}
 
 
 def _frozen(model: nn.Module) -> set[str]:
-    return {_plain(name) for name, p in model.named_parameters() if not p.requires_grad}
+    stored = _stored(model)
+    return {_plain(name) for name, _ in model.named_parameters() if name not in stored}
 
 
 def _plain(name: str) -> str:

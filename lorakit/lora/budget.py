@@ -63,9 +63,12 @@ def budget(
     *,
     blocks: int | None = None,
     patch_embed: bool = True,
+    freeze_a: bool = False,
     classes: int = 10,
 ) -> Budget:
     """Count without building: LoRA on a map from a to b numbers trains r (a + b) of them.
+
+    With A frozen, r b.
 
     Args:
         backbone: a name for ``lora.vit.create_backbone``.
@@ -73,6 +76,7 @@ def budget(
         targets: any of ``lora.TARGETS``.
         blocks: how many blocks get LoRA; None means all.
         patch_embed: whether the patch embedding trains too.
+        freeze_a: see ``lora.vit.apply_method``.
         classes: of the head.
     """
     targets = check_targets(targets)
@@ -85,7 +89,7 @@ def budget(
     ends = 0  # a + b of all targets in a block
     for layer, slices in LAYERS.items():
         linear = model.blocks[0].get_submodule(layer)
-        width = linear.in_features + linear.out_features // len(slices)
+        width = linear.out_features // len(slices) + (0 if freeze_a else linear.in_features)
         ends += width * len(set(slices) & set(targets))
     head = model.embed_dim * classes + classes
     rest = _count(model) - _count(model.head)

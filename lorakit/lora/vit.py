@@ -14,10 +14,11 @@ from lorakit.lora.lora import add_lora, check_fresh, check_vit
 from lorakit.lora.position import RAW, add_position_update, check_position
 from lorakit.runtime import check_choice, check_number
 
-METHODS = ("probe", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
+METHODS = ("probe", "patch", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
 PARTS = ("head", "lora", "patch_embed", "position", "backbone")
 _TRAINS = {  # method: the parts that train
     "probe": ("head",),
+    "patch": ("head", "patch_embed"),
     "bitfit": ("head",),  # and every bias
     "lora": ("head", "lora"),
     "lora+patch": ("head", "lora", "patch_embed"),
@@ -69,19 +70,22 @@ def apply_method(
     rank: int = 4,
     alpha: float | None = None,
     blocks: Iterable[int] | None = None,
+    freeze_a: bool = False,
     private: bool = False,
 ) -> VisionTransformer:
     """Add what a method adds, freeze what it freezes; in place, and return the model.
 
-    ``probe`` trains the head; ``bitfit`` the head and every bias (Zaken et al. 2021, arXiv
-    2106.10199); ``lora`` the head and LoRA (MeLo: Zhu et al. 2023, arXiv 2311.08236);
-    ``lora+patch`` the patch embedding too (Lin et al. 2025, arXiv 2507.11943); ``lora+patch+pos``
-    an update of the position embedding as well; ``full`` all.
+    ``probe`` trains the head; ``patch`` the head and the patch embedding; ``bitfit`` the head and
+    every bias (Zaken et al. 2021, arXiv 2106.10199); ``lora`` the head and LoRA (MeLo: Zhu et al.
+    2023, arXiv 2311.08236); ``lora+patch`` the patch embedding too (Lin et al. 2025, arXiv
+    2507.11943); ``lora+patch+pos`` an update of the position embedding as well; ``full`` all.
 
     Args:
         model: a timm ViT.
         method: one of ``METHODS``.
         targets, rank, alpha, blocks: see ``lora.add_lora``; other methods ignore them.
+        freeze_a: train only B of each update, A stays at its random start (FFA-LoRA: Sun et al.
+            2024, arXiv 2403.12313). Then ΔW is linear in what trains, and fewer numbers get noise.
         private: make ``full`` ready for ``fit(privacy=...)``: the position embedding and the class
             token train through a ``PositionUpdate``, to the same effect, as they are only added.
     """
@@ -91,6 +95,7 @@ def apply_method(
     if update_position:
         check_position(model)  # before anything is changed
     settings = {"method": method, "targets": [], "rank": None, "alpha": None, "blocks": None}
+    settings |= {"freeze_a": freeze_a and method.startswith("lora")}
     if method.startswith("lora"):
         targets = [targets] if isinstance(targets, str) else list(targets)
         blocks = None if blocks is None else sorted(blocks)
@@ -103,7 +108,7 @@ def apply_method(
     for name, parameter in model.named_parameters():
         trains = part_of(name) in _TRAINS[method]
         trains |= method == "bitfit" and name.endswith(".bias")
-        trains &= not (update_position and name in RAW)
+        trains &= not (update_position and name in RAW) and not (freeze_a and ".A." in name)
         parameter.requires_grad_(trains)
     return model
 
