@@ -4,6 +4,7 @@
 ``load``      every data set by its name;
 ``fashion``   photographs of clothes, the default;
 ``embedded``  those that need no download, ``street`` draws the synthetic ones;
+``synthetic`` pictures without classes, to pre-train on;
 ``public``    CIFAR, Imagenette and folders of pictures, ``decode`` reads them once.
 """
 

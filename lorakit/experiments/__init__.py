@@ -3,10 +3,11 @@
 ``experiment``      the value; ``learning_rates`` fills in what it leaves open;
 ``run``             one experiment, ``sweep`` many into a table that resumes;
 ``presets``         the grids behind the figures;
-``tune``            learning rates on validation images;
+``search_rates``    learning rates of each cell on validation images; ``tune``, by a fixed grid;
 ``audit``           train with canaries and attack;
 ``paper``           the paper's own experiment, ``estimate`` what it takes;
-``pretrain``        the weights that ship.
+``pretrain``        the weights that know letters, ``pretrain_synthetic`` those that know more,
+                    ``sources`` what each kind of picture is worth.
 """
 
 from lorakit.experiments.experiment import Experiment

@@ -91,9 +91,9 @@ class Experiment:
         """A learning rate for each part that trains, and delta."""
         asked = self.recipe.lr
         asked = asked if isinstance(asked, dict) else dict.fromkeys(PARTS, asked)
-        tuned = tuned_rates(
-            self.method, self.targets, self.rank, private=self.private, backbone=self.backbone
-        )
+        cell = (self.dataset, self.backbone, self.cipher, self.method, self.targets, self.rank)
+        epsilon = self.recipe.privacy.epsilon if self.private else None
+        tuned = tuned_rates(*cell, self.freeze_a, epsilon)
         lr = {p: float(asked.get(p) or tuned[p]) for p in PARTS if p in tuned}
         self._set("recipe", self.recipe.replace(lr=lr).for_examples(self.train))
 

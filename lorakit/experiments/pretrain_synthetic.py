@@ -1,0 +1,199 @@
+"""Pre-train on synthetic pictures: ``python -m lorakit.experiments.pretrain_synthetic vit_micro``.
+
+From each picture the network learns to tell its histograms of oriented gradients (HOG: Dalal and
+Triggs 2005), as MaskFeat does (Wei et al. 2022, arXiv 2112.09133), here for the whole picture and
+from one token. That needs no class and no real image: what a network finds out about edges, where
+they are and how they run, serves for clothes that it never saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from lorakit.data.dataset import Split, fingerprint, normalise
+from lorakit.data.embedded import generator_for
+from lorakit.data.synthetic import SOURCES, draw_pictures
+from lorakit.lora.backbones import weights_of
+from lorakit.lora.vit import create_backbone
+from lorakit.runtime import (
+    check_choice,
+    device_name,
+    peak_memory_mb,
+    pick_device,
+    seed_everything,
+    versions,
+    write_atomic,
+)
+from lorakit.training.checkpoint import Checkpoint
+from lorakit.training.evaluate import Criterion
+from lorakit.training.fit import train_one_epoch
+from lorakit.training.loader import Loader
+from lorakit.training.optimizer import make_optimizer, make_scheduler
+from lorakit.training.recipe import Recipe
+from lorakit.training.step import PlainStep
+
+RECIPE = Recipe(epochs=8, batch_size=128, lr=1.5e-3, weight_decay=0.05, warmup=0.1)
+_ORIENTATIONS, _CELL, _STRIDE = 8, 8, 4  # cells overlap by half
+TARGETS = 128  # principal components to tell
+HELD_OUT = 2000  # pictures to measure on
+
+
+def oriented_gradients(images: Tensor) -> Tensor:
+    """Histograms of oriented gradients, and brightness: uint8 (n, 3, H, W) to (n, 9 x cells).
+
+    A gradient counts for the directions it is near to, with its length; cells of 8 x 8 pixels
+    overlap by half; the root of each mean, so that strong edges do not drown weak ones.
+    """
+    grey = images.float().mean(1, keepdim=True) / 255  # (n, 1, H, W)
+    sobel = grey.new_tensor([[1, 0, -1], [2, 0, -2], [1, 0, -1]]) / 8
+    kernels = torch.stack([sobel, sobel.T])[:, None]  # (2, 1, 3, 3): across and down
+    gradient = F.conv2d(F.pad(grey, (1, 1, 1, 1), "replicate"), kernels)  # (n, 2, H, W)
+    angles = torch.arange(_ORIENTATIONS, device=grey.device) * (2 * math.pi / _ORIENTATIONS)
+    directions = torch.stack([angles.cos(), angles.sin()], dim=1)  # (8, 2)
+    length = gradient.norm(dim=1, keepdim=True)
+    along = torch.einsum("od,ndhw->nohw", directions, gradient / length.clamp_min(1e-6))
+    votes = length * along.clamp_min(0) ** 4
+    pooled = F.avg_pool2d(torch.cat([votes, grey], dim=1), _CELL, _STRIDE)
+    return pooled.flatten(1).sqrt()
+
+
+class GradientCriterion(Criterion):
+    """The mean squared error of whitened ``oriented_gradients``; 1 is what a blind guess gets.
+
+    The targets are the first principal components of pictures' gradients, z = Λ^(-1/4) Vᵀ (f - μ),
+    which gives the many small components more weight than they have, and less than all the same.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()
+        f = torch.cat([oriented_gradients(chunk) for chunk in images.split(1000)])
+        self.mean, self.std = f.mean(0), f.std(0).clamp_min(1e-6)
+        variance, basis = torch.linalg.eigh(((f - self.mean) / self.std).T.cov())
+        variance, basis = variance[-TARGETS:], basis[:, -TARGETS:]
+        scale = variance**-0.25 * (TARGETS / variance.sqrt().sum()) ** 0.5  # mean square 1
+        self.basis = basis * scale / self.std[:, None]
+
+    def targets(self, images: Tensor) -> Tensor:
+        """uint8 (n, 3, H, W) to (n, TARGETS)."""
+        mean, basis = self.mean.to(images.device), self.basis.to(images.device)
+        return (oriented_gradients(images) - mean) @ basis
+
+    def __call__(self, model: nn.Module, images: Tensor, _labels: Tensor) -> Tensor:
+        loss = F.mse_loss(model(normalise(images)), self.targets(images))
+        self.seen += len(images)
+        self.loss_sum += loss.item() * len(images)
+        return loss
+
+
+def draw_mix(images: int, sources: Iterable[str], seed: int) -> Split:
+    """As many pictures of each source as of the others; labels say which source."""
+    chosen, places = tuple(sources), []
+    for source in chosen:
+        check_choice("sources", source, SOURCES)
+    counts = [len(range(i, images, len(chosen))) for i in range(len(chosen))]
+    for source, n in zip(chosen, counts):
+        generator = generator_for(sum(map(ord, source)), seed)
+        places.append(draw_pictures(source, n, generator))
+    labels = torch.arange(len(chosen)).repeat_interleave(torch.tensor(counts))
+    return Split(torch.cat(places), labels)
+
+
+def pretrain_synthetic(
+    out: str | Path,
+    backbone: str = "vit_micro",
+    *,
+    images: int = 80_000,
+    sources: Iterable[str] = SOURCES,
+    recipe: Recipe = RECIPE,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict:
+    """Train from random weights; write safetensors in half precision, and a JSON log beside.
+
+    Stopped, it goes on from a checkpoint beside ``out``, which is removed at the end.
+
+    Args:
+        out: the file to write; the log has the same name and ends in ``.json``.
+        backbone: a name for ``lora.create_backbone``.
+        images: pictures to draw, in equal parts from each source.
+        sources: some of ``data.synthetic.SOURCES``.
+        recipe: how to train on them.
+        seed: of the pictures, the random start and the order.
+        progress: show a progress bar.
+
+    Returns:
+        The log: settings, mean squared error on held-out pictures, history, versions, seconds.
+    """
+    from safetensors.torch import save
+
+    out, sources = Path(out), tuple(sources)
+    pictures = draw_mix(images, sources, seed)
+    held_out = draw_mix(HELD_OUT, sources, seed + 1).images
+    seed_everything(seed)
+    criterion, device = GradientCriterion(pictures.images), pick_device()
+    model = create_backbone(backbone, TARGETS, pretrained=False).to(device)
+    optimizer = make_optimizer(model, recipe)
+    scheduler = make_scheduler(optimizer, recipe, recipe.steps(images))
+    step = PlainStep(model, optimizer, recipe, images, criterion)
+    settings = {"recipe": asdict(recipe), "data": fingerprint(pictures, normalise)}
+    checkpoint = out.with_suffix(".checkpoint")
+    state = Checkpoint(checkpoint, model, optimizer, scheduler, step, settings)
+    per_epoch = recipe.steps(images) // recipe.epochs
+    history, loader = state.load(per_epoch), Loader(pictures, device)
+    done = len(history) * per_epoch
+    with tqdm(total=recipe.steps(images), initial=done, disable=not progress) as bar:
+        for epoch in range(len(history) + 1, recipe.epochs + 1):
+            row = train_one_epoch(step, loader, scheduler, lambda _: bar.update() and False)
+            error = _error(model, criterion, held_out)
+            history.append({"epoch": epoch, **row, "held_out": error})
+            del history[-1]["accuracy"]
+            state.save(history)
+            bar.set_postfix(epoch=epoch, error=f"{error:.3f}")
+    half = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(half)  # measure what ships
+    write_atomic(save(half), out)
+    log = {
+        "command": f"python -m lorakit.experiments.pretrain_synthetic {backbone}",
+        "images": images,
+        "sources": sources,
+        **{name: value for name, value in asdict(recipe).items() if value is not None},
+        "seed": seed,
+        "held_out": _error(model, criterion, held_out),
+        "seconds": sum(row["seconds"] for row in history),
+        "device": device_name(device),
+        "peak_memory_mb": peak_memory_mb(device),
+        "versions": versions(),
+        "history": history,
+    }
+    write_atomic(json.dumps(log, indent=1) + "\n", out.with_suffix(".json"))
+    checkpoint.unlink()
+    return log
+
+
+@torch.no_grad()
+def _error(model: nn.Module, criterion: GradientCriterion, images: Tensor) -> float:
+    """The mean squared error on pictures, in evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    one = partial(criterion, model)
+    losses = [one(chunk.to(device), chunk).item() * len(chunk) for chunk in images.split(500)]
+    return sum(losses) / len(images)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("backbone", choices=("vit_micro", "vit_mini"))
+    name = parser.parse_args().backbone
+    log = pretrain_synthetic(weights_of(f"{name}_synthetic"), name)
+    print(f"{name}: mean squared error {log['held_out']:.3f} on held-out pictures")
