@@ -11,7 +11,7 @@ from lorakit.data import Split
 from lorakit.lora.lora import add_lora
 from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
 from lorakit.privacy.accountant import Privacy, PrivacyError, compute_epsilon
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.fit import DivergenceError, evaluate, fit
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
@@ -54,13 +54,11 @@ def step_of(model, privacy, *, examples=12, criterion=None, **settings):
 def gradients_of(step, images, labels):
     """What the optimiser would get: mean of clipped gradients plus noise, by parameter."""
     found = {}
-    account = step.optimizer.step_hook
 
-    def capture(optimizer):
-        account(optimizer)
+    def capture(*_):
         found.update({name: p.grad.clone() for name, p in step.parameters.items()})
 
-    step.optimizer.attach_step_hook(capture)
+    step.optimizer.original_optimizer.register_step_pre_hook(capture)
     step.step((images, labels))
     return found
 
