@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import torch
 from timm.layers import LayerNorm
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from lorakit.lora.position import RAW, PositionUpdate, grad_sampler
 from lorakit.privacy.accountant import PrivacyError, compute_epsilon
@@ -37,8 +38,8 @@ class PrivateStep:
 
     Raises:
         ValueError: delta not below 1/N, or a batch size above N.
-        PrivacyError: the optimiser's parameters are not the model's trainable ones, or some sit in
-            no layer.
+        PrivacyError: the optimiser's parameters are not the model's trainable ones, some sit in no
+            layer, or a layer lets examples meet, as BatchNorm does.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class PrivateStep:
         self.privacy = recipe.for_examples(examples).privacy
         distributed.broadcast_model(model)
         self.model, self.criterion = model, criterion or Criterion()
+        _check_layers(model)
         self.parameters = _matched_parameters(model, optimizer)
         self.examples, self.batch_size = examples, recipe.batch_size
         self.planned, self.taken = recipe.steps(examples), 0
@@ -223,6 +225,18 @@ class PrivateStep:
                 del parameter._current_grad_sample
             parameter._forward_counter = 0
             parameter.grad = parameter.grad_sample = parameter.summed_grad = None
+
+
+def _check_layers(model: nn.Module) -> None:
+    """Opacus' rules for what trains; for normalisation also where it is frozen or a subclass."""
+    from opacus.validators import ModuleValidator
+
+    rules = ModuleValidator.VALIDATORS
+    for name, module in model.named_modules():
+        kind = next((kind for kind in type(module).__mro__ if kind in rules), None)
+        trains = any(p.requires_grad for p in module.parameters())
+        if kind and (trains or isinstance(module, _NormBase)) and (errors := rules[kind](module)):
+            raise PrivacyError(f"layer {name!r}: {errors[0]}")
 
 
 def _matched_parameters(
