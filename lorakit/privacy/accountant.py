@@ -23,7 +23,7 @@ ACCOUNTANTS = {
 }
 
 
-_QUICK_CELLS, _MOST_CELLS = 2**20, 2**22  # of PRV's grid: under a second, under a gigabyte
+_QUICK_CELLS, _MOST_CELLS = 2**20 - 3, 2**21 - 3  # of PRV's grid, which then has 2^20, 2^21 points
 
 
 class PrivacyError(RuntimeError):
