@@ -1,7 +1,10 @@
 """The numbers of differential privacy: epsilon, sigma, delta, mistakes, settings."""
 
 import math
+import resource
+import time
 
+import numpy as np
 import pytest
 from dp_accounting import dp_event, pld
 from hypothesis import given, settings
@@ -22,6 +25,11 @@ from lorakit.privacy.curves import (
     noise_by_epsilon,
 )
 
+HEAVY = [  # examples, batch, epochs, delta, epsilon
+    (562_341, 431, 68, 1.4e-3, 15.85),
+    (1_000_000, 256, 65, 1e-7, 30.0),
+    (10_000, 1, 10, 1e-5, 8.0),
+]
 GRID = [
     (0.7, 0.05, 100, 1e-4),
     (1.0, 0.02, 200, 1e-5),
@@ -35,14 +43,41 @@ GRID = [
 
 @pytest.mark.parametrize(("sigma", "rate", "steps", "delta"), GRID)
 def test_epsilon_agrees_with_an_independent_accountant(sigma, rate, steps, delta):
-    oracle = pld.PLDAccountant()
-    gaussian = dp_event.GaussianDpEvent(sigma)
-    oracle.compose(dp_event.PoissonSampledDpEvent(rate, gaussian), steps)
-    exact = oracle.get_epsilon(delta)
+    exact = pld_epsilon(sigma, rate, steps, delta)
     ours = compute_epsilon(sigma, rate, steps, delta)
     assert ours == pytest.approx(exact, rel=0.01)
     assert ours >= 0.999 * exact  # it errs upwards
     assert compute_epsilon(sigma, rate, steps, delta, accountant="rdp") > ours
+
+
+def pld_epsilon(sigma, rate, steps, delta, interval=1e-4):
+    """Google's accountant: it errs upwards too, the less the smaller its interval."""
+    oracle = pld.PLDAccountant(value_discretization_interval=interval)
+    gaussian = dp_event.GaussianDpEvent(sigma)
+    event = gaussian if rate == 1 else dp_event.PoissonSampledDpEvent(rate, gaussian)
+    return oracle.compose(event, steps).get_epsilon(delta)
+
+
+def random_settings(count, seed):
+    """Settings as in real trainings with an epsilon of 0.05 to 100."""
+    generator = np.random.default_rng(seed)
+    while count:
+        sigma, rate = 10 ** generator.uniform(-0.4, 1), 10 ** generator.uniform(-3, 0)
+        steps, delta = int(10 ** generator.uniform(0, 3.5)), 10 ** generator.uniform(-7, -3)
+        if 0.05 < compute_epsilon(sigma, rate, steps, delta, accountant="rdp") < 100:
+            exact = pld_epsilon(sigma, rate, steps, delta)
+            if exact >= 0.05:
+                count -= 1
+                yield (sigma, rate, steps, delta), exact
+
+
+def test_epsilon_on_random_settings_is_never_below_and_at_most_one_per_cent_above():
+    """Ten settings; ``random_settings(200, seed=0)`` was run once, to the same result."""
+    for setting, exact in random_settings(10, seed=0):
+        ours = compute_epsilon(*setting)
+        if ours < exact:
+            exact = pld_epsilon(*setting, interval=1e-5)
+        assert exact <= ours <= 1.01 * exact, setting
 
 
 @pytest.mark.parametrize("accountant", ["prv", "rdp", "gdp"])
@@ -126,6 +161,10 @@ def test_bad_privacy_settings_are_named(arguments, words):
         (lambda: compute_epsilon(1.0, 1.1, 1, 1e-5), "sample_rate=1.1"),
         (lambda: compute_epsilon(1.0, 0.1, -1, 1e-5), "steps=-1"),
         (lambda: compute_epsilon(-1.0, 0.1, 1, 1e-5), "noise_multiplier=-1.0"),
+        (lambda: compute_epsilon(1.0, 0.1, 2.5, 1e-5, accountant="gdp"), "steps=2.5.*whole"),
+        (lambda: compute_epsilon(1.0, 0.1, math.nan, 1e-5, accountant="gdp"), "steps=nan.*whole"),
+        (lambda: compute_epsilon(1.0, 0.1, 10, 0), "delta=0: allowed.*above 0, below 1"),
+        (lambda: compute_epsilon(1.0, 0.1, 10, 1), "delta=1: allowed.*above 0, below 1"),
         (lambda: find_noise_multiplier(math.inf, 0.1, 1, 1e-5), "epsilon=inf"),
         (lambda: find_noise_multiplier(1.0, 0.1, 0, 1e-5), "steps=0"),
     ],
@@ -161,6 +200,40 @@ def test_an_experiment_fills_in_its_privacy_and_only_if_it_is_private():
 def test_bad_private_experiments_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
         Experiment.from_settings(dataset="digits", train=1097, **settings)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "rate", "steps", "delta"),
+    [
+        (1e-3, 0.1, 10, 1e-5),  # a grid of 74 GiB
+        (1.0, 1.0, 10**8, 1e-5),
+        (1.0, 0.01, 1000, 1e-15),  # below what double precision tells from zero
+        (1.0, 1e-4, 10**7, 1e-8),
+    ],
+)
+def test_beyond_the_accountant_the_looser_one_answers_and_says_so(sigma, rate, steps, delta):
+    with pytest.warns(UserWarning, match="are beyond PRV: .* looser bound of RDP"):
+        spent = compute_epsilon(sigma, rate, steps, delta)
+    assert spent == compute_epsilon(sigma, rate, steps, delta, accountant="rdp") < math.inf
+
+
+@pytest.mark.parametrize("sigma", [1e-200, 1e-100, 0.001, 0.01])
+@pytest.mark.parametrize("accountant", ACCOUNTANTS)
+@pytest.mark.filterwarnings("ignore:.*beyond PRV", "ignore:overflow")
+def test_almost_no_noise_costs_almost_everything(accountant, sigma):
+    assert compute_epsilon(sigma, 0.1, 10, 1e-5, accountant=accountant) > 1e4
+
+
+def test_a_search_through_heavy_settings_stays_in_memory_and_time():
+    """What stopped the explorer's kernel; the fixed part of the memory is torch's."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    for examples, batch, epochs, delta, epsilon in HEAVY:
+        steps = epochs * math.ceil(examples / batch)
+        sigma = find_noise_multiplier(epsilon, batch / examples, steps, delta)
+        assert 0.98 * epsilon < compute_epsilon(sigma, batch / examples, steps, delta) <= epsilon
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1.5 * 2**20
+    assert time.process_time() - start < 40
 
 
 @pytest.mark.parametrize("accountant", ACCOUNTANTS)

@@ -1,17 +1,19 @@
 """Private training: the gradient, the noise, the accountant, and what is refused."""
 
+import copy
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from scipy.stats import kstest
+from timm.layers import BatchNormAct2d, FrozenBatchNormAct2d
 
 from lorakit.data import Split
 from lorakit.lora.lora import add_lora
 from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
 from lorakit.privacy.accountant import Privacy, PrivacyError, compute_epsilon
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.fit import DivergenceError, evaluate, fit
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
@@ -54,13 +56,11 @@ def step_of(model, privacy, *, examples=12, criterion=None, **settings):
 def gradients_of(step, images, labels):
     """What the optimiser would get: mean of clipped gradients plus noise, by parameter."""
     found = {}
-    account = step.optimizer.step_hook
 
-    def capture(optimizer):
-        account(optimizer)
+    def capture(*_):
         found.update({name: p.grad.clone() for name, p in step.parameters.items()})
 
-    step.optimizer.attach_step_hook(capture)
+    step.optimizer.original_optimizer.register_step_pre_hook(capture)
     step.step((images, labels))
     return found
 
@@ -274,6 +274,45 @@ def test_frozen_parameters_in_the_optimiser_are_refused(make_vit):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(PrivacyError, match="frozen or not in the model"):
         PrivateStep(model, optimizer, Recipe(batch_size=4, privacy=NOISY), 12)
+
+
+class Mixed(torch.nn.Module):
+    """A head behind a layer in which examples may meet."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm, self.head = norm, torch.nn.Linear(3 * 16 * 16, 10)
+
+    def forward(self, x):
+        return self.head(self.norm(x).flatten(1))
+
+
+BATCH_NORMS = {
+    "trained": torch.nn.BatchNorm2d(3),
+    "frozen": torch.nn.BatchNorm2d(3).requires_grad_(False),
+    "no affine": torch.nn.BatchNorm2d(3, affine=False),
+    "no statistics": torch.nn.BatchNorm2d(3, affine=False, track_running_stats=False),
+    "timm's": BatchNormAct2d(3).requires_grad_(False),
+    "instance, with statistics": torch.nn.InstanceNorm2d(3, track_running_stats=True),
+}
+
+
+@pytest.mark.parametrize("norm", BATCH_NORMS)
+def test_a_layer_in_which_examples_meet_is_refused_frozen_too(norm):
+    model = Mixed(copy.deepcopy(BATCH_NORMS[norm])).train()
+    with pytest.raises(PrivacyError, match="layer 'norm'"):
+        step_of(model, NOISY)
+
+
+@pytest.mark.parametrize(
+    "norm", [torch.nn.GroupNorm(3, 3), torch.nn.InstanceNorm2d(3), FrozenBatchNormAct2d(3)]
+)
+def test_a_layer_that_keeps_examples_apart_passes(norm, batch):
+    model = Mixed(norm).train()
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3)
+    found = gradients_of(step_of(model, privacy), *batch)
+    expected, _ = one_at_a_time(model, *batch, 1.0)
+    torch.testing.assert_close(12 * found["head.weight"], expected["head.weight"])
 
 
 def test_zero_gradients_are_not_silently_accounted(make_vit, batch):

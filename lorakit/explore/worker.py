@@ -11,7 +11,7 @@ import torch
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import run
-from lorakit.training.fit import Step
+from lorakit.training.fit import Moment
 
 _EVERY = 0.4  # seconds between two moments
 
@@ -21,15 +21,15 @@ def train(experiment: Experiment, page: Connection) -> None:
 
     Args:
         experiment: what to train.
-        page: gets pairs: ``moment`` a few times a second, with numbers of ``Step`` and the privacy
-            spent; at the end ``row``, ``stopped``, or ``error`` in words. Anything that comes from
-            it, or its end, stops the training after the present step.
+        page: gets pairs: ``moment`` a few times a second, with numbers of ``fit.Moment`` and the
+            privacy spent; at the end ``row``, ``stopped``, or ``error`` in words. Anything that
+            comes from it, or its end, stops the training after the present step.
     """
     sys.stdout = sys.stderr = io.StringIO()  # warnings are not for the page
     torch.set_num_threads(1)
     sent, stop = 0.0, False
 
-    def watch(step: Step) -> bool:
+    def watch(step: Moment) -> bool:
         nonlocal sent, stop
         stop = page.poll()
         if stop or step.step == step.steps or time.monotonic() - sent > _EVERY:

@@ -14,13 +14,16 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from lorakit.runtime import check_number
+from lorakit.runtime import check_choice, check_number
 
 ACCOUNTANTS = {
     "prv": "PRV: numerical, tight (Gopi et al. 2021, arXiv 2106.02848)",
     "rdp": "RDP: an upper bound, looser (Mironov 2017, arXiv 1702.07476)",
     "gdp": "GDP: an approximation, may promise too much (Dong et al. 2019, arXiv 1905.02383)",
 }
+
+
+_QUICK_CELLS, _MOST_CELLS = 2**20 - 3, 2**21 - 3  # of PRV's grid, which then has 2^20, 2^21 points
 
 
 class PrivacyError(RuntimeError):
@@ -60,12 +63,10 @@ class Privacy:
             )
         if self.delta is not None:
             check_number("delta", self.delta, above=0, below=1)
-        sigma = self.noise_multiplier
-        if sigma is not None and not (math.isfinite(sigma) and sigma >= 0):
-            raise ValueError(f"noise_multiplier={sigma}: allowed: a finite number, 0 or more")
-        if not (math.isfinite(self.max_grad_norm) and self.max_grad_norm > 0):
-            raise ValueError(f"max_grad_norm={self.max_grad_norm}: allowed: a number above 0")
-        _known(self.accountant)
+        if self.noise_multiplier is not None:
+            check_number("noise_multiplier", self.noise_multiplier, least=0)
+        check_number("max_grad_norm", self.max_grad_norm, above=0)
+        check_choice("accountant", self.accountant, ACCOUNTANTS)
 
     def for_examples(self, examples: int, batch_size: int) -> Privacy:
         """The same for N examples: delta filled in. ValueError unless delta < 1/N, batch <= N."""
@@ -101,7 +102,6 @@ def check_delta(delta: float, examples: int) -> None:
         )
 
 
-@lru_cache(maxsize=4096)
 def compute_epsilon(
     noise_multiplier: float,
     sample_rate: float,
@@ -112,41 +112,36 @@ def compute_epsilon(
 ) -> float:
     """Epsilon spent by ``steps`` steps of DP-SGD with Poisson sampling.
 
+    PRV errs upwards: by at most 1 % for epsilon of 0.05 to 700, by more below 0.02. What its grid
+    does not hold in a gigabyte (sigma near 0.001) or its arithmetic in double precision (delta
+    below 1e-12, or below 1e-14 times the steps) is answered by RDP, with a warning.
+
     Args:
         noise_multiplier: sigma, 0 or more; 0 gives infinity.
         sample_rate: q = batch / N, above 0 and at most 1.
         steps: 0 or more.
         delta: above 0 and below 1.
-        accountant: one of ``ACCOUNTANTS``; PRV is within 1 % for epsilon of 0.05 to 700,
-            and errs upwards.
+        accountant: one of ``ACCOUNTANTS``.
 
     Raises:
         ValueError: a value out of range.
     """
-    from opacus.accountants import create_accountant
-
+    check_number("noise_multiplier", noise_multiplier, least=0)
     _check(sample_rate, steps, delta, accountant)
-    if not (math.isfinite(noise_multiplier) and noise_multiplier >= 0):
-        raise ValueError(f"noise_multiplier={noise_multiplier}: allowed: a number, 0 or more")
     if steps == 0:
         return 0.0
-    if noise_multiplier == 0:
+    if noise_multiplier**2 == 0:
         return math.inf
-    with warnings.catch_warnings():  # the looseness of each accountant is told in ACCOUNTANTS
-        warnings.simplefilter("ignore")
-        ledger = create_accountant(accountant)
-        ledger.history = [(noise_multiplier, sample_rate, steps)]
-        if accountant == "gdp":
-            return _gdp_epsilon(noise_multiplier, sample_rate, steps, delta)
-        if accountant == "rdp":
-            return max(0.0, float(ledger.get_epsilon(delta)))
-        rough = float(ledger.get_epsilon(delta, eps_error=0.01))
-        if rough >= 2:
-            return rough
-        return max(0.0, float(ledger.get_epsilon(delta, eps_error=max(0.005 * rough, 2e-4))))
+    spent, used = _spent(noise_multiplier, sample_rate, steps, delta, accountant)
+    if used != accountant:
+        warnings.warn(
+            f"noise_multiplier={noise_multiplier:g}, steps={steps}, delta={delta:g} are beyond "
+            f"{accountant.upper()}: epsilon={spent:.4g} is the looser bound of {used.upper()}",
+            stacklevel=2,
+        )
+    return spent
 
 
-@lru_cache(maxsize=4096)
 def find_noise_multiplier(
     epsilon: float, sample_rate: float, steps: int, delta: float, *, accountant: str = "prv"
 ) -> float:
@@ -155,16 +150,18 @@ def find_noise_multiplier(
     Raises:
         ValueError: a value out of range, or an epsilon no noise multiplier below a million reaches.
     """
+    check_number("epsilon", epsilon, above=0)
+    check_number("steps", steps, least=1, whole=True)
     _check(sample_rate, steps, delta, accountant)
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise ValueError(f"epsilon={epsilon}: allowed: a finite number above 0")
-    if steps < 1:
-        raise ValueError(f"steps={steps}: allowed: 1 or more")
+    return _find(epsilon, sample_rate, steps, delta, accountant)
 
+
+@lru_cache(maxsize=4096)
+def _find(epsilon: float, sample_rate: float, steps: int, delta: float, accountant: str) -> float:
     from scipy.optimize import brentq
 
     def spent(sigma: float) -> float:
-        return compute_epsilon(sigma, sample_rate, steps, delta, accountant=accountant)
+        return _spent(sigma, sample_rate, steps, delta, accountant)[0]
 
     low = high = 1.0
     while spent(high) > epsilon:
@@ -184,6 +181,47 @@ def find_noise_multiplier(
     return sigma
 
 
+@lru_cache(maxsize=4096)
+def _spent(
+    sigma: float, sample_rate: float, steps: int, delta: float, accountant: str
+) -> tuple[float, str]:
+    """Epsilon, and the accountant that gave it."""
+    settings = sigma, sample_rate, steps
+    if accountant == "gdp":
+        return _gdp_epsilon(*settings, delta), "gdp"
+    rdp = max(0.0, _opacus_epsilon("rdp", settings, delta))
+    cells = _prv_cells(*settings, delta) if accountant == "prv" else math.inf
+    if cells / _MOST_CELLS > 0.5 or delta < max(1e-12, 1e-14 * steps):
+        return rdp, "rdp"
+    error = max(0.01, min(cells / _QUICK_CELLS, 0.005 * rdp), cells / _MOST_CELLS)
+    rough = _opacus_epsilon("prv", settings, delta, eps_error=error)
+    if rough >= 2:
+        return rough, "prv"
+    error = max(0.005 * rough, 2e-4, cells / _MOST_CELLS)
+    return max(0.0, _opacus_epsilon("prv", settings, delta, eps_error=error)), "prv"
+
+
+def _opacus_epsilon(accountant: str, settings: tuple, delta: float, **options: float) -> float:
+    from opacus.accountants import create_accountant
+
+    ledger = create_accountant(accountant)
+    ledger.history = [settings]
+    with warnings.catch_warnings():  # the looseness of each accountant is told in ACCOUNTANTS
+        warnings.simplefilter("ignore")
+        return float(ledger.get_epsilon(delta, **options))
+
+
+def _prv_cells(sigma: float, sample_rate: float, steps: int, delta: float) -> float:
+    """How many cells PRV's grid has for an error of 1 in epsilon; for one of 0.01, 100 times so."""
+    from opacus.accountants.analysis import prv
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        variable = prv.PoissonSubsampledGaussianPRV(sample_rate, sigma)
+        reach = prv.compute_safe_domain_size([variable], [steps], 0.01, delta / 1000)
+    return 2 * reach * math.sqrt(steps * math.log(12_000 / delta) / 2)
+
+
 def _gdp_epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
     from opacus.accountants.analysis import gdp
 
@@ -196,16 +234,8 @@ def _gdp_epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta:
     return float(gdp.compute_eps_poisson(**settings, delta=delta))
 
 
-def _known(accountant: str) -> None:
-    if accountant not in ACCOUNTANTS:
-        raise ValueError(f"accountant={accountant!r}: allowed: one of {tuple(ACCOUNTANTS)}")
-
-
 def _check(sample_rate: float, steps: int, delta: float, accountant: str) -> None:
-    _known(accountant)
-    if not 0 < sample_rate <= 1:
-        raise ValueError(f"sample_rate={sample_rate}: allowed: above 0, at most 1 (batch / N)")
-    if steps < 0:
-        raise ValueError(f"steps={steps}: allowed: 0 or more")
-    if not 0 < delta < 1:
-        raise ValueError(f"delta={delta}: allowed: above 0 and below 1")
+    check_choice("accountant", accountant, ACCOUNTANTS)
+    check_number("sample_rate", sample_rate, above=0, most=1)
+    check_number("steps", steps, least=0, whole=True)
+    check_number("delta", delta, above=0, below=1)

@@ -4,14 +4,16 @@
 ``fit``           the loop over epochs;
 ``step``          a plain step, ``private_step`` one with clipped and noised gradients;
 ``loader``        batches of images with their labels, where the model is;
-``evaluate``      loss and accuracy;
+``criterion``     the loss;
+``evaluate``      loss and accuracy on a split;
 ``optimizer``     a learning rate for each part, and its schedule;
 ``checkpoint``    stop and go on;
 ``distributed``   several processes as one training;
 ``memory``        how many images fit at a time.
 """
 
-from lorakit.training.evaluate import DivergenceError, evaluate
+from lorakit.training.criterion import DivergenceError
+from lorakit.training.evaluate import evaluate
 from lorakit.training.fit import fit
 from lorakit.training.recipe import Recipe
 

@@ -33,7 +33,7 @@ class Checkpoint:
     model: nn.Module
     optimizer: Optimizer
     scheduler: LRScheduler
-    step: PlainStep | PrivateStep
+    stepper: PlainStep | PrivateStep
     settings: dict
 
     def save(self, history: list[dict[str, float]]) -> None:
@@ -65,7 +65,7 @@ class Checkpoint:
             raise self._refuse("made for another model")
         history = saved["history"]
         try:
-            self.step.load_state_dict(saved["spent"], taken=len(history) * steps_per_epoch)
+            self.stepper.load_state_dict(saved["spent"], taken=len(history) * steps_per_epoch)
         except ValueError as error:
             raise self._refuse(str(error)) from None
         for name in ("model", "optimizer", "scheduler"):
@@ -84,7 +84,7 @@ class Checkpoint:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "spent": self.step.state_dict(),
+            "spent": self.stepper.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         }

@@ -1,9 +1,6 @@
-"""The loss and the accuracy: of a batch while training, of a whole split afterwards."""
+"""The loss and the accuracy of a model on a split."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -11,55 +8,7 @@ from torch import Tensor, nn
 
 from lorakit.data.dataset import Split, normalise
 from lorakit.runtime import chosen_precision, pick_device, product_precision
-from lorakit.training import distributed
-
-Transform = Callable[[Tensor], Tensor]  # uint8 images -> what the model sees, on their device
-
-
-class DivergenceError(RuntimeError):
-    """The loss became infinite or not a number."""
-
-
-class Criterion:
-    """The mean cross-entropy of a batch; what an epoch's means are made of is summed up.
-
-    Args:
-        transform: from uint8 images to what the model sees.
-        precision: one of ``runtime.PRECISIONS``.
-    """
-
-    def __init__(self, transform: Transform = normalise, precision: str = "float32") -> None:
-        self.transform, self.precision = transform, precision
-        self.reset()
-
-    def reset(self) -> None:
-        """Start the sums anew."""
-        self.seen = self.hits = 0
-        self.loss_sum = 0.0
-
-    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """uint8 images (n, 3, H, W), labels (n,). DivergenceError if the loss is not finite.
-
-        With n = 0, where this process has no share of a small batch: a zero that depends on all
-        parameters, so that their gradients are there and zero.
-        """
-        if not len(labels):
-            blank = images.new_zeros(1, *images.shape[1:])
-            return 0 * logits_of(model, blank, self.transform, self.precision).sum()
-        logits = logits_of(model, images, self.transform, self.precision)
-        loss = F.cross_entropy(logits, labels)
-        if not math.isfinite(value := loss.item()):
-            raise DivergenceError(f"loss is {value}")
-        self.seen += len(labels)
-        self.loss_sum += value * len(labels)
-        self.hits += (logits.argmax(dim=1) == labels).sum().item()
-        return loss
-
-    def means(self) -> dict[str, float]:
-        """Loss and accuracy over the images seen, by all processes; NaN if there were none."""
-        sums = [self.seen, self.loss_sum, self.hits]
-        seen, loss, hits = distributed.all_reduce(sums)
-        return {"loss": loss / (seen or math.nan), "accuracy": hits / (seen or math.nan)}
+from lorakit.training.criterion import Transform, logits_of
 
 
 def evaluate(model: nn.Module, split: Split, **settings: object) -> dict[str, float]:
@@ -101,10 +50,3 @@ def predict(
             logits = logits_of(model, images.to(device), transform, precision)
             chunks.append(logits.float().cpu())
     return torch.cat(chunks)
-
-
-def logits_of(model: nn.Module, images: Tensor, transform: Transform, precision: str) -> Tensor:
-    """Forward: uint8 (N, 3, H, W) to (N, classes)."""
-    x = transform(images)
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return model(x)

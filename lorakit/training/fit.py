@@ -18,7 +18,8 @@ from lorakit.lora.lora import lora_layers
 from lorakit.runtime import chosen_precision, pick_device, product_precision, seed_everything
 from lorakit.training import distributed
 from lorakit.training.checkpoint import Checkpoint
-from lorakit.training.evaluate import Criterion, DivergenceError, Transform, evaluate
+from lorakit.training.criterion import Criterion, DivergenceError, Transform
+from lorakit.training.evaluate import evaluate
 from lorakit.training.loader import Loader
 from lorakit.training.memory import largest_chunk
 from lorakit.training.optimizer import make_optimizer, make_scheduler
@@ -28,7 +29,7 @@ from lorakit.training.step import PlainStep
 
 
 @dataclass(frozen=True)
-class Step:
+class Moment:
     """What a callback sees after each optimiser step; ``step`` counts from 1 to ``steps``.
 
     ``loss`` is the batch's mean, NaN if private sampling left the batch empty; ``accuracy`` that of
@@ -44,7 +45,7 @@ class Step:
     spent: Callable[[], dict[str, float]] = dict
 
 
-Callback = Callable[[Step], bool | None]
+Callback = Callable[[Moment], bool | None]
 
 
 def fit(
@@ -80,7 +81,7 @@ def fit(
         device: see ``runtime.pick_device``.
         checkpoint: a file that keeps the state after every epoch. If it is there already, training
             goes on from it, to the same result as an unbroken run.
-        callback: called after each step with a ``Step``; if it returns anything true, training
+        callback: called after each step with a ``Moment``; if it returns anything true, training
             stops there.
         progress: show a progress bar.
 
@@ -88,7 +89,7 @@ def fit(
         One dict for each finished epoch: epoch, loss and accuracy while training, lr (of the
         first part, at the end), seconds; epsilon spent so far under privacy; val_loss and
         val_accuracy if ``val`` is given. After a stop inside an epoch, more epsilon is spent than
-        the last row says; ``Step.spent`` says how much.
+        the last row says; ``Moment.spent`` says how much.
 
     Raises:
         ValueError: an argument out of range, nothing to train, or merged LoRA.
@@ -108,24 +109,24 @@ def fit(
     scheduler = make_scheduler(optimizer, recipe, steps)
     criterion = Criterion(transform, precision)
     kind = PlainStep if recipe.privacy is None else PrivateStep
-    step = kind(model, optimizer, recipe, len(train), criterion)
+    stepper = kind(model, optimizer, recipe, len(train), criterion)
     try:
         loader = Loader(train, device)
-        _choose_physical_batch(step, loader, recipe)
+        _choose_physical_batch(stepper, loader, recipe)
         settings = _settings(model, train, transform, recipe)
         settings |= {"seed": seed, "precision": precision}
         path = Path(checkpoint) if checkpoint else None
-        state = Checkpoint(path, model, optimizer, scheduler, step, settings)
+        state = Checkpoint(path, model, optimizer, scheduler, stepper, settings)
         history = state.load(steps // recipe.epochs)
         done = len(history) * steps // recipe.epochs
-        watch = _Watch(step, steps, done, callback, progress)
-        with product_precision(precision), watch.bar:
+        follow = _Progress(stepper, steps, done, callback, progress)
+        with product_precision(precision), follow.bar:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
-                watch.epoch = epoch
+                follow.epoch = epoch
                 try:
-                    row = train_one_epoch(step, loader, scheduler, watch)
+                    row = train_one_epoch(stepper, loader, scheduler, follow)
                 except DivergenceError as error:
-                    where = f"{error} at step {watch.done + 1} of {steps} (epoch {epoch})"
+                    where = f"{error} at step {follow.done + 1} of {steps} (epoch {epoch})"
                     raise DivergenceError(f"{where}; lr={recipe.lr}: try a smaller one") from None
                 if row is None:
                     return history
@@ -135,47 +136,48 @@ def fit(
                     row |= {f"val_{name}": value for name, value in measured.items()}
                 history.append({"epoch": epoch, **row})
                 state.save(history)
-                watch.show(history[-1])
+                follow.show(history[-1])
         return history
     finally:
-        step.close()
+        stepper.close()
 
 
 def train_one_epoch(
-    step: PlainStep | PrivateStep,
+    stepper: PlainStep | PrivateStep,
     loader: Loader,
     scheduler: LRScheduler,
-    stop: Callable[[float], bool],
+    after_step: Callable[[float], bool],
 ) -> dict[str, float] | None:
     """One pass over the data: means of loss and accuracy, lr, seconds, privacy spent so far.
 
-    ``stop`` hears the loss of each step; if it says so, the epoch ends there, and gives None.
+    ``after_step`` hears the loss of each step; if it returns True, the epoch ends there, and
+    gives None.
     """
-    step.model.train()
-    step.criterion.reset()
+    stepper.model.train()
+    stepper.criterion.reset()
     start = time.perf_counter()
-    for batch in loader.batches(step.sample()):
-        loss = step.step(batch)
+    for batch in loader.batches(stepper.sample()):
+        loss = stepper.step(batch)
         scheduler.step()
-        if stop(loss):
+        if after_step(loss):
             return None
     seconds = time.perf_counter() - start
     lr = scheduler.get_last_lr()[0]
-    return {**step.criterion.means(), "lr": lr, "seconds": seconds, **step.spent()}
+    return {**stepper.criterion.means(), "lr": lr, "seconds": seconds, **stepper.spent()}
 
 
-class _Watch:
+class _Progress:
     """Counts the steps of a run, moves its bar, asks its callback whether to stop."""
 
     def __init__(
         self,
-        step: PlainStep | PrivateStep,
+        stepper: PlainStep | PrivateStep,
         steps: int,
         done: int,
         callback: Callback | None,
         progress: bool,
     ) -> None:
-        self.step, self.steps, self.done, self.callback = step, steps, done, callback
+        self.stepper, self.steps, self.done, self.callback = stepper, steps, done, callback
         hidden = not (progress and distributed.is_main_process())
         self.bar = tqdm(total=steps, initial=done, unit="step", leave=False, disable=hidden)
         self.epoch = 0
@@ -183,8 +185,8 @@ class _Watch:
     def __call__(self, loss: float) -> bool:
         self.done += 1
         self.bar.update()
-        accuracy = self.step.criterion.means()["accuracy"]
-        moment = Step(self.epoch, self.done, self.steps, loss, accuracy, self.step.spent)
+        accuracy = self.stepper.criterion.means()["accuracy"]
+        moment = Moment(self.epoch, self.done, self.steps, loss, accuracy, self.stepper.spent)
         stop = self.callback is not None and bool(self.callback(moment))
         return any(distributed.all_reduce([stop]))  # one asks, all stop
 
@@ -203,16 +205,18 @@ def _settings(model: nn.Module, train: Split, transform: Transform, recipe: Reci
     return settings | {"lr": lr, "data": data, "trains": trains}
 
 
-def _choose_physical_batch(step: PlainStep | PrivateStep, loader: Loader, recipe: Recipe) -> None:
+def _choose_physical_batch(
+    stepper: PlainStep | PrivateStep, loader: Loader, recipe: Recipe
+) -> None:
     """As many images as fit into memory, if that is asked for; nothing is left of the trial."""
     device, asked = loader.device, recipe.physical_batch
     if not (asked == "auto" or (asked is None and device.type == "cuda")):
         return
-    trained = sum(p.nbytes for p in step.model.parameters() if p.requires_grad)
-    step.model.train()
+    trained = sum(p.nbytes for p in stepper.model.parameters() if p.requires_grad)
+    stepper.model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        step.physical_batch = largest_chunk(
-            lambda n: step.dry_step(loader.take(torch.arange(n))),
+        stepper.physical_batch = largest_chunk(
+            lambda n: stepper.dry_step(loader.take(torch.arange(n))),
             -(-min(recipe.batch_size, len(loader.labels)) // distributed.world_size()),
             device,
             later=4 * trained,  # the sum, the noise, Adam's two moments

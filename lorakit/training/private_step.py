@@ -1,4 +1,7 @@
-"""A private step: a Poisson batch, gradients clipped example by example, summed and noised."""
+"""A private step: a Poisson batch, gradients clipped example by example, summed and noised.
+
+``privacy.dpsgd`` is the same by hand, to be read first.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from collections.abc import Iterator
 import torch
 from timm.layers import LayerNorm
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from lorakit.lora.position import RAW, PositionUpdate, grad_sampler
 from lorakit.privacy.accountant import PrivacyError, compute_epsilon
 from lorakit.training import distributed
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.loader import Batch
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import chunks
@@ -29,17 +33,13 @@ class PrivateStep:
     like any other. Gradients are clipped example by example to norm C, summed, noised with
     standard deviation sigma C and divided by the expected batch size.
 
-    Args:
-        model: on its device already, its trainable parameters chosen.
-        optimizer: over exactly those parameters.
-        recipe: its privacy is what is promised, its batch size the expected one.
-        examples: N. The noise is chosen for the steps that the recipe takes on so many.
-        criterion: the loss.
+    The arguments are those of ``PlainStep``. The optimiser must hold exactly the parameters that
+    train; the noise is chosen for the steps that the recipe takes on N examples.
 
     Raises:
         ValueError: delta not below 1/N, or a batch size above N.
-        PrivacyError: the optimiser's parameters are not the model's trainable ones, or some sit in
-            no layer.
+        PrivacyError: the optimiser's parameters are not the model's trainable ones, some sit in no
+            layer, or a layer lets examples meet, as BatchNorm does.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class PrivateStep:
 
         self.privacy = recipe.for_examples(examples).privacy
         distributed.broadcast_model(model)
-        self.model = self.forward = model
-        self.criterion = criterion or Criterion()
+        self.model, self.criterion = model, criterion or Criterion()
+        _check_layers(model)
         self.parameters = _matched_parameters(model, optimizer)
         self.examples, self.batch_size = examples, recipe.batch_size
         self.planned, self.taken = recipe.steps(examples), 0
         self.sample_rate = recipe.batch_size / examples
         self.sigma = self.privacy.sigma(self.sample_rate, self.planned)
         size = sum(p.numel() for p in self.parameters.values())
-        automatic = recipe.physical_batch in (None, "auto")
+        asked = recipe.physical_batch
         fitting = max(1, _GRADIENT_BYTES // (4 * size))
-        self.physical_batch = fitting if automatic else recipe.physical_batch
+        self.physical_batch = fitting if asked in (None, "auto") else asked
         self.device = next(iter(self.parameters.values())).device
         self._without_gradient, self._nonempty, self._broken = dict(self.parameters), 0, False
         register_grad_sampler(PositionUpdate)(grad_sampler)
@@ -80,7 +80,6 @@ class PrivateStep:
             max_grad_norm=self.privacy.max_grad_norm,
             expected_batch_size=recipe.batch_size / distributed.world_size(),
         )
-        self.optimizer.attach_step_hook(self._count)
 
     def sample(self) -> Iterator[Tensor]:
         """Poisson samples, as many as there are expected batches in the data, rounded up."""
@@ -107,13 +106,17 @@ class PrivateStep:
         """
         self._check_unchanged()
         (size,) = distributed.all_reduce([len(batch[1])])
-        self._broken, self._empty, total = True, not len(batch[1]), 0.0
-        *early, last = chunks(batch, self.physical_batch)
-        for chunk in early:
-            total += self._backward(chunk) * len(chunk[1])
-            self._clip_and_sum()
-        total += self._backward(last) * len(last[1])
-        self._clip_and_sum(then_noise_and_update=True)
+        self._broken, total = True, 0.0
+        for chunk in chunks(batch, self.physical_batch):
+            total += self._backward(chunk) * len(chunk[1])  # the gradient g_i of each example
+            self.optimizer.clip_and_accumulate()  # sum_i g_i min(1, C / |g_i|)
+        self.optimizer.add_noise()  # + sigma C N(0, I)
+        self.optimizer.scale_grad()  # / expected batch size
+        self._count(empty=not len(batch[1]))  # or refuse the step
+        if distributed.world_size() > 1:
+            self.optimizer.reduce_gradients()
+        self.optimizer.original_optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self._broken = False
         return distributed.all_reduce([total])[0] / (size or math.nan)
 
@@ -146,7 +149,9 @@ class PrivateStep:
         self._module.to_standard_module()
 
     def _backward(self, batch: Batch) -> float:
-        """The gradient of each example, in float32; their mean loss."""
+        """Leave the gradient of each example, float32, in ``grad_sample``; their mean loss."""
+        for parameter in self.parameters.values():
+            parameter.grad = parameter.grad_sample = None  # those of the chunk before
         if not len(batch[1]):
             for parameter in self.parameters.values():
                 parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
@@ -160,20 +165,15 @@ class PrivateStep:
                 parameter.grad_sample = parameter.grad_sample.float()
         return loss.item()
 
-    def _clip_and_sum(self, *, then_noise_and_update: bool = False) -> None:
-        self.optimizer.signal_skip_step(do_skip=not then_noise_and_update)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _count(self, _optimizer: torch.optim.Optimizer) -> None:
-        """Opacus calls this when the gradients are noised and the parameters not yet moved."""
+    def _count(self, *, empty: bool) -> None:
+        """Count the step before it moves a parameter, or refuse it."""
         after = self.taken + 1
         if after > self.planned and self._epsilon_after(after) > self.privacy.epsilon:
             raise PrivacyError(
                 f"step {after} would spend more than epsilon={self.privacy.epsilon}: "
                 f"the noise was chosen for {self.planned} steps, and they are taken"
             )
-        if not self._empty and self._without_gradient:
+        if not empty and self._without_gradient:
             self._nonempty += 1
             still = {n: p for n, p in self._without_gradient.items() if not p.summed_grad.any()}
             self._without_gradient = still
@@ -225,6 +225,18 @@ class PrivateStep:
                 del parameter._current_grad_sample
             parameter._forward_counter = 0
             parameter.grad = parameter.grad_sample = parameter.summed_grad = None
+
+
+def _check_layers(model: nn.Module) -> None:
+    """Opacus' rules for what trains; for normalisation also where it is frozen or a subclass."""
+    from opacus.validators import ModuleValidator
+
+    rules = ModuleValidator.VALIDATORS
+    for name, module in model.named_modules():
+        kind = next((kind for kind in type(module).__mro__ if kind in rules), None)
+        trains = any(p.requires_grad for p in module.parameters())
+        if kind and (trains or isinstance(module, _NormBase)) and (errors := rules[kind](module)):
+            raise PrivacyError(f"layer {name!r}: {errors[0]}")
 
 
 def _matched_parameters(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.training import distributed
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.loader import Batch
 from lorakit.training.recipe import Recipe
 
@@ -18,10 +18,10 @@ class PlainStep:
     """Shuffled batches; the gradient of a batch's mean loss, then an update.
 
     Args:
-        model: on its device already.
+        model: on its device already, what trains is chosen.
         optimizer: over its trainable parameters.
-        recipe: batch size and physical batch.
-        examples: N.
+        recipe: of its settings a step needs batch size, physical batch and privacy.
+        examples: N, in the training set.
         criterion: the loss.
     """
 
@@ -36,8 +36,8 @@ class PlainStep:
         self.model, self.optimizer, self.criterion = model, optimizer, criterion or Criterion()
         self.forward = distributed.data_parallel(model)
         self.examples, self.batch_size = examples, recipe.batch_size
-        automatic = recipe.physical_batch in (None, "auto")
-        self.physical_batch = recipe.batch_size if automatic else recipe.physical_batch
+        asked = recipe.physical_batch
+        self.physical_batch = recipe.batch_size if asked in (None, "auto") else asked
 
     def sample(self) -> Iterator[Tensor]:
         """Indices of the batches of an epoch: every example once, in random order."""

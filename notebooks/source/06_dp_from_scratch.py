@@ -52,7 +52,7 @@ from lorakit.privacy.curves import (
     noise_by_epsilon,
 )
 from lorakit.privacy.dpsgd import clip, dp_sgd_step, noisy_sum, per_example_gradients
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
 

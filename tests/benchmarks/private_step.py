@@ -36,7 +36,7 @@ from lorakit.runtime import (
     reset_peak_memory,
     versions,
 )
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lorakit import Privacy, apply_method, create_backbone
 from lorakit.runtime import device_name, pick_device, versions, write_atomic
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep
