@@ -10,12 +10,12 @@ import os
 import platform
 import random
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -158,21 +158,34 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def write_atomic(content: str | bytes, path: str | Path, *, secret: bool = False) -> None:
-    """Write a file in one step: readers, and crashes, find the old or the new one, never a part.
+    """Write a file in one step: readers, and crashes, find the old or the new one, never a part."""
+    with replacing(path, secret=secret) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
-    A ``secret`` file can be read by its owner alone.
+
+@contextmanager
+def replacing(path: str | Path, *, secret: bool = False) -> Iterator[BinaryIO]:
+    """A file to write in, which takes the place of ``path`` in one step at the end.
+
+    After an error nothing has changed, and an OSError names the path. Links are followed. The
+    mode stays as it is there, a new file's follows the umask; ``secret`` is for the owner alone.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    mode = 0o600 if secret else path.stat().st_mode & 0o777 if path.exists() else None
     try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(temporary, flags, 0o666 if mode is None else mode)  # less the umask
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            if mode is not None:
+                os.chmod(temporary, mode)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o600 if secret else 0o644)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
