@@ -9,8 +9,9 @@ import math
 import os
 import platform
 import random
+import reprlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from numbers import Integral, Real
@@ -22,6 +23,7 @@ import torch
 
 PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")
+_LARGEST = np.finfo(float).max
 
 
 def check_choice(argument: str, value: object, allowed: Iterable[object]) -> None:
@@ -30,8 +32,15 @@ def check_choice(argument: str, value: object, allowed: Iterable[object]) -> Non
     >>> check_choice("method", "lora", ("probe", "lora"))
     """
     allowed = tuple(allowed)
-    if value not in allowed:
-        raise ValueError(f"{argument}={value!r}: allowed: one of {allowed}")
+    if not isinstance(value, Hashable) or value not in frozenset(allowed):
+        raise ValueError(f"{argument}={short(value)}: allowed: one of {allowed}")
+
+
+def short(value: object) -> str:
+    """A value as text for a message, long ones cut."""
+    cut = reprlib.Repr()
+    cut.maxstring = cut.maxother = 100
+    return cut.repr(value)
 
 
 def check_number(
@@ -51,12 +60,12 @@ def check_number(
     ValueError: rank=0: allowed: a whole number, 1 or more
     """
     kind = Integral if whole else Real
-    fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
-    if not (fits and least <= value <= most and above < value < below):
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if not (fits and least <= value <= most and above < value < below and abs(value) <= _LARGEST):
         bounds = {"{} or more": least, "above {}": above, "at most {}": most, "below {}": below}
         said = [text.format(f"{b:g}") for text, b in bounds.items() if math.isfinite(b)]
         number = "a whole number" if whole else "a finite number"
-        raise ValueError(f"{argument}={value!r}: allowed: {', '.join([number, *said])}")
+        raise ValueError(f"{argument}={short(value)}: allowed: {', '.join([number, *said])}")
 
 
 def seed_everything(seed: int | None) -> None:
