@@ -9,19 +9,21 @@ import math
 import os
 import platform
 import random
+import reprlib
 import secrets
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 
 PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")
+_LARGEST = np.finfo(float).max
 
 
 def check_choice(argument: str, value: object, allowed: Iterable[object]) -> None:
@@ -30,8 +32,15 @@ def check_choice(argument: str, value: object, allowed: Iterable[object]) -> Non
     >>> check_choice("method", "lora", ("probe", "lora"))
     """
     allowed = tuple(allowed)
-    if value not in allowed:
-        raise ValueError(f"{argument}={value!r}: allowed: one of {allowed}")
+    if not isinstance(value, Hashable) or value not in frozenset(allowed):
+        raise ValueError(f"{argument}={short(value)}: allowed: one of {allowed}")
+
+
+def short(value: object) -> str:
+    """A value as text for a message, long ones cut."""
+    cut = reprlib.Repr()
+    cut.maxstring = cut.maxother = 100
+    return cut.repr(value)
 
 
 def check_number(
@@ -51,12 +60,12 @@ def check_number(
     ValueError: rank=0: allowed: a whole number, 1 or more
     """
     kind = Integral if whole else Real
-    fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
-    if not (fits and least <= value <= most and above < value < below):
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if not (fits and least <= value <= most and above < value < below and abs(value) <= _LARGEST):
         bounds = {"{} or more": least, "above {}": above, "at most {}": most, "below {}": below}
         said = [text.format(f"{b:g}") for text, b in bounds.items() if math.isfinite(b)]
         number = "a whole number" if whole else "a finite number"
-        raise ValueError(f"{argument}={value!r}: allowed: {', '.join([number, *said])}")
+        raise ValueError(f"{argument}={short(value)}: allowed: {', '.join([number, *said])}")
 
 
 def seed_everything(seed: int | None) -> None:
@@ -158,21 +167,34 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def write_atomic(content: str | bytes, path: str | Path, *, secret: bool = False) -> None:
-    """Write a file in one step: readers, and crashes, find the old or the new one, never a part.
+    """Write a file in one step: readers, and crashes, find the old or the new one, never a part."""
+    with replacing(path, secret=secret) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
-    A ``secret`` file can be read by its owner alone.
+
+@contextmanager
+def replacing(path: str | Path, *, secret: bool = False) -> Iterator[BinaryIO]:
+    """A file to write in, which takes the place of ``path`` in one step at the end.
+
+    After an error nothing has changed, and an OSError names the path. Links are followed. The
+    mode stays as it is there, a new file's follows the umask; ``secret`` is for the owner alone.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    mode = 0o600 if secret else path.stat().st_mode & 0o777 if path.exists() else None
     try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(temporary, flags, 0o666 if mode is None else mode)  # less the umask
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            if mode is not None:
+                os.chmod(temporary, mode)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o600 if secret else 0o644)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise

@@ -1,16 +1,14 @@
 """An adapter file gives back what was trained, and nothing broken is ever loaded."""
 
 import json
-import random
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from lorakit.lora.adapter_file import load_adapter, read_adapter, save_adapter
-from lorakit.lora.lora import lora_layers, merge_lora, remove_lora
+from lorakit.lora.lora import merge_lora, remove_lora
+from lorakit.lora.tensors import UNSEALED, write_tensors
 from lorakit.lora.vit import METHODS, apply_method, create_backbone
 
 from .adapters import refused_untouched, shaken
@@ -63,11 +61,11 @@ def test_the_header_says_what_it_is(saved):
 
 
 def edit(path, change):
-    """Rewrite a file after changing its header and tensors in place."""
+    """Rewrite a file, with a digest, after changing its header and tensors in place."""
     header, tensors = read_adapter(path)
     change(header, tensors)
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # not the file itself
-    save_file(tensors, path, {"lorakit": json.dumps(header)})
+    write_tensors(tensors, {"lorakit": json.dumps({"digest": UNSEALED, **header})}, path)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,7 @@ def edit(path, change):
         (lambda h, t: h.update(blocks=[7]), "settings do not fit.*blocks"),
         (lambda h, t: h.update(rank="4"), "'rank'"),
         (lambda h, t: h.pop("alpha"), "'alpha'"),
-        (lambda h, t: h.update(format=2), "format"),
+        (lambda h, t: h.update(format=3), "format"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_the_model_untouched(saved, change, match):
@@ -108,35 +106,6 @@ def test_other_weights_or_shapes_of_a_backbone_are_refused(saved, make_vit):
     refused_untouched(create_backbone("vit_micro", 7), lambda m: load_adapter(saved, m), "has 7")
     with pytest.raises(ValueError, match="LoRA already"):
         load_adapter(saved, trained())
-
-
-@given(seed=st.integers(0, 10**6), kind=st.sampled_from(["cut", "noise", "flip", "header"]))
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-def test_broken_bytes_are_refused_or_harmless(saved, seed, kind):
-    """A flipped bit of a weight may pass, as a finite weight; anything else is a ValueError."""
-    good, rng = saved.read_bytes(), random.Random(seed)
-    bad = bytearray(good)
-    size = int.from_bytes(good[:8], "little")
-    if kind == "cut":
-        bad = bad[: rng.randrange(len(bad))]
-    elif kind == "noise":
-        bad = bytearray(rng.randbytes(rng.randrange(1, 2000)))
-    else:
-        for _ in range(rng.randint(1, 6)):
-            bad[rng.randrange(8 + size if kind == "header" else len(bad))] ^= 1 << rng.randrange(8)
-    path = saved.with_name("broken.safetensors")
-    path.write_bytes(bad)
-    model = BACKBONE
-    try:
-        load_adapter(path, model)
-    except ValueError:
-        assert not next(lora_layers(model), None)
-    else:
-        assert kind in ("flip", "header")
-        remove_lora(model)
-
-
-BACKBONE = create_backbone("vit_micro", 10)
 
 
 def test_saving_refuses_what_could_not_be_loaded(tmp_path):

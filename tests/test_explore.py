@@ -225,10 +225,8 @@ def test_an_image_file_becomes_a_square(mode, extent):
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
 def test_what_is_no_image_is_refused(content):
-    with pytest.raises(ValueError, match="not an image"):
+    with pytest.raises(ValueError, match="not a picture"):
         read_image(content)
-    with pytest.raises(ValueError, match="allowed"):
-        read_image(b"0" * 20_000_001)
 
 
 @pytest.mark.parametrize("show", SHOWS)

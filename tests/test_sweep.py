@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lorakit import Experiment, grid, read_table, run, sweep
-from lorakit.experiments.sweep import REQUIRED, append_row
+from lorakit.experiments.table_file import REQUIRED, append_row
 
 TINY = {"dataset": "digits", "train": 64, "val": 16, "test": 32, "epochs": 1, "batch_size": 32}
 MEASURED = ["seconds", "peak_memory_mb"]
@@ -128,7 +128,8 @@ def test_unreadable_tables_and_empty_grids_are_refused(tmp_path):
         (b"", "not a CSV table"),
         (b"\xff\xfe\x00\x01", "not a CSV table"),
         (b"a,b\n1,2\n", "not a results table.*accuracy"),
-        (",".join(REQUIRED).encode() + b"\nx,street,none", "values are missing.*accuracy"),
+        (",".join(REQUIRED).encode() + b"\nx,street,none,,,,,,,,", "values are missing.*accuracy"),
+        (",".join(REQUIRED).encode() + b"\nx,street,none", "row 1 has 3 values for 11 columns"),
     ):
         bad.write_bytes(content)
         with pytest.raises(ValueError, match=words):

@@ -1,8 +1,8 @@
-"""Give the rows of results tables the ids and columns of today's settings.
+"""Give the rows of results tables the ids, columns and checks of today.
 
 ``python figures/results/renew_ids.py TABLE.csv ...``: settings that are gone lose their column if
-they had their default, renamed ones get their new name, and each row the id of its experiment.
-Values that were measured are not touched.
+they had their default, renamed ones get their new name, and each row the id of its experiment and
+the check over its values. Values that were measured are not touched.
 """
 
 import sys
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lorakit import Experiment
-from lorakit.runtime import write_atomic
+from lorakit import Experiment, read_table
+from lorakit.experiments.table_file import read_rows, write_rows
 from lorakit.training.recipe import Recipe
 
 GONE = {"label_smoothing": 0.0}
@@ -30,15 +30,18 @@ def experiment_of(row: pd.Series) -> Experiment:
 
 def renew(path: Path) -> None:
     """Rewrite one table."""
-    rows = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=[""])
-    rows = rows.rename(columns=RENAMED)
+    values = read_table(path).rename(columns=RENAMED)
+    rows = [
+        {RENAMED.get(n, n): v for n, v in row.items() if n not in GONE} for row in read_rows(path)
+    ]
     for name, default in GONE.items():
-        if name in rows and (rows.pop(name) != default).any():
+        if name in values and (values[name] != default).any():
             raise ValueError(f"{path}: {name} is not {default} everywhere")
-    rows["id"] = [experiment_of(row).id for _, row in rows.iterrows()]
-    if not rows["id"].is_unique:
+    for row, (_, settings) in zip(rows, values.iterrows()):
+        row["id"] = experiment_of(settings).id
+    if len({row["id"] for row in rows}) < len(rows):
         raise ValueError(f"{path}: two rows have the same settings")
-    write_atomic(rows.to_csv(index=False), path)
+    write_rows(rows, path)
 
 
 if __name__ == "__main__":

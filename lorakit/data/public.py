@@ -83,8 +83,7 @@ def folder(
     """Pictures in folders named as their classes, in ``root / NAME``.
 
     Either ``train/CLASS/*.jpg`` with ``val/CLASS/*.jpg`` (or ``test``) beside it, as ImageNet-1K
-    is kept, or ``CLASS/*.jpg`` alone, split at random. With ``classes=None``, a file
-    ``classes.txt`` in that folder, one name a line, chooses some; without one, all are used.
+    is kept, or ``CLASS/*.jpg`` alone, split at random. ``classes=None`` means all.
     """
     where = root / name.removeprefix("folder:")
     train_part = where / "train" if (where / "train").is_dir() else where
@@ -94,11 +93,9 @@ def folder(
             f"name={name!r}: {where} should hold train/CLASS/*.jpg and val/CLASS/*.jpg, or "
             "CLASS/*.jpg; choose another folder with root=... or $LORAKIT_DATA"
         )
-    if classes is None and (where / "classes.txt").exists():
-        classes = tuple((where / "classes.txt").read_text().split("\n"))
-        classes = tuple(line.strip() for line in classes if line.strip())
-    train, names = _listed(train_part, classes)
-    test = None if train_part is where else _listed(test_part, names)[0]
+    seen: dict = {}
+    train, names = _listed(train_part, classes, seen)
+    test = None if train_part is where else _listed(test_part, names, seen)[0]
     held = max(1, len(train) // 10)
     defaults = (
         (len(train) - 2 * held, held, held)
@@ -128,9 +125,11 @@ def _fetched(name: str, kind: Callable, root: Path, download: bool, url: str, **
         ) from error
 
 
-def _listed(folder: Path, classes: tuple[str, ...] | None) -> tuple[_Samples, tuple[str, ...]]:
-    """The pictures of some class folders, or of all."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+def _listed(
+    folder: Path, classes: tuple[str, ...] | None, seen: dict[tuple[int, int], str]
+) -> tuple[_Samples, tuple[str, ...]]:
+    """The pictures of some class folders, or of all; each picture and folder is met once."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS
 
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     names = tuple(there) if classes is None else classes
@@ -138,10 +137,21 @@ def _listed(folder: Path, classes: tuple[str, ...] | None) -> tuple[_Samples, tu
         raise ValueError(f"classes={unknown}: not in {folder}; allowed: {', '.join(there)}")
     if len(set(names)) < 2 or len(set(names)) != len(names):
         raise ValueError(f"classes={list(names)} in {folder}: allowed: two or more different ones")
-    try:
-        return make_dataset(folder, {c: i for i, c in enumerate(names)}, IMG_EXTENSIONS), names
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder}: {error}") from error
+    samples = []
+    for label, name in enumerate(names):
+        found = []
+        for place, folders, files in os.walk(folder / name, followlinks=True):
+            folders.sort()
+            found += [(place, n) for n in files if n.lower().endswith(IMG_EXTENSIONS)]
+            for path in (place, *(os.path.join(place, n) for n in files)):
+                status = os.stat(path)
+                first = seen.setdefault((status.st_dev, status.st_ino), path)
+                if first != path:
+                    raise ValueError(f"{path}: it is {first} by a link; take one of them out")
+        if not found:
+            raise ValueError(f"{folder / name}: no pictures; allowed: {', '.join(IMG_EXTENSIONS)}")
+        samples += [(os.path.join(*picture), label) for picture in sorted(found)]
+    return samples, names
 
 
 def _decoded(

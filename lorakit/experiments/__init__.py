@@ -1,7 +1,7 @@
 """Experiments: from one value that says everything to a table of results.
 
 ``experiment``      the value; ``learning_rates`` fills in what it leaves open;
-``run``             one experiment, ``sweep`` many into a table that resumes;
+``run``             one experiment, ``sweep`` many into a table that resumes (``table_file``);
 ``presets``         the grids behind the figures;
 ``search_rates``    learning rates of each cell on validation images; ``tune``, by a fixed grid;
 ``audit``           train with canaries and attack;
@@ -13,6 +13,7 @@
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import grid
 from lorakit.experiments.run import run, train_model
-from lorakit.experiments.sweep import read_table, sweep
+from lorakit.experiments.sweep import sweep
+from lorakit.experiments.table_file import read_table
 
 __all__ = ["Experiment", "grid", "read_table", "run", "sweep", "train_model"]

@@ -10,17 +10,13 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import torch
-from filelock import FileLock
 from tqdm.auto import tqdm
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import run
-from lorakit.runtime import one_thread, write_atomic
+from lorakit.experiments.table_file import append_row, read_table
+from lorakit.runtime import one_thread
 from lorakit.training import distributed
-
-_MAY_BE_EMPTY = ("targets", "rank")  # methods without LoRA have neither
-REQUIRED = ("id", "dataset", "cipher", "method", "backbone", "seed", "accuracy", "trainable")
-REQUIRED += ("total", *_MAY_BE_EMPTY)
 
 
 def sweep(
@@ -87,38 +83,6 @@ def sweep(
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(open_)} runs failed:\n" + "\n".join(failed))
     return read_table(table).set_index("id").loc[list(wanted)].reset_index()
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a results table.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a CSV file, or one without the columns of a results table.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"path={str(path)!r}: no such table; make it with lorakit.sweep")
-    try:
-        rows = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=[""])
-    except (ValueError, pd.errors.ParserError) as error:
-        raise ValueError(f"path={str(path)!r}: not a CSV table ({error})") from error
-    if missing := [name for name in REQUIRED if name not in rows]:
-        raise ValueError(f"path={str(path)!r}: not a results table, columns {missing} are missing")
-    if broken := [n for n in REQUIRED if n not in _MAY_BE_EMPTY and rows[n].isna().any()]:
-        raise ValueError(f"path={str(path)!r}: values are missing in columns {broken}")
-    return rows
-
-
-def append_row(row: dict[str, object], path: str | Path) -> None:
-    """Add one row to a table, or replace the row with its id, in one atomic step."""
-    path = Path(path)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        rows = pd.DataFrame([row])
-        if path.exists():
-            old = read_table(path)
-            rows = pd.concat([old[old["id"] != row["id"]], rows]) if len(old) else rows
-        write_atomic(rows.to_csv(index=False), path)
 
 
 def _state(folder: str | Path | None, experiment: Experiment) -> Path | None:

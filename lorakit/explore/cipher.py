@@ -13,13 +13,14 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from lorakit import data
+from lorakit.data.decode import open_picture
 from lorakit.encryption.cipher import STEPS, decrypt, encrypt, key_bits, make_key
 from lorakit.explore.explorer import Explorer, checkbox, dropdown, slider
 from lorakit.explore.view import View, bullets, four_pictures
 
 UPLOAD_SIZE = 128  # pixels; a divisor of it and of 32 is a block size for every picture
 BLOCK_SIZES = (2, 4, 8, 16, 32)
-_MOST_BYTES = 20_000_000
+_MOST_BYTES = 8_000_000  # Jupyter takes no message above 10 MiB from a browser
 
 
 def cipher_view(
@@ -78,16 +79,9 @@ def read_image(content: bytes, size: int = UPLOAD_SIZE) -> Tensor:
     """An image file as uint8 (3, size, size): turned upright, its middle square, resized.
 
     Raises:
-        ValueError: too large a file, or not an image.
+        ValueError: not an image, or one of too many pixels.
     """
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"the file has {len(content):,} bytes; allowed: {_MOST_BYTES:,}")
-    try:
-        with Image.open(BytesIO(content)) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"this is not an image that can be read ({error})") from None
-    picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    picture = ImageOps.fit(open_picture(BytesIO(content)), (size, size), Image.Resampling.LANCZOS)
     return pil_to_tensor(picture)
 
 
@@ -108,7 +102,10 @@ class CipherExplorer(Explorer):
         self.images = samples()
         hint = "Stays in this notebook's kernel"
         self.upload = widgets.FileUpload(
-            accept="image/*", description="Your own picture", tooltip=hint, layout={"width": "auto"}
+            accept="image/*",
+            description="Your own picture, up to 8 MB",
+            tooltip=hint,
+            layout={"width": "auto"},
         )
         self.upload.observe(self._uploaded, "value")
         controls = {
@@ -133,6 +130,8 @@ class CipherExplorer(Explorer):
     def _uploaded(self, change: dict) -> None:
         for file in change["new"]:
             try:
+                if file["size"] > _MOST_BYTES:
+                    raise ValueError(f"{file['size']:,} bytes; allowed: {_MOST_BYTES:,}")
                 self.images[file["name"]] = read_image(bytes(file["content"]))
             except ValueError as error:
                 self.say(f"{file['name']}: {error}", alert=True)

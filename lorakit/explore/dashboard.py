@@ -7,7 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import pandas as pd
 
-from lorakit.experiments.sweep import read_table
+from lorakit.experiments.table_file import read_table
 from lorakit.explore.attack import attack_explorer
 from lorakit.explore.cipher import CipherExplorer
 from lorakit.explore.live import LiveTraining

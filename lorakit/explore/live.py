@@ -15,7 +15,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.sweep import append_row
+from lorakit.experiments.table_file import append_row
 from lorakit.explore.curves import curves_view
 from lorakit.explore.explorer import Explorer, dropdown, slider, switch_off
 from lorakit.explore.view import View

@@ -1,7 +1,8 @@
 """What a method trained, as one small file: safetensors with a JSON header, no pickle, no code.
 
 The file holds LoRA's matrices, the patch embedding, the position update, the head with its bias:
-whatever trained or was added, and nothing else. Encryption keys are never part of it.
+whatever trained or was added, and nothing else. Encryption keys are never part of it. A digest
+covers every byte: a damaged file is refused, where else it would be a model with other answers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from lorakit.lora.lora import check_fresh, check_vit, lora_layers
-from lorakit.lora.tensors import check_tensors, read_tensors, refuse, write_tensors
+from lorakit.lora.tensors import (
+    UNSEALED,
+    check_digest,
+    check_tensors,
+    read_tensors,
+    refuse,
+    write_tensors,
+)
 from lorakit.lora.vit import apply_method, create_backbone, part_of
 from lorakit.runtime import versions
 
@@ -43,7 +51,7 @@ def save_adapter(
         path: usually ``*.safetensors``.
         classes: names of the classes, in the order of the logits; numbers if None.
     """
-    header = {"format": 1, **describe(model), "versions": versions()}
+    header = {"digest": UNSEALED, "format": 2, **describe(model), "versions": versions()}
     number = model.head.out_features
     header["classes"] = list(map(str, range(number) if classes is None else classes))
     if len(header["classes"]) != number:
@@ -57,16 +65,37 @@ def save_adapter(
 
 def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     """The header and the tensors of an adapter file, checked as far as that needs no model."""
+    header, tensors = _read(path)
+    if header["format"] == 1:
+        raise refuse(
+            path,
+            "a file of the first edition, whose damage would not be seen; if its answers are "
+            "right, give it a digest: lorakit.lora.adapter_file.seal_adapter(path)",
+        )
+    check_digest(path, str(header.pop("digest", "")))
+    return header, tensors
+
+
+def seal_adapter(path: str | Path) -> None:
+    """Give a file of the first edition, which has none, a digest; its tensors stay the same."""
+    header, tensors = _read(path)
+    if header["format"] == 1:
+        header = {"digest": UNSEALED, **header, "format": 2}
+        tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # not the file itself
+        write_tensors(tensors, {"lorakit": json.dumps(header)}, path)
+
+
+def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     tensors, metadata = read_tensors(path)
     try:
         header = json.loads(metadata["lorakit"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise refuse(path, f"not an adapter of lorakit, or damaged ({error})") from None
-    if not isinstance(header, dict) or header.get("format") != 1:
-        raise refuse(path, "its header is not one of format 1")
+    if not isinstance(header, dict) or header.get("format") not in (1, 2):
+        raise refuse(path, "its header is not one of format 2")
     header.setdefault("freeze_a", False)  # files from before there was a choice
     for name, kind in _FIELDS.items():
-        if name not in header or not isinstance(header[name], kind):
+        if not isinstance(header.get(name, ...), kind):
             raise refuse(path, f"header field {name!r} is missing or of another type")
     return header, tensors
 

@@ -128,7 +128,7 @@ def add_lora(
     targets = check_targets(targets)
     check_number("rank", rank, least=1, whole=True)
     alpha = 2 * rank if alpha is None else alpha
-    check_number("alpha", alpha, above=0)
+    check_number("alpha", alpha, above=0, most=1e6)
     depth = len(model.blocks)
     chosen = range(depth) if blocks is None else sorted(set(blocks))
     if not chosen or not set(chosen) <= set(range(depth)):

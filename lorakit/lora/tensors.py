@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from lorakit.runtime import write_atomic
+
+UNSEALED = "unsealed".center(64, "-")
+_NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def read_tensors(path: str | Path, *, finite: bool = True) -> tuple[dict[str, Tensor], dict]:
@@ -17,26 +22,38 @@ def read_tensors(path: str | Path, *, finite: bool = True) -> tuple[dict[str, Te
     """
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"path={str(path)!r}: no such file")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
         raise refuse(path, f"not a safetensors file, or damaged ({error})") from None
     for name, tensor in tensors.items() if finite else ():
-        if not (tensor.is_floating_point() and tensor.isfinite().all()):
+        if tensor.dtype not in _NUMBERS or not tensor.isfinite().all():
             raise refuse(path, f"tensor {name!r} holds something other than finite numbers")
     return tensors, metadata
 
 
 def write_tensors(tensors: Mapping[str, Tensor], metadata: dict, path: str | Path) -> None:
-    """Write tensors by name, and text by name, in one step."""
+    """Write tensors by name, and text by name, in one step.
+
+    The first ``UNSEALED`` in the file becomes the digest of all that is in it.
+    """
     from safetensors.torch import save
 
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(save(content, metadata), path)
+    content = save(content, metadata)
+    digest = hashlib.sha256(content).hexdigest()
+    write_atomic(content.replace(UNSEALED.encode(), digest.encode(), 1), path)
+
+
+def check_digest(path: str | Path, digest: str) -> None:
+    """Raise ValueError unless this digest, in the file, is that of all that is in it."""
+    content = Path(path).read_bytes().replace(digest.encode(), UNSEALED.encode(), 1)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise refuse(path, "it was damaged or changed after it was written")
 
 
 def check_tensors(

@@ -147,7 +147,7 @@ def test_an_uploaded_picture_is_encrypted_and_a_broken_one_refused(lesson, tmp_p
     assert control(cipher, "picture").evaluate("e => e.value") == "mine.png"
     upload(bad)
     until(lambda: alerts(cipher), "an alert")
-    assert "broken.png: this is not an image" in alerts(cipher)[0] and not errors
+    assert "broken.png: not a picture" in alerts(cipher)[0] and not errors
 
 
 def test_train_and_stop(lesson, course, shots):
