@@ -48,7 +48,7 @@ def test_the_search_climbs_to_the_peak_and_looks_at_all_its_neighbours(hill, tmp
         for factor in (0.5, 2):
             moved = {p: r * factor if p in knob else r for p, r in best.items()}
             assert tuple(moved.items()) in tried
-    rates = write_rates(tmp_path / "trials.csv", tmp_path / "rates.csv")
+    rates = write_rates([tmp_path / "trials.csv"], tmp_path / "rates.csv")
     assert len(rates) == 1 and rates["lr_head"].item() == 0.016
 
 
@@ -63,7 +63,7 @@ def test_an_experiment_takes_the_rates_of_its_own_cell_or_the_nearest(tmp_path, 
         rows.append({**e.settings(), "accuracy": 0.5})
     best_rates(pd.DataFrame(rows)).to_csv(tmp_path / "rates.csv", index=False)
     monkeypatch.setattr(learning_rates, "RATES", tmp_path / "rates.csv")
-    learning_rates._searched.cache_clear()
+    learning_rates.searched_rates.cache_clear()
 
     def head(**settings):
         chosen = CELL | {"method": "lora", "cipher": "none"} | settings
@@ -74,7 +74,7 @@ def test_an_experiment_takes_the_rates_of_its_own_cell_or_the_nearest(tmp_path, 
     assert head(epsilon=2.0) == head(epsilon=8.0) == 0.0625
     assert head(noise_multiplier=0.0) == 0.0625  # the control has the recipe of private runs
     assert head(dataset="street") == 5e-3 and head(method="probe") == 3e-2  # never searched
-    learning_rates._searched.cache_clear()
+    learning_rates.searched_rates.cache_clear()
 
 
 def test_every_method_has_knobs_for_all_that_it_trains():

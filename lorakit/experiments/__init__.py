@@ -4,6 +4,7 @@
 ``run``             one experiment, ``sweep`` many into a table that resumes (``table_file``);
 ``presets``         the grids behind the figures;
 ``search_rates``    learning rates of each cell on validation images; ``tune``, by a fixed grid;
+``claim``           the paper's claim on real pictures;
 ``audit``           train with canaries and attack;
 ``paper``           the paper's own experiment, ``estimate`` what it takes;
 ``pretrain``        the weights that know letters, ``pretrain_synthetic`` those that know more,

@@ -70,7 +70,7 @@ def tuned_rates(
     wanted = (cipher, targets, rank, bool(freeze_a), epsilon)
     alike = {
         key: rates
-        for (*cell, private, key), rates in _searched()
+        for (*cell, private, key), rates in searched_rates()
         if cell == [dataset, backbone, method] and private == (epsilon is not None)
     }
     if alike:
@@ -88,7 +88,7 @@ def tuned_rates(
 
 
 @lru_cache(maxsize=1)
-def _searched() -> list[tuple[tuple, dict[str, float]]]:
+def searched_rates() -> list[tuple[tuple, dict[str, float]]]:
     """The file of searched rates: what a line is for, and its rates by part."""
     if not RATES.is_file():
         return []

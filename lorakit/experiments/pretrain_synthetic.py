@@ -36,7 +36,7 @@ from lorakit.runtime import (
     write_atomic,
 )
 from lorakit.training.checkpoint import Checkpoint
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.fit import train_one_epoch
 from lorakit.training.loader import Loader
 from lorakit.training.optimizer import make_optimizer, make_scheduler
@@ -44,6 +44,7 @@ from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep
 
 RECIPE = Recipe(epochs=8, batch_size=128, lr=1.5e-3, weight_decay=0.05, warmup=0.1)
+RECIPES = {"vit_micro": RECIPE, "vit_mini": RECIPE.replace(epochs=5, lr=1e-3)}
 _ORIENTATIONS, _CELL, _STRIDE = 8, 8, 4  # cells overlap by half
 TARGETS = 128  # principal components to tell
 HELD_OUT = 2000  # pictures to measure on
@@ -115,7 +116,7 @@ def pretrain_synthetic(
     *,
     images: int = 80_000,
     sources: Iterable[str] = SOURCES,
-    recipe: Recipe = RECIPE,
+    recipe: Recipe | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> dict:
@@ -128,7 +129,7 @@ def pretrain_synthetic(
         backbone: a name for ``lora.create_backbone``.
         images: pictures to draw, in equal parts from each source.
         sources: some of ``data.synthetic.SOURCES``.
-        recipe: how to train on them.
+        recipe: how to train on them; None means the one in ``RECIPES``.
         seed: of the pictures, the random start and the order.
         progress: show a progress bar.
 
@@ -138,6 +139,7 @@ def pretrain_synthetic(
     from safetensors.torch import save
 
     out, sources = Path(out), tuple(sources)
+    recipe = recipe or RECIPES[backbone]
     pictures = draw_mix(images, sources, seed)
     held_out = draw_mix(HELD_OUT, sources, seed + 1).images
     seed_everything(seed)
@@ -193,7 +195,7 @@ def _error(model: nn.Module, criterion: GradientCriterion, images: Tensor) -> fl
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
-    parser.add_argument("backbone", choices=("vit_micro", "vit_mini"))
+    parser.add_argument("backbone", choices=RECIPES)
     name = parser.parse_args().backbone
     log = pretrain_synthetic(weights_of(f"{name}_synthetic"), name)
     print(f"{name}: mean squared error {log['held_out']:.3f} on held-out pictures")

@@ -14,9 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.learning_rates import RATES
+from lorakit.experiments.learning_rates import RATES, searched_rates
 from lorakit.experiments.sweep import read_table, sweep
 from lorakit.lora.vit import PARTS
+from lorakit.runtime import write_atomic
 
 FIRST_TUNING_SEED = 100
 KNOBS: dict[str, tuple[tuple[str, ...], ...]] = {  # parts whose rates move together
@@ -73,8 +74,9 @@ def best_rates(rows: pd.DataFrame) -> pd.DataFrame:
     return means.loc[best].sort_values(CELL).reset_index(drop=True)
 
 
-def write_rates(table: str | Path, out: str | Path = RATES) -> pd.DataFrame:
-    """Write the best rates of a table of trials to the file that experiments look them up in."""
-    best = best_rates(read_table(table))
-    best.to_csv(out, index=False)
+def write_rates(tables: Iterable[str | Path], out: str | Path = RATES) -> pd.DataFrame:
+    """Write the best rates of all trials to the file that experiments look theirs up in."""
+    best = best_rates(pd.concat([read_table(table) for table in tables]))
+    write_atomic(best.to_csv(index=False), Path(out))
+    searched_rates.cache_clear()
     return best

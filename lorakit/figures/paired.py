@@ -1,0 +1,148 @@
+"""Methods compared pair by pair: the same key, the same images, the same order, another method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lorakit.figures.style import CIPHER_NAMES, METHOD_COLOURS, METHOD_MARKERS, style, suptitle
+from lorakit.figures.tables import in_order
+
+WHERE = ["dataset", "backbone", "cipher"]  # what both of a pair have in common, and the seed
+_VARIANT = ["method", "targets", "rank"]
+
+
+def paired_differences(rows: pd.DataFrame, reference: str = "full") -> pd.DataFrame:
+    """How far each method is from a reference, in accuracy, over seeds that both have.
+
+    Args:
+        rows: a results table, without privacy or with one epsilon.
+        reference: a method without LoRA, or one that occurs with one choice of targets and rank.
+
+    Returns:
+        A line for each data set, backbone, cipher, method, targets and rank: ``difference`` (mean
+        of method less reference, -1 to 1), ``low`` and ``high`` (its 95 % interval, Student's t
+        over the pairs; NaN for one pair), ``pairs``, ``accuracy`` (mean of the method) and
+        ``share`` of the backbone's parameters.
+
+    Raises:
+        ValueError: the reference does not occur, or with several settings.
+    """
+    from scipy.stats import t
+
+    base = rows[rows["method"] == reference]
+    if base.empty or base.duplicated([*WHERE, "seed"]).any():
+        raise ValueError(
+            f"reference={reference!r}: allowed: a method that is there, in one setting"
+        )
+    share = rows["trainable"] / rows.groupby("backbone")["total"].transform("min")
+    others = rows.assign(share=share)[rows["method"] != reference]
+    pairs = others.merge(
+        base[[*WHERE, "seed", "accuracy"]], on=[*WHERE, "seed"], suffixes=("", "_base")
+    )
+    pairs["difference"] = pairs["accuracy"] - pairs["accuracy_base"]
+    groups = pairs.groupby([*WHERE, *_VARIANT], dropna=False, sort=False)
+    found = groups.agg(
+        difference=("difference", "mean"), sem=("difference", "sem"), pairs=("seed", "size"),
+        accuracy=("accuracy", "mean"), share=("share", "first"),
+    ).reset_index()  # fmt: skip
+    half = found.pop("sem") * t.ppf(0.975, np.maximum(found["pairs"] - 1, 1))
+    return found.assign(low=found["difference"] - half, high=found["difference"] + half)
+
+
+def verdict(line: pd.Series, margin: float) -> str:
+    """What an interval says: ``within`` the margin of zero, ``beyond`` it, or ``undecided``.
+
+    >>> verdict(pd.Series({"low": -0.004, "high": 0.002}), 0.01)
+    'within'
+    """
+    if -margin <= line["low"] and line["high"] <= margin:
+        return "within"
+    return "beyond" if line["high"] < -margin or line["low"] > margin else "undecided"
+
+
+def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) -> list[str]:
+    """``lora+patch`` against each reference, in words with numbers; one sentence for a backbone.
+
+    Against ``full`` the question is whether it is within one point, against others whether it is
+    ahead.
+    """
+    sentences = []
+    for reference in references:
+        found = paired_differences(rows[rows["cipher"] == cipher], reference)
+        for _, line in found[found["method"] == "lora+patch"].iterrows():
+            numbers = (
+                f"{100 * line['difference']:+.1f} points (95 % interval {100 * line['low']:+.1f} "
+                f"to {100 * line['high']:+.1f}, {line['pairs']} pairs)"
+            )
+            if reference == "full":
+                answer = {"within": "within one point", "beyond": "more than one point away"}
+                says = answer.get(verdict(line, 0.01), "not decided whether within one point")
+            else:
+                answer = {"beyond": "ahead" if line["difference"] > 0 else "behind"}
+                says = answer.get(verdict(line, 0.0), "not decided which is ahead")
+            variant = (
+                f"lora+patch (r = {line['rank']:.0f} on {line['targets']}, {line['share']:.1%})"
+            )
+            sentences.append(
+                f"{line['backbone']}: {variant} against {reference}: {numbers}, {says}."
+            )
+    return sentences
+
+
+def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
+    """Differences from a reference in points: a dot for each pair, a bar for the 95 % interval.
+
+    A row of panels for each backbone, a panel for each cipher; the grey band is one point to either
+    side. LoRA's rank and targets are said where one method occurs with several.
+    """
+    found = paired_differences(rows, reference)
+    backbones, ciphers = found["backbone"].unique(), in_order(found["cipher"])
+    order = {method: place for place, method in enumerate(in_order(found["method"]))}
+    with style():
+        size = (max(6, 3.6 * len(ciphers) + 1.6), 1.4 + 2.6 * len(backbones))
+        figure, axes = plt.subplots(
+            len(backbones), len(ciphers), figsize=size, sharex=True, squeeze=False
+        )
+        for line, backbone in zip(axes, backbones):
+            for ax, cipher in zip(line, ciphers):
+                mine = found[(found["backbone"] == backbone) & (found["cipher"] == cipher)]
+                mine = mine.sort_values(["method", "rank"], key=lambda c: c.map(order).fillna(c))
+                _panel(ax, mine, _dots(rows, mine, reference))
+                name = CIPHER_NAMES.get(cipher, cipher)
+                ax.set_title(name if len(backbones) == 1 else f"{backbone}, {name}", fontsize=11)
+        for ax in axes[-1]:
+            ax.set_xlabel(f"points of test accuracy, less {reference}")
+        suptitle(figure, f"How far from {reference}? Same key, same images, another method")
+        return figure
+
+
+def _dots(rows: pd.DataFrame, found: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The difference of every pair."""
+    base = rows.loc[rows["method"] == reference, [*WHERE, "seed", "accuracy"]]
+    pairs = rows.merge(found[[*WHERE, *_VARIANT]]).merge(base, on=[*WHERE, "seed"])
+    return pairs.assign(difference=pairs["accuracy_x"] - pairs["accuracy_y"])
+
+
+def _panel(ax: plt.Axes, found: pd.DataFrame, dots: pd.DataFrame) -> None:
+    several = found["method"].duplicated(keep=False)
+    names = []
+    for y, (_, line) in enumerate(found.iterrows()):
+        colour = METHOD_COLOURS[line["method"]]
+        mine = dots.merge(line[_VARIANT].to_frame().T.infer_objects())
+        ax.plot(
+            100 * mine["difference"], np.full(len(mine), y + 0.22), ".", color=colour, alpha=0.5
+        )
+        bar = 100 * (line["high"] - line["difference"])
+        ax.errorbar(100 * line["difference"], y, xerr=None if np.isnan(bar) else bar, color=colour,
+                    marker=METHOD_MARKERS[line["method"]], capsize=3, markersize=7)  # fmt: skip
+        what = f"\nr = {line['rank']:.0f} on {line['targets']}" if several.iloc[y] else ""
+        names.append(f"{line['method']}{what}")
+    ax.axvspan(-1, 1, color="#EEEEEE", zorder=0)
+    ax.axvline(0, color="#777777", linewidth=1, zorder=1)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(-0.6, len(names) - 0.3)

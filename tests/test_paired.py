@@ -1,0 +1,80 @@
+"""Paired comparisons, against numbers worked out by hand and by SciPy; and what they claim."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_rel
+
+from lorakit.figures.paired import claim_sentences, paired_differences, plot_paired, verdict
+
+
+def table(accuracies, cipher="shuffle+negative", rank=4.0):
+    """Rows of these methods' accuracies, one for each seed."""
+    lines = []
+    for method, values in accuracies.items():
+        lora = method.startswith("lora")
+        for seed, accuracy in enumerate(values):
+            lines.append({"dataset": "fashion", "backbone": "vit_micro", "cipher": cipher,
+                          "method": method, "targets": "q+v" if lora else None,
+                          "rank": rank if lora else np.nan, "seed": seed, "accuracy": accuracy,
+                          "trainable": 50 if lora else 1000, "total": 1000})  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+FULL, PATCHED = [0.80, 0.82, 0.81, 0.85], [0.797, 0.818, 0.808, 0.846]
+
+
+def test_the_interval_is_that_of_a_paired_t_test():
+    rows = table({"full": FULL, "lora+patch": PATCHED, "lora": [0.7, 0.71, 0.69]})
+    found = paired_differences(rows).set_index("method")
+    reference = ttest_rel(PATCHED, FULL).confidence_interval(0.95)
+    line = found.loc["lora+patch"]
+    assert line[["low", "high"]].to_numpy() == pytest.approx([reference.low, reference.high])
+    assert line["difference"] == pytest.approx(np.mean(PATCHED) - np.mean(FULL))
+    assert line["share"] == 0.05 and line["pairs"] == 4
+    assert found.loc["lora", "pairs"] == 3  # only seeds that both have
+    assert "full" not in found.index
+
+
+def test_pairs_need_the_same_seed_whatever_the_order_of_rows():
+    rows = table({"full": FULL, "lora+patch": PATCHED})
+    shuffled = rows.sample(frac=1, random_state=0)
+    a, b = paired_differences(rows), paired_differences(shuffled)
+    assert a["low"].item() == pytest.approx(b["low"].item())
+    with pytest.raises(ValueError, match="reference='bitfit'"):
+        paired_differences(rows, "bitfit")
+    with pytest.raises(ValueError, match="reference='full'"):
+        paired_differences(pd.concat([rows, rows[rows["method"] == "full"]]))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "margin", "says"),
+    [(-0.9, 0.9, 1, "within"), (-1.1, 0.9, 1, "undecided"), (-3, -1.1, 1, "beyond"),
+     (0.1, 2, 0, "beyond"), (-0.1, 2, 0, "undecided"), (1.2, 2, 1, "beyond")],
+)  # fmt: skip
+def test_the_verdict_follows_from_the_interval(low, high, margin, says):
+    assert verdict(pd.Series({"low": low, "high": high}), margin) == says
+
+
+def test_sentences_say_what_the_numbers_say():
+    rows = table({"full": FULL, "lora+patch": PATCHED, "lora": [0.7, 0.71, 0.69, 0.72]})
+    full, lora = claim_sentences(rows, "shuffle+negative", ["full", "lora"])
+    assert "lora+patch (r = 4 on q+v, 5.0%) against full: -0.3 points" in full
+    assert full.endswith("4 pairs), within one point.") and lora.endswith(", ahead.")
+    far = table({"full": FULL, "lora+patch": [v - 0.05 + 0.001 * s for s, v in enumerate(FULL)]})
+    assert claim_sentences(far, "shuffle+negative", ["full"])[0].endswith("one point away.")
+    behind = table({"lora": FULL, "lora+patch": [v - 0.05 for v in FULL]})
+    assert claim_sentences(behind, "shuffle+negative", ["lora"])[0].endswith(", behind.")
+
+
+def test_the_figure_has_a_bar_for_each_method_at_its_difference():
+    rows = table({"full": FULL, "lora+patch": PATCHED, "lora": [0.7, 0.71, 0.69, 0.72]})
+    more = pd.concat([rows, table({"lora+patch": [v - 0.01 for v in PATCHED]}, rank=1.0)])
+    for shown, names in ((rows, {"lora", "lora+patch"}), (more, {"lora", "lora+patch"})):
+        (ax,) = plot_paired(shown).axes
+        labels = [label.get_text() for label in ax.get_yticklabels()]
+        assert {label.split("\n")[0] for label in labels} == names
+        found = paired_differences(shown)
+        bars = sorted(line.get_xdata()[0] for c in ax.containers for line in c.lines[:1])
+        assert bars == pytest.approx(sorted(100 * found["difference"]))
+    assert len(labels) == 3 and any("r = 1" in label for label in labels)
