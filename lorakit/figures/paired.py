@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -113,8 +114,8 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
                 mine = found[(found["backbone"] == backbone) & (found["cipher"] == cipher)]
                 mine = mine.sort_values(["method", "rank"], key=lambda c: c.map(order).fillna(c))
                 _panel(ax, mine, _dots(rows, mine, reference))
-                name = CIPHER_NAMES.get(cipher, cipher)
-                ax.set_title(name if len(backbones) == 1 else f"{backbone}, {name}", fontsize=11)
+                ax.set_title(fill(CIPHER_NAMES.get(cipher, cipher), 20), fontsize=11)
+            line[0].set_ylabel(backbone)
         for ax in axes[-1]:
             ax.set_xlabel(f"points of test accuracy, less {reference}")
         suptitle(figure, f"How far from {reference}? Same key, same images, another method")
@@ -133,7 +134,7 @@ def _panel(ax: plt.Axes, found: pd.DataFrame, dots: pd.DataFrame) -> None:
     names = []
     for y, (_, line) in enumerate(found.iterrows()):
         colour = METHOD_COLOURS[line["method"]]
-        mine = dots.merge(line[_VARIANT].to_frame().T.infer_objects())
+        mine = dots.merge(found.iloc[[y]][_VARIANT])
         ax.plot(
             100 * mine["difference"], np.full(len(mine), y + 0.22), ".", color=colour, alpha=0.5
         )
