@@ -1,4 +1,5 @@
 import itertools
+import warnings
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from lorakit.encryption.equivariance import (
     adapt_position_embedding,
     adapt_to_key,
 )
+from lorakit.lora.vit import apply_method
 
 COMBINATIONS = [c for r in range(4) for c in itertools.combinations(STEPS, r)]
 DTYPES = [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -127,6 +129,27 @@ def test_adapted_model_gives_the_plain_logits(make_vit, steps, kind):
     if steps:
         assert (model(secret) - plain).abs().max() > 1e-3  # unadapted, it does not
     assert torch.equal(model(x), plain)  # the model itself is left alone
+
+
+@pytest.mark.parametrize("kind", [{}, {"no_embed_class": True, "reg_tokens": 1}])
+def test_a_trained_position_update_is_adapted_too(make_vit, kind):
+    model = apply_method(make_vit(**kind), "lora+patch+pos", rank=2, private=True).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    key = make_key(16, 8, seed=1)
+    x = picture(16, torch.float32, n=4)
+    assert (adapt_to_key(model, key)(encrypt(x, key)) - model(x)).abs().max() < 1e-4
+
+
+def test_a_normalisation_that_differs_across_channels_is_warned_of(make_vit):
+    model = make_vit()
+    model.pretrained_cfg = {"mean": (0.485, 0.456, 0.406), "std": (0.5, 0.5, 0.5)}
+    with pytest.warns(UserWarning, match="mean=.*encrypt after normalising"):
+        adapt_to_key(model, make_key(16, 8))
+    model.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapt_to_key(model, make_key(16, 8))
 
 
 def test_normalisation_trap_per_channel_statistics_break_the_equality(make_vit):

@@ -9,6 +9,8 @@ import pytest
 from dp_accounting import dp_event, pld
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
+from scipy.stats import norm
 
 from lorakit import Experiment
 from lorakit.privacy.accountant import (
@@ -24,6 +26,7 @@ from lorakit.privacy.curves import (
     mistake_shuffled_as_poisson,
     noise_by_epsilon,
 )
+from lorakit.privacy.meaning import what_it_means
 
 HEAVY = [  # examples, batch, epochs, delta, epsilon
     (562_341, 431, 68, 1.4e-3, 15.85),
@@ -78,6 +81,45 @@ def test_epsilon_on_random_settings_is_never_below_and_at_most_one_per_cent_abov
         if ours < exact:
             exact = pld_epsilon(*setting, interval=1e-5)
         assert exact <= ours <= 1.01 * exact, setting
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(0.4, 30), st.integers(1, 60), st.sampled_from([1e-6, 1e-4]))
+def test_what_it_means_for_the_plain_gaussian_mechanism_is_its_formula(sigma, steps, delta):
+    """All of q = 1 is known: steps of N(0, sigma) against N(1, sigma) are one with mu."""
+    mu = math.sqrt(steps) / sigma
+    found = what_it_means(sigma, 1.0, steps, delta)
+    for rate, ours in ((0.001, found.tpr_at_0_1), (0.01, found.tpr_at_1)):
+        exact = norm.cdf(norm.ppf(rate) + mu)
+        assert exact - 1e-9 <= ours <= 1.005 * exact
+    assert mu - 1e-9 <= found.mu <= 1.01 * mu + 1e-3 or 1 - norm.cdf(norm.ppf(delta) + mu) < delta
+    exact = expit(mu**2 / 2 + mu * norm.isf(delta))
+    assert exact - 1e-9 <= found.posterior <= 1.005 * exact
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(0.4, 10), st.floats(0.01, 0.95))
+def test_what_it_means_for_one_sampled_step_is_the_best_threshold(sigma, rate):
+    """Members leave N(0, sigma) or, with chance q, N(1, sigma); non-members N(0, sigma)."""
+    x = np.linspace(-12 * sigma, 1 + 12 * sigma, 200_001)
+    out, in_ = norm.sf(x / sigma), (1 - rate) * norm.sf(x / sigma) + rate * norm.sf((x - 1) / sigma)
+    found = what_it_means(sigma, rate, 1, 1e-5)
+    for wrong, ours in ((0.001, found.tpr_at_0_1), (0.01, found.tpr_at_1)):
+        accuse = in_[out <= wrong].max()  # above a threshold: "was in"
+        acquit = (1 - out)[(1 - in_) <= wrong].max()  # below one: "was not"
+        assert max(accuse, acquit) <= ours + 1e-9
+        assert ours <= 1.01 * max(accuse, acquit)
+
+
+def test_what_it_means_grows_with_the_privacy_spent_and_has_its_ends():
+    less, more = what_it_means(1.0, 0.02, 100, 1e-5), what_it_means(1.0, 0.02, 400, 1e-5)
+    assert all(a < b for a, b in zip(less, more))
+    assert more.posterior > expit(compute_epsilon(1.0, 0.02, 400, 1e-5))
+    assert what_it_means(1.0, 0.1, 0, 1e-5) == (0.001, 0.01, 0.0, 0.5)
+    for sigma in (0.0, 1e-200):
+        assert what_it_means(sigma, 0.5, 10, 1e-5) == (1.0, 1.0, math.inf, 1.0)
+    found = what_it_means(0.001, 0.5, 5, 1e-5)  # only a member that is never drawn is safe
+    assert 0.96878 < found.tpr_at_0_1 < 0.9698 and found.posterior == 1
 
 
 @pytest.mark.parametrize("accountant", ["prv", "rdp", "gdp"])

@@ -236,15 +236,38 @@ def test_after_an_error_inside_a_step_no_other_is_taken(make_vit, batch):
         step.step(first)
 
 
-def test_a_checkpoint_that_lies_about_what_was_spent_is_refused(digits, tmp_path):
-    path, recipe = tmp_path / "run.safetensors", PLAIN.replace(privacy=NOISY)
+def spend_less(state):
+    state["spent"]["taken"] -= 1
+
+
+def forget_an_epoch(state):
+    """What reads as a true checkpoint of the first epoch, with the weights of the second."""
+    state["history"].pop()
+    state["spent"]["taken"] -= 5
+
+
+def forget_an_epoch_thoroughly(state):
+    forget_an_epoch(state)
+    state["scheduler"]["last_epoch"] -= 5
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (spend_less, r"the privacy spent is .* it should be"),
+        (forget_an_epoch, "history tells of 5 steps, its optimiser took 10"),
+        (forget_an_epoch_thoroughly, "history tells of 5 steps, its optimiser took 10"),
+    ],
+)
+def test_a_checkpoint_that_lies_about_what_was_spent_is_refused(digits, tmp_path, change, words):
+    path, recipe = tmp_path / "run.checkpoint", PLAIN.replace(privacy=NOISY)
     model = apply_method(create_backbone(classes=10), "probe")
     fit(model, digits.train, recipe, checkpoint=path, **RUN)
     assert path.stat().st_mode & 0o077 == 0
-    rewrite(path, lambda state: state["spent"].update(taken=state["spent"]["taken"] - 1))
+    rewrite(path, change)
     fresh = apply_method(create_backbone(classes=10), "probe")
     before = [p.clone() for p in fresh.parameters()]
-    with pytest.raises(ValueError, match=r"the privacy spent is .* it should be"):
+    with pytest.raises(ValueError, match=words):
         fit(fresh, digits.train, recipe, checkpoint=path, **RUN)
     assert all(torch.equal(a, b) for a, b in zip(before, fresh.parameters()))
 

@@ -95,6 +95,9 @@ def test_checkpoints_that_do_not_fit_are_refused(digits, tmp_path):
         fit(fresh(), digits.train, QUICK.replace(batch_size=40), seed=3, **options)
     with pytest.raises(ValueError, match="made with other trains"):
         fit(fresh("lora"), digits.train, QUICK, **options)
+    louder = apply_method(create_backbone(classes=10), "lora+patch", rank=2, alpha=16)
+    with pytest.raises(ValueError, match="made with other LoRA scales"):
+        fit(louder, digits.train, QUICK, **options)
     shuffled = Split(digits.train.images.flip(2), digits.train.labels)  # the same values, moved
     for other in (digits.test, shuffled, Split(digits.train.images, digits.train.labels.flip(0))):
         with pytest.raises(ValueError, match="made with other data"):
@@ -115,6 +118,9 @@ def bend_a_moment(state):
         (lambda state: state["optimizer"]["param_groups"].pop(), "another model"),
         (lambda state: state.update(random=torch.zeros(3, dtype=torch.uint8)), "another model"),
         (lambda state: state["scheduler"].pop("last_epoch"), "another model"),
+        (lambda state: state["random"].zero_(), "checkpoint=.*"),
+        (lambda state: state["history"].pop(), "history tells of 0 steps, its optimiser took 4"),
+        (lambda state: state["scheduler"].update(last_epoch=9), "optimiser took 9"),
         (lambda state: state.pop("model"), "not a lorakit checkpoint"),
         (lambda state: state.update(history="none"), "not a lorakit checkpoint"),
     ],

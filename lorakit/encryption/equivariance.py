@@ -11,6 +11,7 @@ encrypt after normalising.)
 from __future__ import annotations
 
 import copy
+import warnings
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from lorakit.encryption.cipher import Key
 from lorakit.lora.lora import check_vit
+from lorakit.lora.position import PositionUpdate
 
 
 def adapt_patch_embedding(weight: Tensor, key: Key) -> Tensor:
@@ -47,15 +49,29 @@ def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
     """A copy of a ViT that reads encrypted images as the model itself reads plain ones.
 
     The key's blocks must be the ViT's patches, in images of its size. This needs the key, so it
-    is a proof that a solution exists, not a way to train without it.
+    is a proof that a solution exists, not a way to train without it. A warning tells if the model's
+    mean or std differ across channels, where it matters what comes first, cipher or normalisation.
     """
     check_vit(model)
     patch, image = model.patch_embed.patch_size[0], model.patch_embed.img_size[0]
     if (patch, image) != (key.block_size, key.image_size):
         raise ValueError(f"{key!r}: this model wants block_size={patch}, image_size={image}")
+    _warn_of_normalisation(model)
     model = copy.deepcopy(model)
     model.patch_embed.proj.weight.copy_(adapt_patch_embedding(model.patch_embed.proj.weight, key))
-    if model.pos_embed is not None:
-        prefix = model.pos_embed.shape[1] - model.patch_embed.num_patches
-        model.pos_embed.copy_(adapt_position_embedding(model.pos_embed, key, prefix))
+    added = [m.weight[None] for m in model.modules() if isinstance(m, PositionUpdate)]
+    for embedding in (e for e in (model.pos_embed, *added) if e is not None):  # (1, tokens, dim)
+        prefix = embedding.shape[1] - model.patch_embed.num_patches
+        embedding.copy_(adapt_position_embedding(embedding, key, prefix))
     return model
+
+
+def _warn_of_normalisation(model: VisionTransformer) -> None:
+    config = getattr(model, "pretrained_cfg", None) or {}
+    for name in ("mean", "std"):
+        if len(set(config.get(name) or ())) > 1:
+            warnings.warn(
+                f"the model was trained on images with {name}={tuple(config[name])}, which differs "
+                "across channels: encrypt after normalising, or the logits will not be the same",
+                stacklevel=3,
+            )

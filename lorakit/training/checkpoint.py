@@ -64,13 +64,16 @@ class Checkpoint:
         if not self._fits(saved):
             raise self._refuse("made for another model")
         history = saved["history"]
+        told, taken = len(history) * steps_per_epoch, _steps_taken(saved)
+        if told != taken:
+            raise self._refuse(f"its history tells of {told} steps, its optimiser took {taken}")
         try:
-            self.stepper.load_state_dict(saved["spent"], taken=len(history) * steps_per_epoch)
-        except ValueError as error:
+            torch.set_rng_state(saved["random"])
+            self.stepper.load_state_dict(saved["spent"], taken)
+        except (ValueError, RuntimeError, TypeError) as error:
             raise self._refuse(str(error)) from None
         for name in ("model", "optimizer", "scheduler"):
             getattr(self, name).load_state_dict(saved[name])
-        torch.set_rng_state(saved["random"])
         device = next(self.model.parameters()).device
         if saved["random_cuda"] is not None and device.type == "cuda":
             torch.cuda.set_rng_state(saved["random_cuda"], device)
@@ -122,6 +125,12 @@ class Checkpoint:
 
     def _refuse(self, reason: str) -> ValueError:
         return ValueError(f"checkpoint={str(self.path)!r}: {reason}")
+
+
+def _steps_taken(saved: dict) -> int:
+    """As the schedule counted them, and the optimiser, if it counts."""
+    moments = saved["optimizer"]["state"].values()
+    return max([saved["scheduler"]["last_epoch"], *(int(m.get("step", 0)) for m in moments)])
 
 
 def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:

@@ -202,7 +202,9 @@ def _settings(model: nn.Module, train: Split, transform: Transform, recipe: Reci
     trains = [name for name, p in model.named_parameters() if p.requires_grad]
     lr = dict(recipe.lr) if isinstance(recipe.lr, Mapping) else recipe.lr
     data = [len(train), fingerprint(train, transform)]
-    return settings | {"lr": lr, "data": data, "trains": trains}
+    updates = [update for _, layer in lora_layers(model) for update in layer.updates.values()]
+    scales = [update.scale for update in updates]
+    return settings | {"lr": lr, "data": data, "trains": trains, "LoRA scales": scales}
 
 
 def _choose_physical_batch(
