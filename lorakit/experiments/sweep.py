@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +18,10 @@ from tqdm.auto import tqdm
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import run
 from lorakit.experiments.table_file import append_row, read_table
-from lorakit.runtime import one_thread
+from lorakit.runtime import check_number, one_thread
 from lorakit.training import distributed
+
+_MOST_KILLED = 3  # workers one after the other, no run ending between
 
 
 def sweep(
@@ -37,8 +42,9 @@ def sweep(
         experiments: what to run; doubles run once.
         table: a CSV file, made if missing. Every change replaces the whole file in one step, so
             that it is complete at any moment, whenever the process is killed.
-        n_jobs: runs at a time; None means one for each CPU core as far as memory reaches (a run
-            of ``vit_micro`` takes about 1.3 GB, most of it PyTorch itself), or 1 with a GPU.
+        n_jobs: runs at a time, at most twice the cores; None means one for each core as far as
+            memory reaches (a run of ``vit_micro`` takes about 1.3 GB, most of it PyTorch itself),
+            or 1 with a GPU; -1 one for each core of joblib's backend.
         checkpoints: a folder that keeps the state of unfinished runs after every epoch, so that
             a sweep goes on inside a run; files of finished runs are deleted.
         progress: show a bar with an estimate of the time left.
@@ -51,8 +57,6 @@ def sweep(
         RuntimeError: some runs failed; the others are in the table, and the message names both
             the experiments and their errors.
     """
-    from joblib import Parallel, delayed
-
     wanted = {e.id: e for e in experiments}
     if not wanted:
         raise ValueError("experiments: the grid is empty; allowed: one experiment or more")
@@ -62,14 +66,10 @@ def sweep(
     open_ = [e for key, e in wanted.items() if key not in done]
     distributed.barrier()  # all have read the table before one writes to it
     leads, failed = distributed.is_main_process(), []
-    # joblib replaces a worker that has grown, and warns; nothing is lost by it
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-    workers = Parallel(
-        _workers(n_jobs, len(open_)), return_as="generator_unordered", pre_dispatch="n_jobs"
-    )
+    n_jobs = _workers(n_jobs, len(open_))
     hidden, finished = not (progress and leads), len(wanted) - len(open_)
     with tqdm(total=len(wanted), initial=finished, unit="run", disable=hidden) as bar:
-        for row, error in workers(delayed(_work)(e, _state(checkpoints, e)) for e in open_):
+        for row, error in _results(open_, checkpoints, n_jobs):
             if error:
                 failed.append(error)
             else:
@@ -89,17 +89,57 @@ def _state(folder: str | Path | None, experiment: Experiment) -> Path | None:
     return None if folder is None else Path(folder) / f"{experiment.id}.checkpoint"
 
 
+def _results(
+    experiments: list[Experiment], checkpoints: str | Path | None, n_jobs: int
+) -> Iterator[tuple[dict[str, object] | None, str | None]]:
+    """A row or an error of each run, as it ends; runs of a worker that is killed start again."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    # joblib replaces a worker that has grown, and warns; nothing is lost by it
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    left, killed = {e.id: e for e in experiments}, 0
+    while left and killed < _MOST_KILLED:
+        workers = Parallel(n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+        work = [delayed(_work)(e, _state(checkpoints, e), os.getpid()) for e in left.values()]
+        try:
+            for key, row, error in workers(work):
+                del left[key]
+                killed = 0
+                yield row, error
+        except TerminatedWorkerError:
+            killed += 1
+            tqdm.write(
+                f"a worker was killed, for lack of memory? {len(left)} runs go on without it"
+            )
+    yield from ((None, f"{e}: its worker was killed {killed} times") for e in left.values())
+
+
 def _work(
-    experiment: Experiment, checkpoint: Path | None
-) -> tuple[dict[str, object] | None, str | None]:
-    """A row or an error; under ``torchrun`` errors end all processes, which go on later."""
+    experiment: Experiment, checkpoint: Path | None, sweeper: int
+) -> tuple[str, dict[str, object] | None, str | None]:
+    """Id, row, error; under ``torchrun`` errors end all processes, which go on later."""
+    _end_with(sweeper)
     with one_thread():
         try:
-            return run(experiment, checkpoint=checkpoint), None
+            return experiment.id, run(experiment, checkpoint=checkpoint), None
         except Exception as error:
             if distributed.world_size() > 1:
                 raise
-            return None, f"{experiment}: {type(error).__name__}: {error}"
+            return experiment.id, None, f"{experiment}: {type(error).__name__}: {error}"
+
+
+@cache
+def _end_with(sweeper: int) -> None:
+    """A worker ends a second after the process that started it: nobody waits for its result."""
+
+    def watch() -> None:
+        while os.getppid() == sweeper:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.getppid() == sweeper:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _workers(asked: int | None, runs: int) -> int:
@@ -107,6 +147,10 @@ def _workers(asked: int | None, runs: int) -> int:
     if distributed.world_size() > 1:
         return 1
     if asked is not None:
+        from joblib import effective_n_jobs
+
+        most = max(2, 2 * effective_n_jobs(-1))
+        check_number("n_jobs", asked, least=1 if asked != -1 else -1, most=most, whole=True)
         return asked
     if torch.cuda.is_available():
         return 1
