@@ -101,3 +101,19 @@ def test_pretraining_learns_writes_a_log_and_goes_on_after_a_stop(tmp_path, monk
     pretrain_synthetic(tmp_path / "b.safetensors", **settings)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_a_linear_probe_is_logistic_regression_on_what_the_head_sees():
+    from lorakit import create_backbone, load
+    from lorakit.experiments.sources import features, linear_probe
+
+    data = load("fashion", train=1500, val=500, test=1)
+    model = create_backbone("vit_micro.synthetic")
+    seen = features(model, data.val.images)
+    assert seen.shape == (500, 128)
+    torch.testing.assert_close(
+        model.head(seen[:5]), model.eval()((data.val.images[:5].float() / 255 - 0.5) / 0.5)
+    )
+    untrained = create_backbone("vit_micro", pretrained=False)
+    probes = [linear_probe(m, data.train, data.val) for m in (model, untrained, None)]
+    assert probes[0] > probes[1] + 0.1 and probes[2] > 0.6
