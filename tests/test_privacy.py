@@ -216,6 +216,12 @@ def test_bad_numbers_are_named(call, words):
         call()
 
 
+def test_settings_that_came_later_leave_ids_as_they_were():
+    assert Experiment("digits").id == "e8123a78ad15f43a"
+    assert Experiment.from_settings(dataset="digits", epsilon=2.0).id == "33aa9be7f86af8fa"
+    assert Experiment.from_settings(dataset="digits", views=2).id != "e8123a78ad15f43a"
+
+
 def test_an_experiment_fills_in_its_privacy_and_only_if_it_is_private():
     plain = Experiment(dataset="digits", train=1097, val=200, test=500)
     assert not plain.private and plain.recipe.privacy is None

@@ -107,6 +107,59 @@ def test_registers_average_pooling_and_qk_norm_too(make_vit, batch):
         torch.testing.assert_close(12 * gradient, expected[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("physical_batch", [None, 5])
+def test_views_of_an_example_are_averaged_before_they_are_clipped(make_vit, batch, physical_batch):
+    seen = []
+
+    def record(images):
+        seen.append(images)
+        return images
+
+    model = prepared(make_vit, "lora+patch+pos")
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=1.0)
+    settings = {"views": 3, "physical_batch": physical_batch, "criterion": Criterion(record)}
+    found = gradients_of(step_of(model, privacy, **settings), *batch)
+    views = torch.cat(seen).unflatten(0, (12, 3))  # (n, K, 3, H, W)
+    assert not torch.equal(views[:, 0], views[:, 1])
+    total = {name: torch.zeros_like(p) for name, p in trainable(model).items()}
+    norms = []
+    for images, label in zip(views, batch[1]):
+        each = [one_at_a_time(model, v[None], label[None], 1e9)[0] for v in images]
+        mean = {name: sum(g[name] for g in each) / 3 for name in total}
+        norms.append(math.sqrt(sum(g.square().sum().item() for g in mean.values())))
+        for name, gradient in mean.items():
+            total[name] += gradient * min(1.0, 1.0 / norms[-1])
+    assert max(norms) > 1
+    for name, gradient in found.items():
+        torch.testing.assert_close(12 * gradient, total[name], rtol=1e-3, atol=1e-5)
+
+
+def test_images_with_their_channels_last_in_memory_are_read_right(make_vit, batch):
+    """Opacus' gradient of a convolution is wrong for them, and says nothing."""
+    model = prepared(make_vit, "lora+patch")
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3)
+    images, labels = batch[0].to(memory_format=torch.channels_last), batch[1]
+    found = gradients_of(step_of(model, privacy), images, labels)
+    expected, _ = one_at_a_time(model, images, labels, 1.0)
+    name = "patch_embed.proj.weight"
+    torch.testing.assert_close(12 * found[name], expected[name], rtol=1e-3, atol=1e-5)
+
+
+def test_views_and_a_moving_average_cost_no_epsilon_and_survive_a_stop(digits, tmp_path):
+    def train(recipe, **options):
+        torch.manual_seed(0)
+        model = apply_method(create_backbone(classes=10), "probe")
+        return model.head, fit(model, digits.train, recipe, **options, **RUN)
+
+    plain = PLAIN.replace(privacy=NOISY)
+    recipe = plain.replace(views=2, ema=0.9)
+    whole, history = train(recipe)
+    train(recipe, checkpoint=tmp_path / "a", callback=lambda s: s.step == 7)
+    resumed, _ = train(recipe, checkpoint=tmp_path / "a")
+    assert torch.equal(whole.weight, resumed.weight)
+    assert [row["epsilon"] for row in history] == [row["epsilon"] for row in train(plain)[1]]
+
+
 @pytest.mark.parametrize("empty", [False, True])
 def test_noise_of_sigma_c_reaches_all_that_trains_and_nothing_else(make_vit, batch, empty):
     model = prepared(make_vit, "lora+patch+pos")

@@ -1,18 +1,23 @@
+import copy
 import hashlib
 import os
 import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lorakit import Privacy, Recipe
-from lorakit.data import Split
+from lorakit.data import Split, normalise
 from lorakit.lora.lora import merge_lora
 from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
 from lorakit.runtime import chosen_precision
+from lorakit.training.augment import random_views
+from lorakit.training.criterion import Criterion
 from lorakit.training.evaluate import predict
 from lorakit.training.fit import DivergenceError, evaluate, fit
 from lorakit.training.optimizer import make_optimizer, make_scheduler
+from lorakit.training.step import PlainStep
 from tests.checkpoints import rewrite
 
 QUICK = Recipe(epochs=1, batch_size=50)
@@ -87,6 +92,69 @@ def test_stopped_and_resumed_equals_unbroken(digits, tmp_path, schedule):
         assert torch.equal(parameter, resumed.get_parameter(name)), name
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_the_moving_average_is_that_of_the_weights_after_each_step(digits, tmp_path, optimizer):
+    recipe = QUICK.replace(epochs=3, ema=0.5, optimizer=optimizer)
+    model, after = fresh("probe"), []
+    expected = model.head.weight.detach().clone()
+
+    def record(step):
+        after.append(model.head.weight.detach().clone())
+
+    history = fit(model, digits.train, recipe, val=digits.val, callback=record, **RUN)
+    for t, weight in enumerate(after, start=1):
+        share = min(0.5, t / (9 + t))
+        expected = share * expected + (1 - share) * weight
+    torch.testing.assert_close(model.head.weight, expected)
+    measured = evaluate(model, digits.val, device="cpu")
+    assert measured["loss"] == history[-1]["val_loss"]  # the average was measured
+    raw = fresh("probe")
+    fit(raw, digits.train, recipe.replace(ema=None), **RUN)
+    assert torch.equal(raw.head.weight, after[-1])  # and training went on without it
+
+    options = {"checkpoint": tmp_path / "run", **RUN}
+    fit(fresh("probe"), digits.train, recipe, callback=lambda s: s.step == 6, **options)
+    for _ in range(2):  # the second time from the end of the run
+        resumed = fresh("probe")
+        fit(resumed, digits.train, recipe, **options)
+        assert torch.equal(resumed.head.weight, model.head.weight)
+    with pytest.raises(ValueError, match="made with other ema"):
+        fit(fresh("probe"), digits.train, recipe.replace(ema=0.6), **options)
+
+
+def test_views_are_mirrored_and_shifted_images():
+    images = torch.randint(256, (5, 3, 12, 10), dtype=torch.uint8)
+    views = random_views(images, 200)
+    assert views.dtype == torch.uint8 and views.shape == (1000, 3, 12, 10)
+    for image, some in zip(images, views.split(200)):
+        padded = F.pad(image[None].float(), (4, 4, 4, 4), mode="reflect")[0]
+        possible = {
+            bytes(v.to(torch.uint8).numpy().tobytes())
+            for y in range(9) for x in range(9)
+            for crop in [padded[:, y : y + 12, x : x + 10]] for v in (crop, crop.flip(-1))
+        }  # fmt: skip
+        found = {v.contiguous().numpy().tobytes() for v in some}
+        assert found <= possible and len(found) > 80  # of 162
+
+
+def test_a_plain_step_takes_the_mean_over_all_views(digits):
+    model, seen = fresh("probe"), []
+
+    def record(images):
+        seen.append(images)
+        return normalise(images)
+
+    before = copy.deepcopy(model)
+    images, labels = digits.train.images[:6], digits.train.labels[:6]
+    sgd = torch.optim.SGD(model.head.parameters(), lr=1.0)
+    recipe = Recipe(batch_size=6, views=4, physical_batch=4)
+    PlainStep(model, sgd, recipe, 6, Criterion(record)).step((images, labels))
+    logits = before(normalise(torch.cat(seen)))
+    F.cross_entropy(logits, labels.repeat_interleave(4)).backward()
+    expected = before.head.weight - before.head.weight.grad
+    torch.testing.assert_close(model.head.weight, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_checkpoints_that_do_not_fit_are_refused(digits, tmp_path):
     path = tmp_path / "run.checkpoint"
     options = {"checkpoint": path, **RUN}
@@ -121,6 +189,7 @@ def bend_a_moment(state):
         (lambda state: state["random"].zero_(), "checkpoint=.*"),
         (lambda state: state["history"].pop(), "history tells of 0 steps, its optimiser took 4"),
         (lambda state: state["scheduler"].update(last_epoch=9), "optimiser took 9"),
+        (lambda state: state["average"].pop("values"), "another model"),
         (lambda state: state.pop("model"), "not a lorakit checkpoint"),
         (lambda state: state.update(history="none"), "not a lorakit checkpoint"),
     ],
@@ -202,6 +271,8 @@ def test_divergence_names_the_step(digits):
         ({"lr": {"head": 1e-3, "lora": 1e-3}}, ["'patch_embed'", "no learning rate"]),
         ({"lr": {"heads": 1e-3}}, ["heads", "patch_embed"]),
         ({"schedule": "linear"}, ["linear", "one-cycle"]),
+        ({"views": 0}, ["views=0", "1 or more"]),
+        ({"ema": 1.0}, ["ema=1.0", "below 1"]),
         ({"warmup": 1.0}, ["warmup=1.0", "below 1"]),
         ({"epochs": 2.5}, ["epochs=2.5", "whole number"]),
         ({"weight_decay": float("nan")}, ["weight_decay=nan"]),

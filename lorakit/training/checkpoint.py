@@ -19,10 +19,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lorakit.runtime import write_atomic
 from lorakit.training import distributed
+from lorakit.training.optimizer import Average
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.step import PlainStep
 
-_MAGIC = b"lorakit checkpoint 2 "
+_MAGIC = b"lorakit checkpoint 3 "
 
 
 @dataclass
@@ -33,11 +34,12 @@ class Checkpoint:
     model: nn.Module
     optimizer: Optimizer
     scheduler: LRScheduler
+    average: Average
     stepper: PlainStep | PrivateStep
     settings: dict
 
     def save(self, history: list[dict[str, float]]) -> None:
-        """Write weights, optimiser, schedule, privacy spent, random state and history."""
+        """Write weights, optimiser, schedule, average, privacy spent, random state and history."""
         if self.path is not None and distributed.is_main_process():
             buffer = BytesIO()
             torch.save(self._state(history), buffer)
@@ -72,7 +74,7 @@ class Checkpoint:
             self.stepper.load_state_dict(saved["spent"], taken)
         except (ValueError, RuntimeError, TypeError) as error:
             raise self._refuse(str(error)) from None
-        for name in ("model", "optimizer", "scheduler"):
+        for name in ("model", "optimizer", "scheduler", "average"):
             getattr(self, name).load_state_dict(saved[name])
         device = next(self.model.parameters()).device
         if saved["random_cuda"] is not None and device.type == "cuda":
@@ -87,6 +89,7 @@ class Checkpoint:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "average": self.average.state_dict(),
             "spent": self.stepper.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
@@ -114,6 +117,8 @@ class Checkpoint:
             _shapes(saved["model"]) == _shapes(now["model"])
             and saved["random"].shape == now["random"].shape
             and saved["scheduler"].keys() == now["scheduler"].keys()
+            and saved["average"].keys() == now["average"].keys()
+            and _shapes(saved["average"]["values"]) == _shapes(now["average"]["values"])
             and _places(saved) == _places(now)
             and set(moments) <= set(range(len(parameters)))
             and all(
@@ -133,7 +138,7 @@ def _steps_taken(saved: dict) -> int:
     return max([saved["scheduler"]["last_epoch"], *(int(m.get("step", 0)) for m in moments)])
 
 
-def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+def _shapes(tensors: dict[object, torch.Tensor]) -> dict[object, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 

@@ -63,6 +63,6 @@ class Criterion:
 
 def logits_of(model: nn.Module, images: Tensor, transform: Transform, precision: str) -> Tensor:
     """Forward: uint8 (N, 3, H, W) to (N, classes)."""
-    x = transform(images)
+    x = transform(images).contiguous()  # Opacus reads it by strides
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
         return model(x)

@@ -22,7 +22,7 @@ from lorakit.training.criterion import Criterion, DivergenceError, Transform
 from lorakit.training.evaluate import evaluate
 from lorakit.training.loader import Loader
 from lorakit.training.memory import largest_chunk
-from lorakit.training.optimizer import make_optimizer, make_scheduler
+from lorakit.training.optimizer import Average, make_optimizer, make_scheduler
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep
@@ -107,6 +107,7 @@ def fit(
     steps = recipe.steps(len(train))
     optimizer = make_optimizer(model, recipe)
     scheduler = make_scheduler(optimizer, recipe, steps)
+    average = Average(optimizer, recipe.ema)
     criterion = Criterion(transform, precision)
     kind = PlainStep if recipe.privacy is None else PrivateStep
     stepper = kind(model, optimizer, recipe, len(train), criterion)
@@ -116,7 +117,7 @@ def fit(
         settings = _settings(model, train, transform, recipe)
         settings |= {"seed": seed, "precision": precision}
         path = Path(checkpoint) if checkpoint else None
-        state = Checkpoint(path, model, optimizer, scheduler, stepper, settings)
+        state = Checkpoint(path, model, optimizer, scheduler, average, stepper, settings)
         history = state.load(steps // recipe.epochs)
         done = len(history) * steps // recipe.epochs
         follow = _Progress(stepper, steps, done, callback, progress)
@@ -129,14 +130,17 @@ def fit(
                     where = f"{error} at step {follow.done + 1} of {steps} (epoch {epoch})"
                     raise DivergenceError(f"{where}; lr={recipe.lr}: try a smaller one") from None
                 if row is None:
-                    return history
+                    break
                 if val is not None:
                     options = {"device": device, "transform": transform, "precision": precision}
+                    average.swap()
                     measured = evaluate(model, val, **options)
+                    average.swap()
                     row |= {f"val_{name}": value for name, value in measured.items()}
                 history.append({"epoch": epoch, **row})
                 state.save(history)
                 follow.show(history[-1])
+        average.swap()
         return history
     finally:
         stepper.close()

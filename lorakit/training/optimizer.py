@@ -1,4 +1,4 @@
-"""The optimiser, with a learning rate for each part of the model, and its schedule."""
+"""The optimiser, with a learning rate for each part, its schedule, and an average beside it."""
 
 from __future__ import annotations
 
@@ -54,3 +54,43 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int)
         return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
     return LambdaLR(optimizer, factor)
+
+
+class Average:
+    """A moving average of what trains, renewed after each step of the optimiser.
+
+    After step t it keeps the share min(rate, t / (9 + t)) of its old value, so that it soon forgets
+    the start. Without a rate it does nothing.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, rate: float | None) -> None:
+        self.rate, self.steps = rate, 0
+        self.parameters, self.values = [], []
+        if rate is not None:
+            self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            self.values = [p.detach().clone() for p in self.parameters]
+            optimizer.register_step_post_hook(self._renew)
+
+    @torch.no_grad()
+    def _renew(self, *_: object) -> None:
+        self.steps += 1
+        share = min(self.rate, self.steps / (9 + self.steps))
+        torch._foreach_lerp_(self.values, self.parameters, 1 - share)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the weights in the model with their average; once more, and all is as before."""
+        for value, parameter in zip(self.values, self.parameters):
+            kept = value.clone()
+            value.copy_(parameter)
+            parameter.copy_(kept)
+
+    def state_dict(self) -> dict:
+        """The average so far, by the place of each parameter in the optimiser."""
+        return {"steps": self.steps, "values": dict(enumerate(self.values))}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a saved state."""
+        self.steps = state["steps"]
+        for place, value in enumerate(self.values):
+            value.copy_(state["values"][place])

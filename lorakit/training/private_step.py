@@ -20,7 +20,7 @@ from lorakit.training import distributed
 from lorakit.training.criterion import Criterion
 from lorakit.training.loader import Batch
 from lorakit.training.recipe import Recipe
-from lorakit.training.step import chunks
+from lorakit.training.step import chunks, views_of
 
 _GRADIENT_BYTES = 2**28  # memory for per-example gradients, unless physical_batch says otherwise
 
@@ -59,13 +59,13 @@ class PrivateStep:
         self.model, self.criterion = model, criterion or Criterion()
         _check_layers(model)
         self.parameters = _matched_parameters(model, optimizer)
-        self.examples, self.batch_size = examples, recipe.batch_size
+        self.examples, self.batch_size, self.views = examples, recipe.batch_size, recipe.views
         self.planned, self.taken = recipe.steps(examples), 0
         self.sample_rate = recipe.batch_size / examples
         self.sigma = self.privacy.sigma(self.sample_rate, self.planned)
         size = sum(p.numel() for p in self.parameters.values())
         asked = recipe.physical_batch
-        fitting = max(1, _GRADIENT_BYTES // (4 * size))
+        fitting = max(1, _GRADIENT_BYTES // (4 * size * (recipe.views or 1)))
         self.physical_batch = fitting if asked in (None, "auto") else asked
         self.device = next(iter(self.parameters.values())).device
         self._without_gradient, self._nonempty, self._broken = dict(self.parameters), 0, False
@@ -149,20 +149,27 @@ class PrivateStep:
         self._module.to_standard_module()
 
     def _backward(self, batch: Batch) -> float:
-        """Leave the gradient of each example, float32, in ``grad_sample``; their mean loss."""
+        """Leave each example's gradient, float32, the mean over its views, in ``grad_sample``.
+
+        Returns the mean loss.
+        """
         for parameter in self.parameters.values():
             parameter.grad = parameter.grad_sample = None  # those of the chunk before
         if not len(batch[1]):
             for parameter in self.parameters.values():
                 parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
             return 0.0
-        loss = self.criterion(self.model, *batch)
+        loss = self.criterion(self.model, *views_of(batch, self.views))
         with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
             warnings.filterwarnings("ignore", "Full backward hook is firing")
             loss.backward()
-        for parameter in self.parameters.values():  # else norms would be in bfloat16
+        for parameter in self.parameters.values():
             if isinstance(parameter.grad_sample, Tensor):
-                parameter.grad_sample = parameter.grad_sample.float()
+                parameter.grad_sample = parameter.grad_sample.float()  # else norms are in bfloat16
+                if self.views:  # (n K, ...) to (n, ...)
+                    parameter.grad_sample = parameter.grad_sample.unflatten(
+                        0, (-1, self.views)
+                    ).mean(1)
         return loss.item()
 
     def _count(self, *, empty: bool) -> None:

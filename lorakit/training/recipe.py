@@ -36,6 +36,12 @@ class Recipe:
         physical_batch: images in memory at a time; larger batches are summed up from several, to
             the same result. ``"auto"``: as many as fit, by trying; None: "auto" on CUDA, elsewhere
             the whole batch, or under ``privacy`` as many as have gradients of 256 MiB.
+        views: random views of each image in a step, see ``training.augment``. Their gradients are
+            averaged before they are clipped, so under privacy they cost no epsilon (De et al. 2022,
+            arXiv 2204.13650). None: the image as it is.
+        ema: train as ever, and keep a moving average of what trains, at this rate (0.99, say): the
+            model ends with the average. It is made from what is released already, so it costs no
+            epsilon. None: the last weights.
 
     Raises:
         ValueError: a value out of range; the message names it and what is allowed.
@@ -51,6 +57,8 @@ class Recipe:
     privacy: Privacy | None = None
     precision: str | None = None
     physical_batch: int | str | None = None
+    views: int | None = None
+    ema: float | None = None
 
     def __post_init__(self) -> None:
         check_number("epochs", self.epochs, least=1, whole=True)
@@ -62,6 +70,10 @@ class Recipe:
         check_choice("precision", self.precision, (None, *PRECISIONS))
         if self.physical_batch not in (None, "auto"):
             check_number("physical_batch", self.physical_batch, least=1, whole=True)
+        if self.views is not None:
+            check_number("views", self.views, least=1, whole=True)
+        if self.ema is not None:
+            check_number("ema", self.ema, least=0, below=1)
         if isinstance(self.lr, Mapping):
             for part, rate in self.lr.items():
                 check_choice("part of lr", part, PARTS)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.training import distributed
+from lorakit.training.augment import random_views
 from lorakit.training.criterion import Criterion
 from lorakit.training.loader import Batch
 from lorakit.training.recipe import Recipe
@@ -20,7 +21,7 @@ class PlainStep:
     Args:
         model: on its device already, what trains is chosen.
         optimizer: over its trainable parameters.
-        recipe: of its settings a step needs batch size, physical batch and privacy.
+        recipe: a step needs its batch size, physical batch, views and privacy.
         examples: N, in the training set.
         criterion: the loss.
     """
@@ -35,7 +36,7 @@ class PlainStep:
     ) -> None:
         self.model, self.optimizer, self.criterion = model, optimizer, criterion or Criterion()
         self.forward = distributed.data_parallel(model)
-        self.examples, self.batch_size = examples, recipe.batch_size
+        self.examples, self.batch_size, self.views = examples, recipe.batch_size, recipe.views
         asked = recipe.physical_batch
         self.physical_batch = recipe.batch_size if asked in (None, "auto") else asked
 
@@ -50,7 +51,8 @@ class PlainStep:
         *early, last = chunks(batch, self.physical_batch)
         for chunk in (*early, last):
             with nullcontext() if chunk is last else self._alone():
-                loss = self.criterion(self.forward, *chunk) * (len(chunk[1]) / size)
+                views = views_of(chunk, self.views)
+                loss = self.criterion(self.forward, *views) * (len(chunk[1]) / size)
                 (loss * distributed.world_size()).backward()  # gradients are averaged, once
             total += loss.item()
         self.optimizer.step()
@@ -60,7 +62,7 @@ class PlainStep:
         """What a batch needs in memory, without a step."""
         try:
             with self._alone():
-                self.criterion(self.forward, *batch).backward()
+                self.criterion(self.forward, *views_of(batch, self.views)).backward()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
 
@@ -87,3 +89,10 @@ def chunks(batch: Batch, size: int) -> list[Batch]:
     """A batch in parts of at most ``size`` images; an empty one as one empty part."""
     images, labels = batch
     return list(zip(images.split(size), labels.split(size)))
+
+
+def views_of(batch: Batch, views: int | None) -> Batch:
+    """K random views of each image, with its label: n to n K. None: the batch itself."""
+    if views is None:
+        return batch
+    return random_views(batch[0], views), batch[1].repeat_interleave(views)
