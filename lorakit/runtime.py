@@ -147,6 +147,7 @@ def versions() -> str:
 def reset_peak_memory(device: torch.device) -> None:
     """Start a new peak-memory measurement (on Linux or CUDA; elsewhere a no-op)."""
     if device.type == "cuda":
+        torch.cuda.init()  # a device by number is not known before
         torch.cuda.reset_peak_memory_stats(device)
         return
     with suppress(OSError):
