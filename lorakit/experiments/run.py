@@ -56,9 +56,10 @@ def prepare(
 ) -> tuple[Split, Callable[[torch.Tensor], torch.Tensor]]:
     """A split, and what turns its images into what the model sees.
 
-    The embedded data sets are small, and encrypted once; others batch by batch, on the device.
+    The embedded data sets are small, and encrypted once; others, and all of which random views are
+    taken, batch by batch, on the device.
     """
-    if experiment.dataset in EMBEDDED:
+    if experiment.dataset in EMBEDDED and experiment.recipe.views is None:
         return encrypt_split(split, key), normalise
     return split, Transform(image_size, key)
 
