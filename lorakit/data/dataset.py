@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lorakit.checks import check_fields, checked
+
 MEAN = STD = 0.5  # equal in all channels, so that the cipher commutes with normalisation
 
 
+@checked
 def normalise(images: Tensor) -> Tensor:
     """uint8 images in [0, 255] to float in [-1, 1]: (x / 255 - 0.5) / 0.5; others: TypeError.
 
@@ -31,6 +34,7 @@ class Split:
     labels: Tensor
 
     def __post_init__(self) -> None:
+        check_fields(self)
         shape = tuple(self.images.shape)
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or not shape[0]:
             raise ValueError(
@@ -55,6 +59,8 @@ class Dataset:
     train: Split
     val: Split
     test: Split
+
+    __post_init__ = check_fields
 
     @property
     def image_size(self) -> int:
