@@ -1,5 +1,6 @@
 """lorakit: private image classification with low-rank-adapted Vision Transformers.
 
+    checks        of arguments: types and bounds, and errors that name them
     runtime       seed, device, precision, versions, atomic writes
     data          data sets by name: images with their labels
     lora          the LoRA layer; backbones, methods, parameter counts; adapters as files
@@ -22,7 +23,7 @@ import lazy_loader
 
 __version__ = "0.2.0"
 
-_ROOMS = "data encryption experiments explore figures lora privacy runtime training".split()
+_ROOMS = "checks data encryption experiments explore figures lora privacy runtime training".split()
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=_ROOMS,

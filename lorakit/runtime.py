@@ -1,71 +1,25 @@
-"""Where and how a run happens: seed, device, precision, versions, peak memory, atomic writes.
-
-And how an argument is checked: what is allowed is declared, and the error says it.
-"""
+"""Where and how a run happens: seed, device, precision, versions, peak memory, atomic writes."""
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import random
-import reprlib
 import secrets
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from numbers import Integral, Real
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 
+from lorakit.checks import check_choice
+from lorakit.checks import check_number as check_number  # from here too
+
 PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")
-_LARGEST = np.finfo(float).max
-
-
-def check_choice(argument: str, value: object, allowed: Iterable[object]) -> None:
-    """Raise ValueError unless the value is one of those allowed.
-
-    >>> check_choice("method", "lora", ("probe", "lora"))
-    """
-    allowed = tuple(allowed)
-    if not isinstance(value, Hashable) or value not in frozenset(allowed):
-        raise ValueError(f"{argument}={short(value)}: allowed: one of {allowed}")
-
-
-def short(value: object) -> str:
-    """A value as text for a message, long ones cut."""
-    cut = reprlib.Repr()
-    cut.maxstring = cut.maxother = 100
-    return cut.repr(value)
-
-
-def check_number(
-    argument: str,
-    value: object,
-    *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-    below: float = math.inf,
-    whole: bool = False,
-) -> None:
-    """Raise ValueError unless the value is a finite number, whole if asked, within the bounds.
-
-    >>> check_number("rank", 0, least=1, whole=True)
-    Traceback (most recent call last):
-    ValueError: rank=0: allowed: a whole number, 1 or more
-    """
-    kind = Integral if whole else Real
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    if not (fits and least <= value <= most and above < value < below and abs(value) <= _LARGEST):
-        bounds = {"{} or more": least, "above {}": above, "at most {}": most, "below {}": below}
-        said = [text.format(f"{b:g}") for text, b in bounds.items() if math.isfinite(b)]
-        number = "a whole number" if whole else "a finite number"
-        raise ValueError(f"{argument}={short(value)}: allowed: {', '.join([number, *said])}")
 
 
 def seed_everything(seed: int | None) -> None:
@@ -82,16 +36,21 @@ def seed_everything(seed: int | None) -> None:
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for, or CUDA, Apple MPS, CPU, whichever is found first.
 
-    Raises ValueError if a CUDA device is asked for and none is there.
+    Raises ValueError for a device that is not there.
     """
     if device is None:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={str(device)!r}: no CUDA device here; allowed: 'cpu' or None")
-    return device
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = None
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available()}
+    if found is None or (found.index or 0) >= counts.get(found.type, 0):
+        there = [name for name, count in counts.items() if count]
+        raise ValueError(f"device={str(device)!r}: not here; allowed: None or one of {there}")
+    return found
 
 
 def chosen_precision(name: str | None, device: torch.device) -> str:

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lorakit.checks import check_fields, checked
+
 MEAN = STD = 0.5  # equal in all channels, so that the cipher commutes with normalisation
 
 
+@checked
 def normalise(images: Tensor) -> Tensor:
     """uint8 images in [0, 255] to float in [-1, 1]: (x / 255 - 0.5) / 0.5; others: TypeError.
 
@@ -32,6 +35,7 @@ class Split:
     labels: Tensor
 
     def __post_init__(self) -> None:
+        check_fields(self)
         shape = tuple(self.images.shape)
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or not shape[0]:
             raise ValueError(
@@ -56,6 +60,8 @@ class Dataset:
     train: Split
     val: Split | None
     test: Split
+
+    __post_init__ = check_fields
 
     @property
     def image_size(self) -> int:

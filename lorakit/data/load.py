@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from lorakit.checks import check_number, checked
 from lorakit.data import embedded, public
 from lorakit.data.dataset import Dataset
 from lorakit.data.fashion import fashion
@@ -21,6 +22,7 @@ DATASETS: dict[str, tuple[int, int, int]] = {  # images in train, val and test
 EMBEDDED = {"street": embedded.drawn, "letters": embedded.drawn, "digits": embedded.digits}
 
 
+@checked
 def load(
     name: str,
     *,
@@ -58,12 +60,11 @@ def load(
     """
     sizes, defaults = (train, val, test), default_sizes(name)
     for argument, n in zip(("train", "val", "test"), sizes):
-        if n is not None and n < (0 if (name, argument) == ("fashion", "val") else 1):
-            raise ValueError(f"{argument}={n}: a split needs at least 1 image")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: allowed: 0 or more")
-    if image_size < 8:
-        raise ValueError(f"image_size={image_size}: allowed: 8 pixels or more")
+        if n is not None:
+            least = 0 if (name, argument) == ("fashion", "val") else 1
+            check_number(argument, n, least=least, most=10_000_000, whole=True)
+    check_number("seed", seed, least=0, whole=True)
+    check_number("image_size", image_size, least=8, most=1024, whole=True)
     where = public.data_root(root)
     if name.startswith("folder:"):
         chosen = None if classes is None else tuple(classes)
@@ -80,6 +81,7 @@ def load(
     return public.cifar(name, sizes, seed, where, download)
 
 
+@checked
 def default_sizes(name: str, argument: str = "name") -> tuple[int | None, int | None, int | None]:
     """Images in the splits of a data set, where it has a size of its own; checks the name.
 

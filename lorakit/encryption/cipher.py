@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lorakit.runtime import check_choice, check_number
+from lorakit.checks import check_choice, check_fields, check_number, checked
 
 STEPS = ("scramble", "shuffle", "negative")
 CHANNELS = 3
@@ -49,6 +49,13 @@ class Key:
     flips: Tensor
     steps: tuple[str, ...] = field(default=STEPS)
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_block_size(self.block_size, self.image_size)
+        sizes = (self.image_size // self.block_size) ** 2, *[CHANNELS * self.block_size**2] * 2
+        if tuple(map(len, (self.blocks, self.pixels, self.flips))) != sizes:
+            raise ValueError(f"blocks, pixels, flips: allowed: of lengths {sizes}")
+
     def __repr__(self) -> str:
         return (
             f"Key(image_size={self.image_size}, block_size={self.block_size}, "
@@ -56,6 +63,7 @@ class Key:
         )
 
 
+@checked
 def make_key(
     image_size: int,
     block_size: int,
@@ -80,7 +88,6 @@ def make_key(
     steps = (steps,) if isinstance(steps, str) else tuple(steps)
     for step in steps:
         check_choice("steps", step, STEPS)
-    check_number("image_size", image_size, least=1, whole=True)
     check_block_size(block_size, image_size)
     if seed is not None:
         check_number("seed", seed, least=0, whole=True)
@@ -105,6 +112,7 @@ def make_key(
     )
 
 
+@checked
 def encrypt(images: Tensor, key: Key) -> Tensor:
     """Encrypt a batch, into a new tensor of the same shape, dtype and device.
 
@@ -119,12 +127,14 @@ def encrypt(images: Tensor, key: Key) -> Tensor:
     return _negate(images.flatten(-3)[..., source], flips).view_as(images)
 
 
+@checked
 def decrypt(images: Tensor, key: Key) -> Tensor:
     """Undo ``encrypt`` with the same key, exactly. Arguments and errors as there."""
     source, flips = _places(key, images)
     return _negate(images.flatten(-3), flips)[..., source.argsort()].view_as(images)
 
 
+@checked
 def key_bits(image_size: int, block_size: int, steps: Iterable[str] = STEPS) -> dict[str, float]:
     """Bits of the key space, step by step: log2 N!, log2 (c p²)! and c p². They prove nothing.
 
@@ -170,6 +180,7 @@ def pictures_to_blocks(pictures: Tensor, block_size: int) -> Tensor:
 
 def check_block_size(block_size: int, image_size: int) -> None:
     """Raise ValueError unless p divides the image."""
+    check_number("image_size", image_size, least=1, most=4096, whole=True)
     check_number("block_size", block_size, least=1, whole=True)
     if image_size % block_size:
         raise ValueError(f"block_size={block_size}: allowed: a divisor of image_size={image_size}")

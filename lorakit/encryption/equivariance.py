@@ -17,6 +17,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from lorakit.checks import checked
 from lorakit.encryption.cipher import Key
 from lorakit.lora.lora import check_vit
 from lorakit.lora.position import PositionUpdate
@@ -44,6 +45,7 @@ def adapt_position_embedding(embedding: Tensor, key: Key, prefix: int = 1) -> Te
     return embedding[:, places]
 
 
+@checked
 @torch.no_grad()
 def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
     """A copy of a ViT that reads encrypted images as the model itself reads plain ones.

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import torch
 
+from lorakit.checks import checked
 from lorakit.encryption.cipher import CHANNELS, STEPS, Key
 from lorakit.runtime import write_atomic
 
 
+@checked
 def save_key(key: Key, path: str | Path) -> Path:
     """Write a key as JSON, readable by its owner alone (mode 0600); returns the path."""
     content = {"format": 2, **vars(key)}
@@ -22,6 +24,7 @@ def save_key(key: Key, path: str | Path) -> Path:
     return Path(path)
 
 
+@checked
 def load_key(path: str | Path) -> Key:
     """Read a key of ``save_key``; messages of errors never show what is in the file.
 

@@ -7,13 +7,13 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, fields
 
+from lorakit.checks import check_choice, check_fields, check_number
 from lorakit.data.load import default_sizes
 from lorakit.encryption.cipher import STEPS
 from lorakit.experiments.learning_rates import tuned_rates
 from lorakit.lora.lora import TARGETS
-from lorakit.lora.vit import METHODS, PARTS
+from lorakit.lora.vit import METHODS, PARTS, check_backbone
 from lorakit.privacy.accountant import Privacy
-from lorakit.runtime import check_choice, check_number
 from lorakit.training.recipe import Recipe
 
 _PRIVACY = tuple(f.name for f in fields(Privacy))
@@ -62,10 +62,12 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_choice("method", self.method, METHODS)
         check_choice("freeze_a", self.freeze_a, (None, False, True))
         check_choice("eval_split", self.eval_split, ("test", "val"))
-        check_number("seed", self.seed, least=0, whole=True)
+        check_number("seed", self.seed, least=0, most=2**63 - 1, whole=True)
+        check_backbone("backbone", self.backbone)
         if self.cipher != "none":
             self._set("cipher", _joined("cipher", self.cipher, STEPS))
         for name, size in zip(("train", "val", "test"), default_sizes(self.dataset, "dataset")):
@@ -78,7 +80,7 @@ class Experiment:
         if self.method.startswith("lora"):
             check_number("rank", self.rank, least=1, whole=True)
             self._set("alpha", 2 * self.rank if self.alpha is None else self.alpha)
-            check_number("alpha", self.alpha, above=0)
+            check_number("alpha", self.alpha, above=0, most=1e6)
             self._set("alpha", float(self.alpha))
             self._set("targets", _joined("targets", self.targets or "", TARGETS))
             self._set("freeze_a", self.freeze_a or None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import product
 
+from lorakit.checks import check_choice, check_number, checked
 from lorakit.data.load import DATASETS
 from lorakit.experiments.experiment import Experiment
 from lorakit.figures.style import CIPHER_SHOWN
-from lorakit.runtime import check_choice, check_number
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
 SCRAMBLED = "scramble+shuffle+negative"
@@ -98,6 +98,7 @@ PRESETS: dict[str, dict] = {
 }
 
 
+@checked
 def grid(
     preset: str,
     datasets: str | Iterable[str] | None = None,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from lorakit.checks import checked
 from lorakit.data.dataset import Dataset, Split, normalise
 from lorakit.data.load import EMBEDDED, load
 from lorakit.encryption.cipher import Key, encrypt, make_key
@@ -69,6 +70,7 @@ def encrypt_split(split: Split, key: Key | None) -> Split:
     return split if key is None else Split(encrypt(split.images, key), split.labels)
 
 
+@checked
 def train_model(
     experiment: Experiment,
     *,
@@ -107,6 +109,7 @@ def train_model(
     return model, key, history
 
 
+@checked
 def run(
     experiment: Experiment,
     *,

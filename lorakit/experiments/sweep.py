@@ -15,15 +15,17 @@ import psutil
 import torch
 from tqdm.auto import tqdm
 
+from lorakit.checks import check_number, checked
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import run
 from lorakit.experiments.table_file import append_row, read_table
-from lorakit.runtime import check_number, one_thread
+from lorakit.runtime import one_thread
 from lorakit.training import distributed
 
 _MOST_KILLED = 3  # workers one after the other, no run ending between
 
 
+@checked
 def sweep(
     experiments: Iterable[Experiment],
     table: str | Path,

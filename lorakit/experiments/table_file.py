@@ -21,7 +21,8 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
-from lorakit.runtime import check_number, write_atomic
+from lorakit.checks import check_number, checked
+from lorakit.runtime import write_atomic
 
 _MAY_BE_EMPTY = ("targets", "rank")  # methods without LoRA have neither
 _NUMBERS = {"accuracy": {"most": 1}, "seed": {}, "trainable": {}, "total": {}}
@@ -29,6 +30,7 @@ REQUIRED = ("id", "dataset", "cipher", "method", "backbone", *_NUMBERS, *_MAY_BE
 Row = dict[str, str]  # values as they are in the file, without the check
 
 
+@checked
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a results table.
 
@@ -41,6 +43,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame({name: _column(name, [row[name] for row in rows]) for name in names})
 
 
+@checked
 def append_row(row: dict[str, object], path: str | Path) -> None:
     """Add one row to a table, or replace the row with its id, in one atomic step."""
     path = Path(path).resolve()

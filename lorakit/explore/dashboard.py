@@ -7,6 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import pandas as pd
 
+from lorakit.checks import checked
 from lorakit.experiments.table_file import read_table
 from lorakit.explore.attack import attack_explorer
 from lorakit.explore.cipher import CipherExplorer
@@ -16,6 +17,7 @@ from lorakit.explore.rank import rank_explorer, singular_explorer
 from lorakit.explore.results import ResultsExplorer
 
 
+@checked
 def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.Tab:
     """Six explorers as tabs; a finished training appears among the results.
 
@@ -35,6 +37,7 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
     return widgets.Tab(list(tabs.values()), titles=list(tabs), layout={"width": "100%"})
 
 
+@checked
 def committed_rows(root: str | Path = ".") -> pd.DataFrame:
     """The result tables that ship with the course, in or above a folder, or beside the package.
 

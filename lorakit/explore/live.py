@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from lorakit.checks import checked
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.table_file import append_row
 from lorakit.explore.curves import curves_view
@@ -38,6 +39,7 @@ class LiveTraining(Explorer):
         on_row: called with each new row, for example ``ResultsExplorer.add``.
     """
 
+    @checked
     def __init__(
         self, table: str | Path = "my_runs.csv", on_row: Callable[[dict], object] | None = None
     ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from matplotlib.ticker import EngFormatter
 
+from lorakit.checks import checked
 from lorakit.explore.explorer import Explorer, checkbox, dropdown, log_slider, notches, slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.figures.style import OTHER_COLOURS, TRAINABLE, style
@@ -133,6 +134,7 @@ def _rules(controls: Mapping[str, widgets.Widget]) -> str:
     return "" if controls["targets"].value else "Choose at least one target."
 
 
+@checked
 def singular_explorer(adapters: Mapping[str, str | Path] | None = None) -> Explorer:
     """Explore the singular values of trained adapters, by name; the default ships with lorakit."""
     adapters = adapters or {"street, encrypted, r = 16": EXAMPLE_ADAPTER}

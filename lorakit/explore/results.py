@@ -9,6 +9,7 @@ import pandas as pd
 from ipywidgets import Dropdown
 from matplotlib.axes import Axes
 
+from lorakit.checks import checked
 from lorakit.explore.explorer import Explorer, dropdown, log_slider, refill
 from lorakit.explore.selection import BY, best_in_words, choose, readable, trainings
 from lorakit.explore.view import View, bullets, new_axes, new_figure, to_html
@@ -82,7 +83,11 @@ class ResultsExplorer(Explorer):
         own: rows of one's own to begin with.
     """
 
+    @checked
     def __init__(self, rows: pd.DataFrame, own: pd.DataFrame | None = None) -> None:
+        missing = [name for name in _NEEDED if name not in rows and name != "training"]
+        if missing or not len(rows):
+            raise ValueError(f"rows: a results table has rows, and columns {missing}")
         # few columns: every move filters them
         self.rows, self.own = rows.assign(training=trainings(rows))[_NEEDED], own
         datasets = [(DATASET_NAMES.get(d, d), d) for d in in_order(rows["dataset"])]

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from lorakit.checks import checked
 from lorakit.runtime import write_atomic
 
 # Okabe and Ito's palette, a marker each for print in grey
@@ -92,6 +93,7 @@ def suptitle(figure: Figure, text: str) -> None:
     figure.suptitle(text, fontweight="bold", x=0.01, ha="left")
 
 
+@checked
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     """Write a figure as ``stem`` + .png and .pdf, and return the paths."""
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]

@@ -17,6 +17,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from lorakit.checks import checked
 from lorakit.lora.lora import check_fresh, check_vit, lora_layers
 from lorakit.lora.tensors import (
     UNSEALED,
@@ -41,6 +42,7 @@ _SETTINGS = {  # for ``apply_method``
 _FIELDS = {"backbone": str, "classes": list, "base": str, **_SETTINGS}
 
 
+@checked
 def save_adapter(
     model: VisionTransformer, path: str | Path, *, classes: Sequence[str] | None = None
 ) -> Path:
@@ -63,6 +65,7 @@ def save_adapter(
     return Path(path)
 
 
+@checked
 def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     """The header and the tensors of an adapter file, checked as far as that needs no model."""
     header, tensors = _read(path)
@@ -100,6 +103,7 @@ def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     return header, tensors
 
 
+@checked
 def load_adapter(
     path: str | Path, model: VisionTransformer | None = None, *, check_base: bool = True
 ) -> VisionTransformer:

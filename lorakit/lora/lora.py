@@ -17,7 +17,7 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from lorakit.runtime import check_choice, check_number
+from lorakit.checks import check_choice, check_number, checked
 
 LAYERS = {  # of a block: what each part of its output is called; timm fuses q, k and v into one
     "attn.qkv": ("q", "k", "v"),
@@ -39,8 +39,13 @@ class LoRA(nn.Module):
     (torch.Size([2, 8]), torch.Size([6, 2]), 2.0)
     """
 
+    @checked
     def __init__(self, in_features: int, out_features: int, rank: int, alpha: float) -> None:
         super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            check_number(name, size, least=1, most=1e6, whole=True)
+        check_number("rank", rank, least=1, most=min(in_features, out_features), whole=True)
+        check_number("alpha", alpha, above=0, most=1e6)
         self.A = nn.Linear(in_features, rank, bias=False)
         self.B = nn.Linear(rank, out_features, bias=False)
         self.scale = alpha / rank
@@ -66,8 +71,11 @@ class LoRALinear(nn.Module):
         updates: a ``LoRA`` for some or all of the slices, by name.
     """
 
+    @checked
     def __init__(self, base: nn.Linear, slices: tuple[str, ...], updates: dict[str, LoRA]) -> None:
         super().__init__()
+        if not set(updates) <= set(slices) or not slices or base.out_features % len(slices):
+            raise ValueError(f"updates for {list(updates)}: allowed: equal slices, {slices}")
         self.base = base
         self.slices = slices
         self.updates = nn.ModuleDict(updates)
@@ -93,6 +101,7 @@ class LoRALinear(nn.Module):
         return torch.cat(parts)
 
 
+@checked
 def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
     """Every adapted layer of a model, with its name.
 
@@ -106,6 +115,7 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
             yield name, module
 
 
+@checked
 def add_lora(
     model: VisionTransformer,
     targets: Iterable[str] = ("q", "v"),
@@ -145,16 +155,19 @@ def add_lora(
     return model
 
 
+@checked
 def merge_lora(model: nn.Module) -> nn.Module:
     """Fold every update into its base weight, W + ΔW: same outputs, no extra cost to run."""
     return _shift(model, +1)
 
 
+@checked
 def unmerge_lora(model: nn.Module) -> nn.Module:
     """Undo ``merge_lora``, up to rounding, so that the updates can train on."""
     return _shift(model, -1)
 
 
+@checked
 def remove_lora(model: nn.Module) -> nn.Module:
     """Put the plain linear maps back. Merged updates stay in the weights, others are dropped."""
     for name, layer in list(lora_layers(model)):

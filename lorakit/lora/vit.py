@@ -10,9 +10,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 import lorakit.lora.backbones  # noqa: F401  (registers vit_micro with timm)
+from lorakit.checks import check_choice, check_number, checked
 from lorakit.lora.lora import add_lora, check_fresh, check_vit
 from lorakit.lora.position import RAW, add_position_update, check_position
-from lorakit.runtime import check_choice, check_number
 
 METHODS = ("probe", "patch", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
 PARTS = ("head", "lora", "patch_embed", "position", "backbone")
@@ -27,6 +27,7 @@ _TRAINS = {  # method: the parts that train
 }
 
 
+@checked
 def create_backbone(
     name: str = "vit_micro", classes: int = 10, *, pretrained: bool = True, **kwargs
 ) -> VisionTransformer:
@@ -41,12 +42,8 @@ def create_backbone(
     Raises TypeError for a timm model that is not a plain ViT, RuntimeError if the weights cannot
     be had.
     """
-    check_number("classes", classes, least=2, whole=True)
-    if not isinstance(name, str) or not timm.is_model(name):
-        raise ValueError(
-            f"name={name!r}: allowed: 'vit_micro' or a ViT that timm knows, such as "
-            "'vit_base_patch16_224'; timm.list_models('vit_*') lists them"
-        )
+    check_number("classes", classes, least=2, most=100_000, whole=True)
+    check_backbone("name", name)
     with torch.device("meta"):  # a ViT, and arguments that fit? No weights are needed to tell
         check_vit(timm.create_model(name, num_classes=classes, **kwargs))
     try:
@@ -62,12 +59,22 @@ def create_backbone(
     return model
 
 
+def check_backbone(argument: str, name: str) -> None:
+    """Raise ValueError unless timm knows a model of this name."""
+    if not timm.is_model(name):
+        raise ValueError(
+            f"{argument}={name!r}: allowed: 'vit_micro' or a ViT that timm knows, such as "
+            "'vit_base_patch16_224'; timm.list_models('vit_*') lists them"
+        )
+
+
+@checked
 def apply_method(
     model: VisionTransformer,
     method: str,
     *,
     targets: Iterable[str] = ("q", "v"),
-    rank: int = 4,
+    rank: int | None = 4,
     alpha: float | None = None,
     blocks: Iterable[int] | None = None,
     freeze_a: bool = False,
@@ -127,6 +134,7 @@ def part_of(name: str) -> str:
     return "lora" if ".updates." in name else "backbone"
 
 
+@checked
 def count_parameters(model: nn.Module) -> dict[str, int]:
     """Parameters: ``total``, ``trainable``, and the trainable ones of each part."""
     groups = parts(model)

@@ -31,14 +31,14 @@
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
 
 # %% tags=["context"]
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 import matplotlib.pyplot as plt
 import psutil
 import torch
 import torch.nn.functional as F
 from exercises import check
-from packaging.version import Version
+from packaging.requirements import Requirement
 
 from lorakit import (
     Split,
@@ -221,13 +221,18 @@ def report(good, what, advice):
 
 python = sys.version.split()[0]
 report(sys.version_info >= (3, 10), f"Python {python}", "install Python 3.10 or later")
-for package, least in {"torch": "2.4", "timm": "1.0.15", "opacus": "1.5"}.items():
+for needed in map(Requirement, requires("lorakit")):  # what the package itself says it needs
     try:
-        found = version(package)
+        found = version(needed.name)
     except PackageNotFoundError:
         found = "0"
-    advice = f"run: pip install '{package}>={least}'"
-    report(Version(found) >= Version(least), f"{package} {found}, needs {least}", advice)
+    good = needed.specifier.contains(found, prereleases=True)
+    good = good or (needed.marker and not needed.marker.evaluate())
+    if (
+        needed.name in ("torch", "timm", "opacus") or not good
+    ):  # the others only if they are a problem
+        advice = f"run: pip install '{needed.name}{needed.specifier}'"
+        report(good, f"{needed.name} {found}, needs {needed.specifier}", advice)
 
 device = lorakit.runtime.pick_device()
 report(True, f"device: {lorakit.runtime.device_name(device)}", "")
