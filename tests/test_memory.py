@@ -1,6 +1,5 @@
 """How many images fit at a time, and what an experiment will take."""
 
-import importlib
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +10,7 @@ from lorakit.experiments import estimate
 from lorakit.experiments.estimate import refuse_what_cannot_fit
 from lorakit.training import memory
 
-FIT = importlib.import_module("lorakit.training.fit")  # its function has that name too
+LARGEST_CHUNK = memory.largest_chunk
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_on_a_cpu_memory_is_estimated_and_never_filled(monkeypatch, free, found)
 
 @pytest.mark.parametrize("private", [False, True])
 def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, monkeypatch, private):
-    monkeypatch.setattr(FIT, "largest_chunk", rehearse_and_say_seven)
+    monkeypatch.setattr(memory, "largest_chunk", rehearse_and_say_seven)
     privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
     models = []
     for chunk in ("auto", 7):
@@ -106,7 +105,7 @@ def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
         else block.register_full_backward_hook(fail)
     )
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 0)
-    monkeypatch.setattr(FIT, "largest_chunk", as_on_a_card)
+    monkeypatch.setattr(memory, "largest_chunk", as_on_a_card)
     privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
     recipe = Recipe(1, 40, 1e-3, **privacy)
     options = {"seed": 0, "device": "cpu", "progress": False}
@@ -122,7 +121,7 @@ def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
 
 def as_on_a_card(trial, most, device, later):
     assert later > 0
-    return memory.largest_chunk(trial, most, torch.device("cuda"), later=0)
+    return LARGEST_CHUNK(trial, most, torch.device("cuda"), later=0)
 
 
 def rehearse_and_say_seven(trial, most, device, later):

@@ -2,6 +2,7 @@
 
 ``dpsgd``       DP-SGD by hand, to be read;
 ``accountant``  settings, epsilon, the noise multiplier;
+``ledger``      what Opacus' accountants answer, in bounded memory;
 ``meaning``     what the best attack finds, and may believe;
 ``curves``      accountants compared, a quick one, two classic mistakes;
 ``audit``       a lower bound on epsilon from what an attacker guesses.

@@ -21,7 +21,7 @@ from lorakit.training.checkpoint import Checkpoint
 from lorakit.training.criterion import Criterion, DivergenceError, Transform
 from lorakit.training.evaluate import evaluate
 from lorakit.training.loader import Loader
-from lorakit.training.memory import largest_chunk
+from lorakit.training.memory import choose_physical_batch
 from lorakit.training.optimizer import Average, make_optimizer, make_scheduler
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
@@ -113,7 +113,7 @@ def fit(
     stepper = kind(model, optimizer, recipe, len(train), criterion)
     try:
         loader = Loader(train, device)
-        _choose_physical_batch(stepper, loader, recipe)
+        choose_physical_batch(stepper, loader, recipe)
         settings = _settings(model, train, transform, recipe)
         settings |= {"seed": seed, "precision": precision}
         path = Path(checkpoint) if checkpoint else None
@@ -209,21 +209,3 @@ def _settings(model: nn.Module, train: Split, transform: Transform, recipe: Reci
     updates = [update for _, layer in lora_layers(model) for update in layer.updates.values()]
     scales = [update.scale for update in updates]
     return settings | {"lr": lr, "data": data, "trains": trains, "LoRA scales": scales}
-
-
-def _choose_physical_batch(
-    stepper: PlainStep | PrivateStep, loader: Loader, recipe: Recipe
-) -> None:
-    """As many images as fit into memory, if that is asked for; nothing is left of the trial."""
-    device, asked = loader.device, recipe.physical_batch
-    if not (asked == "auto" or (asked is None and device.type == "cuda")):
-        return
-    trained = sum(p.nbytes for p in stepper.model.parameters() if p.requires_grad)
-    stepper.model.train()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        stepper.physical_batch = largest_chunk(
-            lambda n: stepper.dry_step(loader.take(torch.arange(n))),
-            -(-min(recipe.batch_size, len(loader.labels)) // distributed.world_size()),
-            device,
-            later=4 * trained,  # the sum, the noise, Adam's two moments
-        )

@@ -8,8 +8,29 @@ import psutil
 import torch
 
 from lorakit.runtime import peak_memory_mb, reset_peak_memory
+from lorakit.training import distributed
+from lorakit.training.loader import Loader
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
+from lorakit.training.step import PlainStep
 
 _SPARE = 0.85  # share of the free memory that a chunk may take: steps differ a little
+
+
+def choose_physical_batch(stepper: PlainStep | PrivateStep, loader: Loader, recipe: Recipe) -> None:
+    """As many images as fit into memory, if that is asked for; nothing is left of the trial."""
+    device, asked = loader.device, recipe.physical_batch
+    if not (asked == "auto" or (asked is None and device.type == "cuda")):
+        return
+    trained = sum(p.nbytes for p in stepper.model.parameters() if p.requires_grad)
+    stepper.model.train()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        stepper.physical_batch = largest_chunk(
+            lambda n: stepper.dry_step(loader.take(torch.arange(n))),
+            -(-min(recipe.batch_size, len(loader.labels)) // distributed.world_size()),
+            device,
+            later=4 * trained,  # the sum, the noise, Adam's two moments
+        )
 
 
 def largest_chunk(

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import torch
 from timm.layers import LayerNorm
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
-from lorakit.lora.position import RAW, PositionUpdate, grad_sampler
+from lorakit.lora.position import PositionUpdate, grad_sampler
 from lorakit.privacy.accountant import PrivacyError, compute_epsilon
 from lorakit.training import distributed
 from lorakit.training.criterion import Criterion
+from lorakit.training.guards import check_layers, check_unchanged, listed, matched_parameters
 from lorakit.training.loader import Batch
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import chunks, views_of
@@ -57,8 +57,8 @@ class PrivateStep:
         self.privacy = recipe.for_examples(examples).privacy
         distributed.broadcast_model(model)
         self.model, self.criterion = model, criterion or Criterion()
-        _check_layers(model)
-        self.parameters = _matched_parameters(model, optimizer)
+        check_layers(model)
+        self.parameters = matched_parameters(model, optimizer)
         self.examples, self.batch_size, self.views = examples, recipe.batch_size, recipe.views
         self.planned, self.taken = recipe.steps(examples), 0
         self.sample_rate = recipe.batch_size / examples
@@ -104,7 +104,12 @@ class PrivateStep:
                 since it was wrapped, a parameter has had no gradient in three steps, or an earlier
                 step was broken off.
         """
-        self._check_unchanged()
+        check_unchanged(self.model, self.parameters, self.device)
+        if self._broken:
+            raise PrivacyError(
+                "an earlier step raised an error and left half a sum of gradients; make a new "
+                "PrivateStep, from the last checkpoint"
+            )
         (size,) = distributed.all_reduce([len(batch[1])])
         self._broken, total = True, 0.0
         for chunk in chunks(batch, self.physical_batch):
@@ -187,7 +192,7 @@ class PrivateStep:
             if still and self._nonempty >= 3:
                 raise PrivacyError(
                     "the gradients of these parameters were all zero in three steps: only noise "
-                    f"would move them, and cost epsilon: {_listed(still)}"
+                    f"would move them, and cost epsilon: {listed(still)}"
                 )
         self.taken = after
 
@@ -196,30 +201,6 @@ class PrivateStep:
         return compute_epsilon(
             self.sigma, self.sample_rate, steps, p.delta, accountant=p.accountant
         )
-
-    def _check_unchanged(self) -> None:
-        """The model is as it was wrapped: mode, parameters, device; and no step was broken off."""
-        if not self.model.training:
-            raise PrivacyError(
-                "the model is in evaluation mode, where Opacus records no gradients of examples; "
-                "call model.train() first"
-            )
-        now = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        if {n: id(p) for n, p in now.items()} != {n: id(p) for n, p in self.parameters.items()}:
-            raise PrivacyError(
-                "the model's trainable parameters are not those it was wrapped with; choose them "
-                "(LoRA, method) before training"
-            )
-        if moved := {n: p for n, p in now.items() if p.device != self.device}:
-            raise PrivacyError(
-                f"the model was moved from {self.device} after it was wrapped: {_listed(moved)}; "
-                "move it first"
-            )
-        if self._broken:
-            raise PrivacyError(
-                "an earlier step raised an error and left half a sum of gradients; make a new "
-                "PrivateStep, from the last checkpoint"
-            )
 
     def _clear(self) -> None:
         """Take away what a step that was broken off leaves behind, images among it."""
@@ -232,44 +213,3 @@ class PrivateStep:
                 del parameter._current_grad_sample
             parameter._forward_counter = 0
             parameter.grad = parameter.grad_sample = parameter.summed_grad = None
-
-
-def _check_layers(model: nn.Module) -> None:
-    """Opacus' rules for what trains; for normalisation also where it is frozen or a subclass."""
-    from opacus.validators import ModuleValidator
-
-    rules = ModuleValidator.VALIDATORS
-    for name, module in model.named_modules():
-        kind = next((kind for kind in type(module).__mro__ if kind in rules), None)
-        trains = any(p.requires_grad for p in module.parameters())
-        if kind and (trains or isinstance(module, _NormBase)) and (errors := rules[kind](module)):
-            raise PrivacyError(f"layer {name!r}: {errors[0]}")
-
-
-def _matched_parameters(
-    model: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, nn.Parameter]:
-    """The trainable parameters by name, once they are known to be the optimiser's."""
-    trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if missing := {n: p for n, p in trainable.items() if id(p) not in held}:
-        raise PrivacyError(
-            f"the optimiser does not hold {_listed(missing)}: they would get noise and never move; "
-            "make it after LoRA was added and the model moved"
-        )
-    if not trainable or held - {id(p) for p in trainable.values()}:
-        raise PrivacyError(
-            "the optimiser holds parameters that are frozen or not in the model: it was made for "
-            "another model or before the method was chosen"
-        )
-    if raw := {n: p for n, p in trainable.items() if n in RAW}:
-        raise PrivacyError(
-            f"{_listed(raw)} sit in no layer, so Opacus has no fast gradient for them; train "
-            "a PositionUpdate instead: apply_method(model, method, private=True)"
-        )
-    return trainable
-
-
-def _listed(parameters: dict[str, nn.Parameter]) -> str:
-    names = list(parameters)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
