@@ -53,8 +53,9 @@ class Key:
         check_fields(self)
         check_block_size(self.block_size, self.image_size)
         sizes = (self.image_size // self.block_size) ** 2, *[CHANNELS * self.block_size**2] * 2
-        if tuple(map(len, (self.blocks, self.pixels, self.flips))) != sizes:
-            raise ValueError(f"blocks, pixels, flips: allowed: of lengths {sizes}")
+        for name, size in zip(("blocks", "pixels", "flips"), sizes):
+            if (shape := tuple(getattr(self, name).shape)) != (size,):
+                raise ValueError(f"{name} of shape {shape}: allowed: ({size},)")
 
     def __repr__(self) -> str:
         return (

@@ -126,7 +126,8 @@ def test_errors_name_the_argument(tmp_path, seed, place):
                 list(found)
         except (TypeError, ValueError, OSError, RuntimeError) as error:
             where = traceback.extract_tb(error.__traceback__)[-1].filename
-            names = "|".join(map(re.escape, [*given_, str(given_.get("argument", "name"))]))
+            names = [*given_, *(n for n in (given_.get("argument"), "name") if isinstance(n, str))]
+            names = "|".join(map(re.escape, names))
             in_words = re.search(rf"(\b|^)({names})\b", str(error))
             assert isinstance(error, OSError) or (where.startswith(PACKAGE) and in_words), (
                 f"{name}: {where}: {type(error).__name__}: {error}"
