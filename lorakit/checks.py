@@ -106,6 +106,8 @@ def _fits(value: object, hint: object) -> bool:
         return any(_fits(value, one) for one in inside)
     if hint is object:
         return True
+    if hint is str:
+        return isinstance(value, str) and "\0" not in value
     if hint in (int, float):  # whole, or how large, is for ``check_number`` to say
         return isinstance(value, Real)
     if not isinstance(value, kind or hint):

@@ -38,9 +38,6 @@ def decode(paths: Sequence[str], image_size: int, cache: Path, what: str = "imag
 
     Returns:
         uint8 (N, 3, image_size, image_size).
-
-    Raises:
-        ValueError: a file is no picture or is damaged; the message names it.
     """
     name = repr([_VERSION, image_size, *map(_stamp, paths)])
     final = cache / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
@@ -61,9 +58,7 @@ def decode(paths: Sequence[str], image_size: int, cache: Path, what: str = "imag
 def open_picture(file: str | BinaryIO) -> Image.Image:
     """A picture as RGB of 8 bits: upright, 16 bits scaled down, what is transparent on white.
 
-    Raises:
-        ValueError: not a picture, or damaged, or of more than ``MOST_PIXELS``, which is seen
-            before it takes memory.
+    More than ``MOST_PIXELS`` are refused before they take memory.
     """
     try:
         with Image.open(file, formats=_FORMATS) as image:

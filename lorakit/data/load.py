@@ -53,8 +53,6 @@ def load(
         classes: of a folder, those to use; None means all.
 
     Raises:
-        ValueError: unknown name or class, a size or seed out of range, more images than there are,
-            or a picture that cannot be read.
         RuntimeError: a public data set is not there, or damaged, and cannot be downloaded; the
             message says what to do.
     """

@@ -53,8 +53,9 @@ class Key:
         check_fields(self)
         check_block_size(self.block_size, self.image_size)
         sizes = (self.image_size // self.block_size) ** 2, *[CHANNELS * self.block_size**2] * 2
-        if tuple(map(len, (self.blocks, self.pixels, self.flips))) != sizes:
-            raise ValueError(f"blocks, pixels, flips: allowed: of lengths {sizes}")
+        for name, size in zip(("blocks", "pixels", "flips"), sizes):
+            if (shape := tuple(getattr(self, name).shape)) != (size,):
+                raise ValueError(f"{name} of shape {shape}: allowed: ({size},)")
 
     def __repr__(self) -> str:
         return (
@@ -120,8 +121,6 @@ def encrypt(images: Tensor, key: Key) -> Tensor:
         images: (..., 3, H, W), uint8 in [0, 255], or any float dtype normalised to [-1, 1] with
             mean = std = 0.5 in every channel; the negative of x is 255 - x or -x.
         key: a key for images of this size.
-
-    Raises ValueError for another shape, TypeError for another dtype.
     """
     source, flips = _places(key, images)
     return _negate(images.flatten(-3)[..., source], flips).view_as(images)
@@ -203,9 +202,8 @@ def _permutation(n: int, fixed: int | None, rng: random.Random, argument: str) -
 
 def _places(key: Key, images: Tensor) -> tuple[Tensor, Tensor]:
     """Where each value of the encrypted image comes from, and which are negative: (c H W,)."""
-    kind = getattr(images, "dtype", type(images).__name__)
-    if not isinstance(images, Tensor) or not (kind == torch.uint8 or kind.is_floating_point):
-        raise TypeError(f"images of type {kind}: allowed: a tensor of uint8 or a float dtype")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"images of type {images.dtype}: allowed: uint8 or a float dtype")
     shape = (CHANNELS, key.image_size, key.image_size)
     if images.shape[-3:] != shape:
         raise ValueError(f"images of shape {tuple(images.shape)}: this key takes (..., {shape})")

@@ -40,9 +40,6 @@ class Experiment:
             ``privacy.default_delta(train)``.
         eval_split: the split that gives the accuracy: ``test``, or ``val`` to tune.
         seed: of the start, the order of images and the (teaching) key.
-
-    Raises:
-        ValueError: a value out of range; the message names it and what is allowed.
     """
 
     dataset: str = "street"

@@ -120,9 +120,6 @@ def grid(
             ``digits``, or public ones for ``paper``; None means the preset's default.
         seeds: how many, from 0; None means the preset's own.
         study: one of ``STUDIES``.
-
-    Raises:
-        ValueError: an unknown preset, study or data set, no data set, or fewer than 1 seed.
     """
     check_choice("preset", preset, PRESETS)
     check_choice("study", study, STUDIES)
@@ -135,7 +132,7 @@ def grid(
     allowed = tuple(name for name in settings if name in DATASETS)
     if not datasets or not set(datasets) <= set(allowed):
         raise ValueError(f"datasets={datasets!r}: allowed: one or more of {allowed}")
-    check_number("seeds", seeds, least=1, whole=True)
+    check_number("seeds", seeds, least=1, most=1000, whole=True)
     make = {"encryption": _encryption, "length": _length, "privacy": _privacy}[study]
     experiments = []
     for seed, dataset in product(range(seeds), datasets):

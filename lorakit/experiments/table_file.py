@@ -32,12 +32,7 @@ Row = dict[str, str]  # values as they are in the file, without the check
 
 @checked
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a results table.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a results table, or one that was damaged or joined from several.
-    """
+    """Read a results table; ValueError if it is none, was damaged, or joined from several."""
     rows = read_rows(path)
     names = dict.fromkeys(name for row in rows for name in row) or REQUIRED
     return pd.DataFrame({name: _column(name, [row[name] for row in rows]) for name in names})

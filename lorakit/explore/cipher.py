@@ -33,9 +33,6 @@ def cipher_view(
         block_size: p in pixels, a divisor of H.
         steps: any of ``encryption.cipher.STEPS``.
         seed: number of the teaching key; the wrong key is the next one.
-
-    Raises:
-        ValueError: what ``make_key`` or ``encrypt`` refuse.
     """
     size = image.shape[-1]
     right, wrong = (make_key(size, block_size, steps, seed=s) for s in (seed, seed + 1))
@@ -76,11 +73,7 @@ def similarity(a: Tensor, b: Tensor) -> float:
 
 
 def read_image(content: bytes, size: int = UPLOAD_SIZE) -> Tensor:
-    """An image file as uint8 (3, size, size): turned upright, its middle square, resized.
-
-    Raises:
-        ValueError: not an image, or one of too many pixels.
-    """
+    """An image file as uint8 (3, size, size): upright, its middle square; ValueError if none."""
     picture = ImageOps.fit(open_picture(BytesIO(content)), (size, size), Image.Resampling.LANCZOS)
     return pil_to_tensor(picture)
 

@@ -96,6 +96,8 @@ def suptitle(figure: Figure, text: str) -> None:
 @checked
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     """Write a figure as ``stem`` + .png and .pdf, and return the paths."""
+    if not Path(stem).name:
+        raise ValueError(f"stem={str(stem)!r}: allowed: a path with a name for the files")
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
     for path, options in zip(paths, ({"dpi": 150}, {"metadata": {"CreationDate": None}})):
         buffer = BytesIO()

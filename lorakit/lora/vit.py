@@ -38,9 +38,6 @@ def create_backbone(
         classes: number of classes, 2 or more.
         pretrained: load pre-trained weights, or leave the model at its random start.
         kwargs: passed to timm, for example ``img_size``.
-
-    Raises TypeError for a timm model that is not a plain ViT, RuntimeError if the weights cannot
-    be had.
     """
     check_number("classes", classes, least=2, most=100_000, whole=True)
     check_backbone("name", name)
