@@ -71,7 +71,7 @@ class Experiment:
                 self._set(name, size)
             check_number(name, getattr(self, name), least=1, whole=True)
         if self.method.startswith("lora"):
-            check_number("rank", self.rank, least=1, whole=True)
+            check_number("rank", self.rank, least=1, most=100_000, whole=True)
             self._set("alpha", 2 * self.rank if self.alpha is None else self.alpha)
             check_number("alpha", self.alpha, above=0, most=1e6)
             self._set("alpha", float(self.alpha))
