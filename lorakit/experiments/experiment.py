@@ -75,7 +75,7 @@ class Experiment:
             least = 0 if name == "val" and self.eval_split == "test" else 1
             check_number(name, getattr(self, name), least=least, whole=True)
         if self.method.startswith("lora"):
-            check_number("rank", self.rank, least=1, whole=True)
+            check_number("rank", self.rank, least=1, most=100_000, whole=True)
             self._set("alpha", 2 * self.rank if self.alpha is None else self.alpha)
             check_number("alpha", self.alpha, above=0, most=1e6)
             self._set("alpha", float(self.alpha))

@@ -136,7 +136,7 @@ def add_lora(
     """
     check_fresh(model)
     targets = check_targets(targets)
-    check_number("rank", rank, least=1, whole=True)
+    check_number("rank", rank, least=1, most=100_000, whole=True)
     alpha = 2 * rank if alpha is None else alpha
     check_number("alpha", alpha, above=0, most=1e6)
     depth = len(model.blocks)
