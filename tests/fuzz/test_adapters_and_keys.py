@@ -36,7 +36,7 @@ def fresh(saved, make_vit):
 
 
 @given(seed=st.integers(0, 2**40))
-@cases(1000)
+@cases(500)
 def test_no_mutated_adapter_is_accepted(saved, fresh, seed):
     content = saved.read_bytes()
     kind, bad = mutated(content, seed)
@@ -65,7 +65,7 @@ def odd_tensors():
 
 
 @given(header=odd_headers(), change=odd_tensors(), both=st.integers(0, 2))
-@cases(300)
+@cases(150)
 def test_whole_files_of_odd_content_are_refused_in_words(saved, fresh, header, change, both):
     """Their digest is right: somebody wrote them so."""
     known, tensors = read_adapter(saved)
@@ -125,7 +125,7 @@ def kept(tmp_path):
 
 
 @given(seed=st.integers(0, 2**40))
-@cases(1000)
+@cases(500)
 def test_no_mutated_key_opens_as_another(kept, seed):
     key = make_key(8, 4, seed=1)
     kind, bad = mutated(kept.read_bytes(), seed)

@@ -113,7 +113,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 @given(seed=st.integers(0, 2**40), place=st.integers(0, len(PUBLIC) - 1))
-@cases(1000)
+@cases(600)
 def test_errors_name_the_argument(tmp_path, seed, place):
     name, function = PUBLIC[place]
     rng = random.Random(seed)
