@@ -42,8 +42,8 @@ class LoRA(nn.Module):
     @checked
     def __init__(self, in_features: int, out_features: int, rank: int, alpha: float) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            check_number(name, size, least=1, most=1e6, whole=True)
+        check_number("in_features", in_features, least=1, most=1e6, whole=True)
+        check_number("out_features", out_features, least=1, most=1e6, whole=True)
         check_number("rank", rank, least=1, most=min(in_features, out_features), whole=True)
         check_number("alpha", alpha, above=0, most=1e6)
         self.A = nn.Linear(in_features, rank, bias=False)
@@ -65,10 +65,7 @@ class LoRALinear(nn.Module):
 
     A plain layer has one slice; timm's fused qkv has three. Each may have its own update.
 
-    Args:
-        base: the linear map.
-        slices: the name of each slice, in order.
-        updates: a ``LoRA`` for some or all of the slices, by name.
+    ``slices`` are the names of the slices, in order; ``updates`` for some or all of them, by name.
     """
 
     @checked
