@@ -31,7 +31,7 @@
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
 
 # %% tags=["context"]
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 
 import matplotlib.pyplot as plt
 import psutil
@@ -221,18 +221,19 @@ def report(good, what, advice):
 
 python = sys.version.split()[0]
 report(sys.version_info >= (3, 10), f"Python {python}", "install Python 3.10 or later")
-for needed in map(Requirement, requires("lorakit")):  # what the package itself says it needs
+shown = ("torch", "timm", "opacus")  # others only if something is wrong with them
+for line in (root / "requirements.txt").read_text().splitlines():
+    if line.startswith("#"):
+        continue
+    needed = Requirement(line)
     try:
         found = version(needed.name)
     except PackageNotFoundError:
         found = "0"
     good = needed.specifier.contains(found, prereleases=True)
-    good = good or (needed.marker and not needed.marker.evaluate())
-    if (
-        needed.name in ("torch", "timm", "opacus") or not good
-    ):  # the others only if they are a problem
-        advice = f"run: pip install '{needed.name}{needed.specifier}'"
-        report(good, f"{needed.name} {found}, needs {needed.specifier}", advice)
+    if needed.name in shown or not good:
+        what = f"{needed.name} {found}, needs {needed.specifier}"
+        report(good, what, f"run: pip install '{needed}'")
 
 device = lorakit.runtime.pick_device()
 report(True, f"device: {lorakit.runtime.device_name(device)}", "")
