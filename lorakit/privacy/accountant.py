@@ -13,8 +13,8 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from lorakit.checks import check_choice, check_fields, check_number, checked
 from lorakit.privacy.ledger import epsilon_spent
-from lorakit.runtime import check_choice, check_number
 
 ACCOUNTANTS = {
     "prv": "PRV: numerical, tight (Gopi et al. 2021, arXiv 2106.02848)",
@@ -51,6 +51,7 @@ class Privacy:
     accountant: str = "prv"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.epsilon > 0:
             raise ValueError(f"epsilon={self.epsilon}: allowed: a number above 0")
         if (self.noise_multiplier is None) == math.isinf(self.epsilon):
@@ -81,12 +82,14 @@ class Privacy:
         )
 
 
+@checked
 def default_delta(examples: int) -> float:
     """The largest power of ten below 1/N.
 
     >>> default_delta(1097), default_delta(10_000)
     (0.0001, 1e-05)
     """
+    check_number("examples", examples, least=1, most=10**15, whole=True)
     return float(f"1e-{math.floor(math.log10(examples)) + 1}")
 
 
@@ -99,6 +102,7 @@ def check_delta(delta: float, examples: int) -> None:
         )
 
 
+@checked
 def compute_epsilon(
     noise_multiplier: float,
     sample_rate: float,
@@ -138,6 +142,7 @@ def compute_epsilon(
     return spent
 
 
+@checked
 @lru_cache(maxsize=4096)
 def find_noise_multiplier(
     epsilon: float, sample_rate: float, steps: int, delta: float, *, accountant: str = "prv"

@@ -6,11 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lorakit.checks import checked
 from lorakit.data.dataset import Split, normalise
 from lorakit.runtime import chosen_precision, pick_device, product_precision
 from lorakit.training.criterion import Transform, logits_of
 
 
+@checked
 def evaluate(model: nn.Module, split: Split, **settings: object) -> dict[str, float]:
     """Mean cross-entropy ``loss`` and ``accuracy`` (0 to 1) on a split; settings of ``predict``."""
     logits, labels = predict(model, split, **settings), split.labels.cpu()
@@ -18,12 +20,14 @@ def evaluate(model: nn.Module, split: Split, **settings: object) -> dict[str, fl
     return {"loss": F.cross_entropy(logits, labels).item(), "accuracy": hits / len(split)}
 
 
+@checked
 def example_losses(model: nn.Module, split: Split) -> Tensor:
     """Cross-entropy of each example, (N,), in evaluation mode; their mean is ``evaluate``'s."""
     return F.cross_entropy(predict(model, split), split.labels.cpu(), reduction="none")
 
 
 @torch.no_grad()
+@checked
 def predict(
     model: nn.Module,
     split: Split,

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm.auto import tqdm
 
+from lorakit.checks import checked
 from lorakit.data.dataset import Split, fingerprint, normalise
 from lorakit.lora.lora import lora_layers
 from lorakit.runtime import chosen_precision, pick_device, product_precision, seed_everything
@@ -48,6 +49,7 @@ class Moment:
 Callback = Callable[[Moment], bool | None]
 
 
+@checked
 def fit(
     model: nn.Module,
     train: Split,

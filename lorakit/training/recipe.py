@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lorakit.checks import check_choice, check_fields, check_number
 from lorakit.lora.vit import PARTS
 from lorakit.privacy.accountant import Privacy
-from lorakit.runtime import PRECISIONS, check_choice, check_number
+from lorakit.runtime import PRECISIONS
 
 SCHEDULES = ("one-cycle", "cosine")
 OPTIMIZERS = ("adamw", "sgd")
@@ -61,6 +62,7 @@ class Recipe:
     ema: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_number("epochs", self.epochs, least=1, whole=True)
         check_number("batch_size", self.batch_size, least=1, whole=True)
         check_number("weight_decay", self.weight_decay, least=0)

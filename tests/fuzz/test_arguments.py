@@ -25,7 +25,6 @@ from . import cases, ends
 
 PACKAGE = str(Path(lorakit.__file__).parent)
 ROOMS = ("data", "encryption", "experiments", "explore", "figures", "lora", "privacy", "training")
-LATER = ("privacy", "training")  # rooms whose functions do not check types yet
 KEY = make_key(16, 8, seed=0)
 IMAGES = torch.zeros(12, 3, 16, 16, dtype=torch.uint8)
 SPLIT = Split(IMAGES, torch.arange(12) % 10)
@@ -62,7 +61,10 @@ GOOD = {
     "rows": lambda folder: pd.DataFrame({"a": [1]}), "in_features": lambda folder: 8,
     "out_features": lambda folder: 9, "rank": lambda folder: 2, "alpha": lambda folder: 4.0,
     "base": lambda folder: torch.nn.Linear(4, 6), "slices": lambda folder: ("a", "b"),
-    "updates": lambda folder: {},
+    "updates": lambda folder: {}, "recipe": lambda folder: Recipe(epochs=1, batch_size=8),
+    "noise_multiplier": lambda folder: 1.0, "sample_rate": lambda folder: 0.1,
+    "steps": lambda folder: 10, "delta": lambda folder: 1e-5, "epsilon": lambda folder: 1.0,
+    "examples": lambda folder: 100, "max_grad_norm": lambda folder: 1.0,
 }  # fmt: skip
 WRONG = [
     None, True, False, -1, 0, 1.5, math.nan, math.inf, 10**9, 10**400, 2**63, 1e308, "", "x", "q",
@@ -84,9 +86,7 @@ def public():
     return [
         (name, f)
         for name, f in found.values()
-        if not (inspect.isclass(f) and issubclass(f, Exception))
-        and f.__module__.split(".")[1] not in LATER
-        and inspect.signature(f).parameters
+        if not (inspect.isclass(f) and issubclass(f, Exception)) and inspect.signature(f).parameters
     ]
 
 
@@ -99,8 +99,13 @@ def arguments(function, rng, folder):
     names = [p.name for p in parameters if p.kind != p.VAR_KEYWORD]
     needed = [p.name for p in parameters if p.default is p.empty and p.name in names]
     wrong = rng.sample(names, min(len(names), rng.choice([1, 1, 1, 2, 3])))
+    needed += ["epsilon"] if function is lorakit.Privacy else []  # it, or the noise multiplier
     chosen = {name: GOOD[name](folder) for name in needed}
-    return chosen | {name: rng.choice([*WRONG, iter([1])]) for name in wrong}
+    for name in wrong:
+        chosen[name] = rng.choice([*WRONG, iter([1])])
+        if name == "model" and isinstance(chosen[name], torch.nn.Module):  # any may be meant
+            chosen[name] = None
+    return chosen
 
 
 @pytest.fixture(autouse=True)
