@@ -41,9 +41,9 @@ def imagenette(sizes: Sizes, seed: int, image_size: int, root: Path, download: b
     """Imagenette (Howard 2019): ten classes of ImageNet-1K, with a shorter side of 320 pixels."""
     from torchvision.datasets import Imagenette
 
-    name, url, size = "imagenette", Imagenette._ARCHIVES["320px"][0], {"size": "320px"}
+    name, url = "imagenette", Imagenette._ARCHIVES["320px"][0]
     train, test = (
-        _fetched(name, Imagenette, root, download, url, split=part, **size)
+        _fetched(name, Imagenette, root, download, url, split=part, size="320px")
         for part in ("train", "val")
     )
     if (len(train), len(test)) != IMAGENETTE:

@@ -55,8 +55,7 @@ def pretrain(
         return {f"test_{name}": measured[name] for name in ("accuracy", "loss")}
 
     settings = {"command": "python -m lorakit.experiments.pretrain", "images": images}
-    settings |= {**asdict(recipe), "seed": seed}
-    return ship(model, out, settings, measure, history)
+    return ship(model, out, settings | asdict(recipe) | {"seed": seed}, measure, history)
 
 
 def ship(

@@ -135,20 +135,20 @@ def pretrain_synthetic(
     state = Checkpoint(path, model, optimizer, scheduler, average, step, needs)
     history, loader = state.load(steps // recipe.epochs), Loader(pictures, device)
     done = len(history) * (steps // recipe.epochs)
+
+    def measure() -> dict[str, float]:
+        return {"held_out": _error(model, criterion, held_out)}
+
     with tqdm(total=steps, initial=done, disable=not progress) as bar:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             row = train_one_epoch(step, loader, scheduler, lambda _: bar.update() and False)
             del row["accuracy"]
-            error = _error(model, criterion, held_out)
-            history.append({"epoch": epoch, **row, "held_out": error})
+            history.append({"epoch": epoch, **row, **measure()})
             state.save(history)
-            bar.set_postfix(epoch=epoch, error=f"{error:.3f}")
+            bar.set_postfix(epoch=epoch, error=f"{history[-1]['held_out']:.3f}")
     command = f"python -m lorakit.experiments.pretrain_synthetic {backbone}"
-    settings = {"command": command, "images": images, "sources": sources, **asdict(recipe)}
-    settings["seed"] = seed
-    return ship(
-        model, out, settings, lambda: {"held_out": _error(model, criterion, held_out)}, history
-    )
+    settings = {"command": command, "images": images, "sources": sources}
+    return ship(model, out, settings | asdict(recipe) | {"seed": seed}, measure, history)
 
 
 @torch.no_grad()
