@@ -15,13 +15,13 @@ from pathlib import Path
 import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.presets import CIPHERS
 from lorakit.experiments.search_rates import search_rates, write_rates
 from lorakit.experiments.sweep import read_table, sweep
 from lorakit.figures.paired import plot_paired
 from lorakit.figures.style import CIPHER_SHOWN, save_figure
+from lorakit.lora.vit import METHODS
 
-CIPHERS = ("none", "shuffle", CIPHER_SHOWN, "scramble+shuffle+negative")
-METHODS = ("probe", "patch", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
 BACKBONES = ("vit_micro.synthetic", "vit_mini")
 HEADLINE = ("lora+patch", "full", "lora", "patch")
 TRIALS, ROWS = Path("figures/results/claim_trials.csv"), Path("figures/results/claim.csv")

@@ -14,7 +14,6 @@ from lorakit.checks import check_choice, check_number, checked
 from lorakit.lora.lora import add_lora, check_fresh, check_vit
 from lorakit.lora.position import RAW, add_position_update, check_position
 
-METHODS = ("probe", "patch", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
 PARTS = ("head", "lora", "patch_embed", "position", "backbone")
 _TRAINS = {  # method: the parts that train
     "probe": ("head",),
@@ -25,6 +24,7 @@ _TRAINS = {  # method: the parts that train
     "lora+patch+pos": ("head", "lora", "patch_embed", "position"),
     "full": PARTS,
 }
+METHODS = tuple(_TRAINS)
 
 
 @checked
