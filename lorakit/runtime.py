@@ -23,10 +23,7 @@ _PACKAGES = ("torch", "timm", "opacus", "numpy")
 
 
 def seed_everything(seed: int | None) -> None:
-    """Seed Python, NumPy and PyTorch. The one place where randomness is set.
-
-    None takes a secret seed from the system's cryptographic generator.
-    """
+    """Seed Python, NumPy and PyTorch; None takes a secret seed from the system."""
     seed = secrets.randbits(63) if seed is None else seed
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -34,10 +31,7 @@ def seed_everything(seed: int | None) -> None:
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or CUDA, Apple MPS, CPU, whichever is found first.
-
-    Raises ValueError for a device that is not there.
-    """
+    """The device asked for, or CUDA, Apple MPS, CPU, whichever is there first."""
     if device is None:
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -58,7 +52,7 @@ def chosen_precision(name: str | None, device: torch.device) -> str:
 
     ``float32``; ``tf32``: float32 with products of 10-bit mantissas, on CUDA; ``bf16``: as tf32,
     and the forward pass in bfloat16 where PyTorch's autocast finds that safe. None means bf16 on
-    CUDA and float32 elsewhere. Raises ValueError for another name.
+    CUDA and float32 elsewhere.
     """
     check_choice("precision", name, (None, *PRECISIONS))
     return name or ("bf16" if device.type == "cuda" else "float32")

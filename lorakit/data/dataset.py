@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from lorakit.checks import check_fields, checked
 
 MEAN = STD = 0.5  # equal in all channels, so that the cipher commutes with normalisation
+Sizes = tuple[int, int, int]  # images in train, val and test
 
 
 @checked
@@ -36,16 +37,13 @@ class Split:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        shape = tuple(self.images.shape)
+        shape, given = tuple(self.images.shape), tuple(self.labels.shape)
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or not shape[0]:
-            raise ValueError(
-                f"images: {self.images.dtype} of shape {shape}; allowed: uint8 (N, 3, H, W), N > 0"
-            )
-        if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
-            raise ValueError(
-                f"labels: {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
-                f"allowed: int64 ({shape[0]},), one for each image"
-            )
+            found = f"{self.images.dtype} of shape {shape}"
+            raise ValueError(f"images: {found}; allowed: uint8 (N, 3, H, W), N > 0")
+        if self.labels.dtype != torch.int64 or given != shape[:1]:
+            found = f"{self.labels.dtype} of shape {given}"
+            raise ValueError(f"labels: {found}; allowed: int64 ({shape[0]},), one for each image")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,26 +75,43 @@ def fingerprint(split: Split, transform: Callable[[Tensor], Tensor]) -> str:
     return digest.hexdigest()
 
 
-def generator_for(*words: int) -> torch.Generator:
+def generator_for(name: str, *numbers: int) -> torch.Generator:
     """A generator of its own for every (data set, seed, split)."""
-    state = np.random.SeedSequence(words).generate_state(1, dtype=np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+    state = np.random.SeedSequence((sum(map(ord, name)), *numbers))
+    return torch.Generator().manual_seed(int(state.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def split_at_random(
+    name: str,
+    classes: tuple[str, ...],
+    sizes: Sizes,
+    seed: int,
+    train: Split,
+    test: Split | None = None,
+) -> Dataset:
+    """A data set of these sizes from images for training and, where they are apart, for testing."""
+    places = split_places(name, sizes, seed, len(train), test and len(test))
+    splits = (
+        Split(source.images[place].contiguous(), source.labels[place]) if len(place) else None
+        for source, place in zip((train, train, test or train), places)
+    )
+    return Dataset(name, classes, *splits)
 
 
 def split_places(
-    name: str, sizes: Sequence[int], seed: int, in_train: int, in_test: int | None
+    name: str, sizes: Sizes, seed: int, in_train: int, in_test: int | None
 ) -> list[Tensor]:
     """Which images each split takes; without test images apart, all from the same ones."""
     train, val, test = sizes
-    own = train + val if in_test is not None else train + val + test
-    if own > in_train:
-        what = "train + val" if in_test is not None else "train + val + test"
-        raise ValueError(f"{what} = {own}: {name!r} has {in_train} images; ask for fewer")
-    if in_test is not None and test > in_test:
+    apart = in_test is not None
+    own = [train, val] if apart else [train, val, test]
+    if sum(own) > in_train:
+        what = "train + val" if apart else "train + val + test"
+        raise ValueError(f"{what} = {sum(own)}: {name!r} has {in_train} images; ask for fewer")
+    if apart and test > in_test:
         raise ValueError(f"test={test}: {name!r} has {in_test} test images; ask for fewer")
-    order = torch.randperm(in_train, generator=generator_for(sum(map(ord, name)), seed))
-    places = list(order[:own].split([train, val] if in_test is not None else [train, val, test]))
-    if in_test is not None:
-        generator = generator_for(sum(map(ord, name)), seed, 1)
-        places.append(torch.randperm(in_test, generator=generator)[:test])
+    order = torch.randperm(in_train, generator=generator_for(name, seed))
+    places = list(order[: sum(own)].split(own))
+    if apart:
+        places.append(torch.randperm(in_test, generator=generator_for(name, seed, 1))[:test])
     return places

@@ -27,17 +27,9 @@ _CROP = 7 / 8  # of the shorter side, the usual share for ImageNet: 224 of 256
 def decode(paths: Sequence[str], image_size: int, cache: Path, what: str = "images") -> Tensor:
     """Read pictures of any size: the shorter side to 8/7 of ``image_size``, the centre cut out.
 
-    The result is kept in ``cache`` and mapped into memory, so that it may be larger than memory;
-    the next call with the same files is immediate. A reader never finds half a file.
-
-    Args:
-        paths: picture files.
-        image_size: height and width of the result, in pixels.
-        cache: a folder, made if missing.
-        what: for the progress bar.
-
-    Returns:
-        uint8 (N, 3, image_size, image_size).
+    Returns uint8 (N, 3, image_size, image_size), mapped into memory from a file in ``cache``, so
+    that it may be larger than memory and the next call with the same files is immediate. ``what``
+    is for the progress bar.
     """
     name = repr([_VERSION, image_size, *map(_stamp, paths)])
     final = cache / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"

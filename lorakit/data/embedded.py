@@ -12,34 +12,28 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from lorakit.data.dataset import Dataset, Split, generator_for
+from lorakit.data.dataset import Dataset, Sizes, Split, generator_for, split_at_random
 from lorakit.data.street import CLEAN, DIGITS, LETTERS, ROUGH, draw
 
 
 @lru_cache(maxsize=4)
-def drawn(name: str, sizes: tuple[int, int, int], seed: int, image_size: int) -> Dataset:
+def drawn(name: str, sizes: Sizes, seed: int, image_size: int) -> Dataset:
     characters, look = (DIGITS, ROUGH) if name == "street" else (LETTERS, CLEAN)
     splits = []
     for index, n in enumerate(sizes):
-        generator = generator_for(sum(map(ord, name)), seed, index)
+        generator = generator_for(name, seed, index)
         labels = torch.randint(len(characters), (n,), generator=generator)
         splits.append(Split(draw(characters, labels, generator, look, image_size), labels))
     return Dataset(name, tuple(characters), *splits)
 
 
 @lru_cache(maxsize=4)
-def digits(name: str, sizes: tuple[int, int, int], seed: int, image_size: int) -> Dataset:
+def digits(name: str, sizes: Sizes, seed: int, image_size: int) -> Dataset:
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
-    if sum(sizes) > len(labels):
-        raise ValueError(
-            f"train + val + test = {sum(sizes)}: {name!r} has {len(labels)} images; ask for fewer"
-        )
     images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8) / 16
     images = F.interpolate(images, size=(image_size, image_size), mode="bilinear")
     images = (images.clamp(0, 1) * 255).round().to(torch.uint8).repeat(1, 3, 1, 1)
-    order = torch.randperm(len(labels), generator=generator_for(sum(map(ord, name)), seed))
-    parts = order[: sum(sizes)].split(list(sizes))
-    targets = torch.from_numpy(labels).long()
-    return Dataset(name, tuple(DIGITS), *(Split(images[p], targets[p]) for p in parts))
+    every = Split(images, torch.from_numpy(labels).long())
+    return split_at_random(name, tuple(DIGITS), sizes, seed, every)

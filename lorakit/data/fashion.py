@@ -1,15 +1,15 @@
 """Fashion-MNIST: 70,000 grey photographs of clothes (Xiao, Rasul and Vollgraf 2017).
 
-A balanced part, 12,000 + 5,000 images, ships with the package (arXiv 1708.07747, licence MIT, see
-``files/``). The whole is read from ``$LORAKIT_DATA``, from Debian's package
+A balanced part ships (arXiv 1708.07747, licence MIT, see ``files/``), made by ``python -m
+lorakit.data.fashion`` from the whole, which is read from ``$LORAKIT_DATA``, from Debian's package
 ``dataset-fashion-mnist``, or downloaded through torchvision, whichever is there first.
-``python -m lorakit.data.fashion`` made the part from the whole.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import zlib
 from functools import lru_cache
 from importlib.resources import files
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorakit.data.dataset import Dataset, Split, split_places
+from lorakit.data.dataset import Dataset, Sizes, Split, split_at_random
 
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat")
 CLASSES += ("sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -36,25 +36,22 @@ _SHA256 = {  # of each file's bytes, unpacked; in the order of _SHAPES
 }
 
 
-def fashion(sizes: tuple[int, int, int], seed: int, root: Path, download: bool) -> Dataset:
+def fashion(sizes: Sizes, seed: int, root: Path, download: bool) -> Dataset:
     """Splits of these sizes; those that the shipped part can fill come from it.
 
-    ``test`` images are always official test images. All 60,000 others can be for training, with
-    ``val=0``.
+    ``test`` images are always official test images.
     """
     train, val, test = sizes
     of_part = train + val <= 10 * _PART_SIZE[0] and test <= 10 * _PART_SIZE[1]
     images, labels, test_images, test_labels = part() if of_part else whole(root, download)
-    chosen = split_places("fashion", sizes, seed, len(labels), len(test_labels))
-    sources = ((images, labels), (images, labels), (test_images, test_labels))
-    splits = (_split(x[p], y[p]) if len(p) else None for (x, y), p in zip(sources, chosen))
-    return Dataset("fashion", CLASSES, *splits)
+    sources = _as_split(images, labels), _as_split(test_images, test_labels)
+    return split_at_random("fashion", CLASSES, sizes, seed, *sources)
 
 
-def _split(images: Tensor, labels: Tensor) -> Split:
+def _as_split(images: Tensor, labels: Tensor) -> Split:
     """Grey (N, 28, 28) to RGB (N, 3, 32, 32), with a black margin of two pixels."""
     padded = F.pad(images, (2, 2, 2, 2))[:, None]
-    return Split(padded.expand(-1, 3, -1, -1).contiguous(), labels.long())
+    return Split(padded.expand(-1, 3, -1, -1), labels.long())
 
 
 @lru_cache(maxsize=1)
@@ -66,22 +63,17 @@ def part() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @lru_cache(maxsize=1)
 def whole(root: Path, download: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """All images and labels, training and test.
-
-    Raises:
-        RuntimeError: not there, not to be had, or not the published bytes; the message says where.
-    """
+    """All images and labels, training and test; a RuntimeError says where to get them."""
     raw = root / "FashionMNIST" / "raw"
-    for folder in (root, raw, _DEBIAN):
-        if _found(folder, next(iter(_SHA256))):
-            return _read_all(folder)
+    there = [f for f in (root, raw, _DEBIAN) if _found(f, next(iter(_SHA256)))]
     try:
-        if not download:
+        if not there and not download:
             raise RuntimeError("download=False")
-        from torchvision.datasets import FashionMNIST
+        if not there:
+            from torchvision.datasets import FashionMNIST
 
-        print(f"fashion: downloading it into {root}, once")
-        FashionMNIST(root, download=True)
+            print(f"fashion: downloading it into {root}, once")
+            FashionMNIST(root, download=True)
     except Exception as error:
         raise RuntimeError(
             f"name='fashion': more than the shipped 12,000 + 5,000 images are asked for, and the "
@@ -89,18 +81,14 @@ def whole(root: Path, download: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             "fewer; or run apt-get install dataset-fashion-mnist; or put the four files of "
             f"https://github.com/zalandoresearch/fashion-mnist into {root}"
         ) from error
-    return _read_all(raw)
-
-
-def _read_all(folder: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The four files of a folder, once each is known to be as published."""
+    folder = there[0] if there else raw
     return tuple(_read(folder, *file) for file in zip(_SHA256, _SHAPES))
 
 
 def _read(folder: Path, name: str, shape: tuple[int, ...]) -> Tensor:
     """One file in the IDX format: a header of 4 bytes and 4 for each dimension, then the pixels."""
     header = 4 + 4 * len(shape)
-    size = header + int(np.prod(shape))
+    size = header + math.prod(shape)
     try:
         path = _found(folder, name) or folder / f"{name}.gz"
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -124,12 +112,11 @@ def make_part(out: str | Path = PART) -> None:
     """Write the shipped part: the first images of each class, in the published order."""
     from lorakit.data.public import data_root
 
-    train, labels, test, test_labels = whole(data_root(), True)
-    arrays = []
-    for images, kinds, n in zip((train, test), (labels, test_labels), _PART_SIZE):
-        first = torch.cat([torch.where(kinds == c)[0][:n] for c in range(len(CLASSES))])
+    published, arrays = whole(data_root(), True), []
+    for images, labels, n in zip(published[::2], published[1::2], _PART_SIZE):
+        first = torch.cat([torch.where(labels == c)[0][:n] for c in range(len(CLASSES))])
         first = first.sort().values
-        arrays += [images[first].numpy(), kinds[first].numpy()]
+        arrays += [images[first].numpy(), labels[first].numpy()]
     np.savez_compressed(out, **dict(zip(_SHA256, arrays)))
 
 

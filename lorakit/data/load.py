@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lorakit.checks import check_number, checked
 from lorakit.data import embedded, public
-from lorakit.data.dataset import Dataset
+from lorakit.data.dataset import Dataset, Sizes
 from lorakit.data.fashion import fashion
 
-DATASETS: dict[str, tuple[int, int, int]] = {  # images in train, val and test
+DATASETS: dict[str, Sizes] = {
     "fashion": (10_000, 2000, 5000),
     "street": (4000, 1000, 3000),
     "digits": (1097, 200, 500),
@@ -40,21 +40,18 @@ def load(
     Args:
         name: one of ``DATASETS``, or ``folder:NAME`` for pictures of your own, see
             ``data.public.folder``.
-        train, val, test: number of images in each split; None means those in ``DATASETS``. A
-            folder has no default: None there means 80, 10 and 10 % of what it holds, or with test
-            pictures apart, all of those, and 90 and 10 % of the others. ``fashion`` may go without
-            validation images, ``val=0``: ``Dataset.val`` is then None.
+        train, val, test: number of images in each split; None means those in ``DATASETS``, or of a
+            folder 80, 10 and 10 % of what it holds; with test pictures apart, all of those, and 90
+            and 10 % of the others. ``val=0``, for ``fashion`` only: ``Dataset.val`` is then None.
         seed: which images are drawn, or how real images are split. The official test images are
             never in ``train`` or ``val``.
-        image_size: height and width in pixels. CIFAR and ``fashion`` stay 32 x 32 all the same:
-            ``encryption.transform.Transform`` enlarges them batch by batch.
+        image_size: height and width in pixels. CIFAR and ``fashion`` stay 32 x 32, and are
+            enlarged batch by batch.
         root: folder for public data sets; None means ``$LORAKIT_DATA``, or ``~/.cache/lorakit``.
         download: fetch a public data set that is not in ``root`` yet.
         classes: of a folder, those to use; None means all.
 
-    Raises:
-        RuntimeError: a public data set is not there, or damaged, and cannot be downloaded; the
-            message says what to do.
+    If a public data set is not to be had, or damaged, a RuntimeError says what to do.
     """
     sizes, defaults = (train, val, test), default_sizes(name)
     for argument, n in zip(("train", "val", "test"), sizes):
@@ -75,7 +72,7 @@ def load(
     if name == "fashion":
         return fashion(sizes, seed, where, download)
     if name == "imagenette":
-        return public.imagenette(name, sizes, seed, image_size, where, download)
+        return public.imagenette(sizes, seed, image_size, where, download)
     return public.cifar(name, sizes, seed, where, download)
 
 

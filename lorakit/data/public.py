@@ -1,19 +1,18 @@
-"""Public data sets through torchvision, and folders of pictures.
+"""Public data sets through torchvision, downloaded once, and folders of pictures.
 
-Nothing here is sent anywhere; CIFAR and Imagenette are downloaded once into a folder, and checked
-against the published MD5 sums before they are opened (CIFAR's files are pickles).
+CIFAR's files are pickles: they are opened only after their published MD5 sums.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
-from lorakit.data.dataset import Dataset, Split, split_places
+from lorakit.data.dataset import Dataset, Sizes, Split, split_at_random, split_places
 from lorakit.data.decode import decode
 
 IMAGENETTE = (9469, 3925)  # pictures in train and val, to notice a download that was broken off
@@ -26,38 +25,23 @@ def data_root(root: str | Path | None = None) -> Path:
 
 
 @lru_cache(maxsize=2)
-def cifar(name: str, sizes: tuple[int, int, int], seed: int, root: Path, download: bool) -> Dataset:
+def cifar(name: str, sizes: Sizes, seed: int, root: Path, download: bool) -> Dataset:
     """CIFAR-10 or CIFAR-100 (Krizhevsky 2009): 60,000 colour images of 32 x 32 pixels."""
     from torchvision import datasets
 
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
-    train, test = (
-        _fetched(name, kind, root, download, kind.url, train=part) for part in (True, False)
+    both = [_fetched(name, kind, root, download, kind.url, train=part) for part in (True, False)]
+    sources = (
+        Split(torch.from_numpy(x.data).permute(0, 3, 1, 2), torch.tensor(x.targets)) for x in both
     )
-    places = split_places(name, sizes, seed, len(train), len(test))
-    sources = (train, train, test)
-    splits = (
-        Split(
-            torch.from_numpy(source.data[place.numpy()]).permute(0, 3, 1, 2).contiguous(),
-            torch.tensor(source.targets)[place],
-        )
-        for source, place in zip(sources, places)
-    )
-    return Dataset(name, tuple(train.classes), *splits)
+    return split_at_random(name, tuple(both[0].classes), sizes, seed, *sources)
 
 
-def imagenette(
-    name: str,
-    sizes: tuple[int, int, int],
-    seed: int,
-    image_size: int,
-    root: Path,
-    download: bool,
-) -> Dataset:
+def imagenette(sizes: Sizes, seed: int, image_size: int, root: Path, download: bool) -> Dataset:
     """Imagenette (Howard 2019): ten classes of ImageNet-1K, with a shorter side of 320 pixels."""
     from torchvision.datasets import Imagenette
 
-    url = Imagenette._ARCHIVES["320px"][0]
+    name, url = "imagenette", Imagenette._ARCHIVES["320px"][0]
     train, test = (
         _fetched(name, Imagenette, root, download, url, split=part, size="320px")
         for part in ("train", "val")
@@ -97,12 +81,8 @@ def folder(
     train, names = _listed(train_part, classes, seen)
     test = None if train_part is where else _listed(test_part, names, seen)[0]
     held = max(1, len(train) // 10)
-    defaults = (
-        (len(train) - 2 * held, held, held)
-        if test is None
-        else (len(train) - held, held, len(test))
-    )
-    sizes = tuple(default if n is None else n for n, default in zip(sizes, defaults))
+    kept, tested = (len(train) - 2 * held, held) if test is None else (len(train) - held, len(test))
+    sizes = tuple(d if n is None else n for n, d in zip(sizes, (kept, held, tested)))
     return _decoded(name, names, train, test, sizes, seed, image_size, root)
 
 
@@ -159,16 +139,16 @@ def _decoded(
     classes: tuple[str, ...],
     train: _Samples,
     test: _Samples | None,
-    sizes: Sequence[int],
+    sizes: Sizes,
     seed: int,
     image_size: int,
     root: Path,
 ) -> Dataset:
     """Choose the pictures of each split, then read only those."""
-    places = split_places(name, sizes, seed, len(train), None if test is None else len(test))
+    places = split_places(name, sizes, seed, len(train), test and len(test))
     splits = []
     for part, place, pool in zip(("train", "val", "test"), places, (train, train, test or train)):
-        chosen = [pool[i] for i in place.tolist()]
-        images = decode([path for path, _ in chosen], image_size, root / ".decoded", part)
-        splits.append(Split(images, torch.tensor([label for _, label in chosen])))
+        paths, labels = zip(*(pool[i] for i in place.tolist()))
+        images = decode(paths, image_size, root / ".decoded", part)
+        splits.append(Split(images, torch.tensor(labels)))
     return Dataset(name, classes, *splits)

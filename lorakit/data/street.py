@@ -1,7 +1,6 @@
-"""Draw characters as small colour photographs, many at a time, with no download.
+"""Draw characters as small colour photographs, many at a time, in the fonts inside matplotlib.
 
-The fonts are the ones that ship inside matplotlib. Each character is rendered once per
-font into an atlas; a batch of images is then one affine resampling of that atlas.
+Each character is rendered once per font into an atlas; a batch is one affine resampling of it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""Random pictures with nothing real in them, to pre-train on at no cost in privacy.
+"""Random pictures with nothing real in them, to pre-train on at no cost in privacy; no classes.
 
 ``letters``   characters on coloured ground, see ``street``;
 ``bodies``    shapes put together from rounded bars, many of them mirrored, with a texture;
 ``fractals``  attractors of random affine maps (Kataoka et al. 2020, arXiv 2101.08515);
 ``textures``  random fields with a random spectrum (random processes: Baradad et al. 2021, arXiv
               2106.05963; Tang et al. 2023, arXiv 2306.06076, for privacy).
-
-Every picture has parameters of its own, so that there is no end of them and no class.
 """
 
 from __future__ import annotations

@@ -1,16 +1,10 @@
-"""Perceptual image encryption: a keyed permutation of pixels, block by block.
-
-The steps, each optional (block-wise encryption after Kiya and others; on images of this kind
-Lin et al. 2025, arXiv 2507.11943, fine-tune):
+"""Perceptual image encryption (Kiya and others): a keyed permutation of pixels, block by block.
 
 ``scramble``  permute the blocks of p x p pixels;
 ``shuffle``   permute the c p² values inside a block, channels mixed, the same in every block;
 ``negative``  flip some of those values to their negative, the same ones in every block.
 
-Together they only move values about and flip signs, so one gather encrypts a batch. This hides
-what a picture looks like from a viewer who lacks the key. It is not cryptographically secure: one
-known picture of enough variety gives the key away, and encrypted pictures alone may, if there are
-enough of them (``lorakit.encryption.attacks``).
+Each step is optional; one gather does all. It is not secure: see ``lorakit.encryption.attacks``.
 """
 
 from __future__ import annotations
@@ -19,7 +13,7 @@ import math
 import random
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,7 +41,7 @@ class Key:
     blocks: Tensor
     pixels: Tensor
     flips: Tensor
-    steps: tuple[str, ...] = field(default=STEPS)
+    steps: tuple[str, ...] = STEPS
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -58,10 +52,8 @@ class Key:
                 raise ValueError(f"{name} of shape {shape}: allowed: ({size},)")
 
     def __repr__(self) -> str:
-        return (
-            f"Key(image_size={self.image_size}, block_size={self.block_size}, "
-            f"steps={self.steps}, secret hidden)"
-        )
+        sizes = f"image_size={self.image_size}, block_size={self.block_size}"
+        return f"Key({sizes}, steps={self.steps}, secret hidden)"
 
 
 @checked
@@ -80,11 +72,10 @@ def make_key(
         image_size: height and width in pixels.
         block_size: p, which must divide ``image_size``; use the ViT's patch size.
         steps: any of ``STEPS``; a step left out is the identity.
-        seed: None draws from the operating system's cryptographic generator. A whole number
-            gives the same key every time: for teaching only, never to protect pictures.
-        fixed_blocks, fixed_pixels: restricted random permutation (Horio et al. 2024, arXiv
-            2408.08529): exactly this many places keep their block or value, and no other place
-            does. None means any permutation, all equally likely.
+        seed: None draws from the operating system's cryptographic generator. A whole number gives
+            the same key every time: for teaching only, never to protect pictures.
+        fixed_blocks, fixed_pixels: exactly this many places keep their block or value (Horio et
+            al. 2024, arXiv 2408.08529). None means any permutation, all equally likely.
     """
     steps = (steps,) if isinstance(steps, str) else tuple(steps)
     for step in steps:
@@ -97,20 +88,26 @@ def make_key(
     if fixed_pixels is not None and "shuffle" not in steps:
         raise ValueError(f"fixed_pixels={fixed_pixels}: allowed only with the step 'shuffle'")
     rng = secrets.SystemRandom() if seed is None else random.Random(int(seed))
-    n_blocks = (image_size // block_size) ** 2
-    n_values = CHANNELS * block_size**2
+    n, values = (image_size // block_size) ** 2, CHANNELS * block_size**2
     # all three are always drawn, so that adding a step leaves the others as they were
-    blocks = _permutation(n_blocks, fixed_blocks, rng, "fixed_blocks")
-    pixels = _permutation(n_values, fixed_pixels, rng, "fixed_pixels")
-    flips = torch.tensor([rng.random() < 0.5 for _ in range(n_values)])
-    return Key(
-        image_size,
-        block_size,
-        blocks if "scramble" in steps else torch.arange(n_blocks),
-        pixels if "shuffle" in steps else torch.arange(n_values),
-        flips if "negative" in steps else torch.zeros(n_values, dtype=torch.bool),
-        tuple(step for step in STEPS if step in steps),
+    blocks = _permutation(n, fixed_blocks, rng, "fixed_blocks")
+    pixels = _permutation(values, fixed_pixels, rng, "fixed_pixels")
+    flips = torch.tensor([rng.random() < 0.5 for _ in range(values)])
+    none = identity_key(image_size, block_size)
+    return replace(
+        none,
+        blocks=blocks if "scramble" in steps else none.blocks,
+        pixels=pixels if "shuffle" in steps else none.pixels,
+        flips=flips if "negative" in steps else none.flips,
+        steps=tuple(step for step in STEPS if step in steps),
     )
+
+
+def identity_key(image_size: int, block_size: int) -> Key:
+    """The key that changes nothing."""
+    blocks = torch.arange((image_size // block_size) ** 2)
+    pixels = torch.arange(CHANNELS * block_size**2)
+    return Key(image_size, block_size, blocks, pixels, torch.zeros_like(pixels).bool(), ())
 
 
 @checked
@@ -130,7 +127,8 @@ def encrypt(images: Tensor, key: Key) -> Tensor:
 def decrypt(images: Tensor, key: Key) -> Tensor:
     """Undo ``encrypt`` with the same key, exactly. Arguments and errors as there."""
     source, flips = _places(key, images)
-    return _negate(images.flatten(-3), flips)[..., source.argsort()].view_as(images)
+    back = source.argsort()  # sorting a permutation inverts it: where each plain value went
+    return _negate(images.flatten(-3), flips)[..., back].view_as(images)
 
 
 @checked
@@ -141,12 +139,8 @@ def key_bits(image_size: int, block_size: int, steps: Iterable[str] = STEPS) -> 
     {'scramble': 44, 'shuffle': 1184, 'negative': 192}
     """
     key = make_key(image_size, block_size, steps, seed=0)  # checks the arguments
-    n, values = len(key.blocks), len(key.pixels)
-    bits = {
-        "scramble": math.lgamma(n + 1) / math.log(2),
-        "shuffle": math.lgamma(values + 1) / math.log(2),
-        "negative": float(values),
-    }
+    scramble, shuffle = (math.lgamma(len(x) + 1) / math.log(2) for x in (key.blocks, key.pixels))
+    bits = dict(zip(STEPS, (scramble, shuffle, float(len(key.flips)))))
     return {step: bits[step] for step in key.steps}
 
 
@@ -208,11 +202,11 @@ def _places(key: Key, images: Tensor) -> tuple[Tensor, Tensor]:
     if images.shape[-3:] != shape:
         raise ValueError(f"images of shape {tuple(images.shape)}: this key takes (..., {shape})")
     device, p = images.device, key.block_size
+    # encrypt the numbers 0, 1, 2, ... instead of values: they say where each value comes from
     numbers = torch.arange(math.prod(shape), device=device).view(shape)
     source = to_blocks(numbers, p)[key.blocks.to(device)][:, key.pixels.to(device)]  # (N, c p²)
     flips = key.flips.to(device).expand_as(source)
-    source, flips = (from_blocks(x, p, key.image_size).flatten() for x in (source, flips))
-    return source, flips
+    return tuple(from_blocks(x, p, key.image_size).flatten() for x in (source, flips))
 
 
 def _negate(values: Tensor, flips: Tensor) -> Tensor:

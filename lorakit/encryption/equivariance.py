@@ -1,11 +1,9 @@
-"""The embedding that undoes the cipher: what a patch embedding must learn from encrypted images.
+"""The embedding that undoes the cipher (Kiya et al. 2022, arXiv 2207.05366).
 
-A ViT turns each block x_i into a token E x_i + b + e_i, with e_i the position embedding of place
-i. The cipher shows block x_{s(i)} at place i, its values permuted and flipped: D P x_{s(i)}. With
-E' = E P⁻¹ D and e'_i = e_{s(i)} the tokens are the old ones in another order, and a transformer
-does not care about the order of its tokens: the logits are the same. (Kiya et al. 2022, arXiv
-2207.05366. The numbers must reach the model as D P x: mean = std = 0.5 in every channel, or
-encrypt after normalising.)
+A ViT turns block x_i into a token E x_i + b + e_i, e_i the position embedding of place i. The
+cipher shows D P x_{s(i)} at place i: permuted, some values negative. With E' = E P⁻¹ D and
+e'_i = e_{s(i)} the tokens are the old ones in another order, which a transformer does not mind:
+equal logits. It holds if mean and std are the same in all channels, or encryption comes last.
 """
 
 from __future__ import annotations
@@ -24,10 +22,7 @@ from lorakit.lora.position import PositionUpdate
 
 
 def adapt_patch_embedding(weight: Tensor, key: Key) -> Tensor:
-    """E' = E P⁻¹ D, both (dim, 3, p, p) with p the key's block size.
-
-    Columns are permuted as the values of a block are, and negative where those are.
-    """
+    """E' = E P⁻¹ D, both (dim, 3, p, p): columns move and turn negative as a block's values do."""
     p, shape = key.block_size, tuple(weight.shape)
     if shape[1:] != (3, p, p):
         raise ValueError(f"weight of shape {shape}: this key takes (dim, 3, {p}, {p})")
@@ -50,9 +45,9 @@ def adapt_position_embedding(embedding: Tensor, key: Key, prefix: int = 1) -> Te
 def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
     """A copy of a ViT that reads encrypted images as the model itself reads plain ones.
 
-    The key's blocks must be the ViT's patches, in images of its size. This needs the key, so it
-    is a proof that a solution exists, not a way to train without it. A warning tells if the model's
-    mean or std differ across channels, where it matters what comes first, cipher or normalisation.
+    The key's blocks must be the ViT's patches, in images of its size. This needs the key: it proves
+    that a solution exists, and is no way to train without one. A warning tells if the model's mean
+    or std differ across channels, so that the order of cipher and normalisation matters.
     """
     check_vit(model)
     patch, image = model.patch_embed.patch_size[0], model.patch_embed.img_size[0]

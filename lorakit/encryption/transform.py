@@ -15,12 +15,8 @@ from lorakit.encryption.cipher import Key, encrypt
 class Transform:
     """Normalise, enlarge and encrypt a batch, on the device it is on.
 
-    Encryption comes last, on values in [-1, 1] with mean = std = 0.5, as the trainer's network
-    would get them from an owner who holds the key.
-
-    Attributes:
-        image_size: height and width of what the model sees, in pixels.
-        key: encrypts; None leaves pictures plain, or as encrypted as they came.
+    ``image_size`` is what the model sees, in pixels. Encryption comes last, on values in [-1, 1],
+    as an owner who holds the key would send them; ``key=None`` leaves pictures as they came.
     """
 
     image_size: int

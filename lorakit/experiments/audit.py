@@ -44,21 +44,16 @@ def audit(
 ) -> Audit:
     """Train the experiment with canaries in its (plain) training set, and attack the model.
 
-    The canaries make the training set larger than the experiment's: its N, and with it the sample
-    rate and the noise, are those of the mixed set, and so is the epsilon under test.
+    N, and with it sample rate, noise and the epsilon under test, are those of the mixed set.
 
     Args:
         experiment: what to audit; ``canaries`` more images than ``train`` are drawn from its data.
         canaries: M, how many candidates; about half of them join.
         references: models trained without canaries, for the likelihood ratio.
         claimed: the epsilon to test; None means what training spent, infinity without noise.
-        delta: of the claim, below 1 / (train + canaries); a private run is trained for it. None
-            means the experiment's own or, if it has none or one too large for that many examples,
-            ``default_delta(train + canaries)``.
+        delta: of training and claim, below 1 / (train + canaries); None means the experiment's own
+            if it is, otherwise ``default_delta(train + canaries)``.
         progress: show progress bars.
-
-    Raises:
-        ValueError: it has a cipher, delta is out of range, or all canaries joined or none.
     """
     e, total = experiment, experiment.train + canaries
     if e.cipher != "none":
@@ -69,14 +64,13 @@ def audit(
     check_delta(delta, total)
     e = e.replace(delta=delta) if e.private else e
     larger, sizes = load_data(e.replace(train=total)), [e.train, canaries]
-    images, labels = larger.train.images.split(sizes), larger.train.labels.split(sizes)
-    train, candidates = map(Split, images, labels)
+    parts = larger.train.images.split(sizes), larger.train.labels.split(sizes)
+    train, candidates = map(Split, *parts)
     mixed, secret, joined = insert_canaries(train, candidates, len(larger.classes), e.seed)
-    larger = replace(larger, train=mixed)
-    model, _, history = train_model(e, dataset=larger, progress=progress)
+    options = {"dataset": replace(larger, train=mixed), "progress": progress}
+    model, _, history = train_model(e, **options)
+    options["dataset"] = replace(larger, train=train)
     apart = [e.replace(seed=e.seed + 1 + n) for n in range(references)]
-    plain = replace(larger, train=train)
-    others = [train_model(other, dataset=plain, progress=progress)[0] for other in apart]
-    scores = membership_scores(model, secret, others)
+    scores = membership_scores(model, secret, [train_model(e, **options)[0] for e in apart])
     spent = history[-1].get("epsilon", math.inf)
     return attack(scores, joined, claimed=spent if claimed is None else claimed, delta=delta)

@@ -16,9 +16,10 @@ import torch
 from lorakit.data.dataset import Split
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import build, image_size_of
+from lorakit.lora.vit import count_parameters
 from lorakit.privacy.accountant import Privacy
 from lorakit.runtime import one_thread, peak_memory_mb, pick_device, reset_peak_memory
-from lorakit.training.fit import fit
+from lorakit.training.fit import Moment, fit
 
 _FLOAT = 4  # bytes
 _PROCESS = 1.0e9  # bytes of Python and PyTorch themselves
@@ -28,25 +29,23 @@ _STEPS = 4  # the first is not counted
 def refuse_what_cannot_fit(
     experiment: Experiment, classes: int, device: torch.device, folder: str | Path
 ) -> None:
-    """Before anything is made: do weights, gradients and optimiser fit, and their checkpoint?
+    """MemoryError, before anything is made, if it cannot fit into the device's memory or on disk.
 
-    Raises:
-        MemoryError: they do not fit into the device's memory, or on the disk of ``folder``.
+    That is weights, gradients and optimiser; on the disk of ``folder``, their checkpoint.
     """
     e = experiment
     with torch.device("meta"):
-        model = build(e.replace(pretrained=False), classes)
-    total = sum(p.numel() for p in model.parameters())
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        counts = count_parameters(build(e.replace(pretrained=False), classes))
+    total, trainable = counts["total"], counts["trainable"]
     needed = _FLOAT * (total + 3 * trainable)  # gradients and Adam's two moments
-    where = Path(folder)
-    while not where.exists():
-        where = where.parent
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     else:
         needed, free = needed + _PROCESS, psutil.virtual_memory().available
     on_disk = _FLOAT * (total + 2 * trainable)
+    where = Path(folder)
+    while not where.exists():
+        where = where.parent
     for amount, there, place in (
         (needed, free, f"the memory of {device}"),
         (on_disk, shutil.disk_usage(where).free, f"the disk of {where}"),
@@ -68,7 +67,8 @@ def estimate(
 ) -> pd.DataFrame:
     """Time and memory of experiments, from a few steps on random images and weights.
 
-    Experiments that differ only in data, cipher or seed cost the same, and are measured once.
+    Experiments that differ only in data, cipher or seed cost the same, and are measured once. A
+    MemoryError says what does not fit, and what to do.
 
     Args:
         experiments: what is planned.
@@ -77,26 +77,24 @@ def estimate(
         folder: where checkpoints will be.
 
     Returns:
-        A line for each kind: method, rank, private, runs, images_per_second of training, batch
-        (the one it was measured with), memory_gb (the peak, of one process), hours (of all its
-        runs, on as many processes as ``torchrun`` started).
-
-    Raises:
-        MemoryError: something does not fit; the message says what, and what to do.
+        A line for each kind: images_per_second of training, memory_gb (the peak of one process),
+            batch
+        (the one measured), hours (of all its runs, on as many processes as ``torchrun`` started).
     """
     device, kinds = pick_device(device), {}
     for e in experiments:
         kinds.setdefault((e.backbone, e.method, e.targets, e.rank, e.private), []).append(e)
     lines = []
-    for (_, method, _, rank, private), alike in kinds.items():
-        refuse_what_cannot_fit(alike[0], classes, device, folder)
-        planned = alike[0].recipe.batch_size
+    for alike in kinds.values():
+        e = alike[0]
+        refuse_what_cannot_fit(e, classes, device, folder)
+        planned = e.recipe.batch_size
         batch = planned if device.type == "cuda" else min(8, planned)
-        seconds, memory = _time_a_step(alike[0], classes, batch, device)
+        seconds, memory = _time_a_step(e, classes, batch, device)
         speed = batch / seconds  # of all processes, which share the batch
         # a forward pass alone takes about a third of a step
         images = sum(e.recipe.epochs * e.train + e.test / 3 for e in alike)
-        line = {"method": method, "rank": rank, "private": private, "runs": len(alike)}
+        line = {"method": e.method, "rank": e.rank, "private": e.private, "runs": len(alike)}
         line |= {"images_per_second": round(speed, 2), "memory_gb": round(memory, 1)}
         lines.append(line | {"batch": batch, "hours": round(images / speed / 3600, 4)})
     return pd.DataFrame(lines).astype({"rank": "Int64"})
@@ -106,23 +104,19 @@ def _time_a_step(
     e: Experiment, classes: int, batch: int, device: torch.device
 ) -> tuple[float, float]:
     """Seconds of a step, the median; and peak memory in GB. On one thread, as ``sweep`` runs."""
-    model = build(e.replace(pretrained=False), classes)
-    size = image_size_of(e.backbone)
+    model, size = build(e.replace(pretrained=False), classes), image_size_of(e.backbone)
     images = torch.randint(256, (_STEPS * batch, 3, size, size), dtype=torch.uint8)
     split = Split(images, torch.arange(len(images)) % classes)
     privacy = Privacy(noise_multiplier=1.0) if e.private else None
     recipe = e.recipe.replace(epochs=1, batch_size=batch, privacy=privacy)
     moments: list[float] = []
+
+    def note_the_time(_: Moment) -> None:
+        moments.append(time.perf_counter())
+
     reset_peak_memory(device)
     with one_thread():
-        fit(
-            model,
-            split,
-            recipe,
-            seed=0,
-            device=device,
-            progress=False,
-            callback=lambda _: moments.append(time.perf_counter()),
-        )
+        options = {"seed": 0, "device": device, "progress": False, "callback": note_the_time}
+        fit(model, split, recipe, **options)
     seconds = statistics.median(b - a for a, b in pairwise(moments))
     return seconds, peak_memory_mb(device) * 2**20 / 1e9

@@ -27,15 +27,13 @@ class Experiment:
 
     Attributes:
         dataset: one of ``data.DATASETS``, or ``folder:NAME``, see ``data.load``.
-        train, val, test: images in each split; None means the data set's default. A folder has
-            none.
+        train, val, test: images in each split; None means the default, which a folder lacks.
         cipher: ``"none"`` or any of ``encryption.STEPS`` joined by ``+``; blocks are patches.
         backbone: a name for ``lora.create_backbone``.
         pretrained: start from its pre-trained weights, or at random.
         method: one of ``lora.METHODS``.
-        rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; None without LoRA. ``alpha``
-            defaults to 2 x rank.
-        freeze_a: True trains only B of LoRA, see ``lora.apply_method``; kept as None otherwise.
+        rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; alpha defaults to 2 x rank.
+        freeze_a: True trains only B of LoRA, see ``lora.apply_method``.
         recipe: how it is trained. Learning rates left open are the tuned ones, delta is
             ``privacy.default_delta(train)``.
         eval_split: the split that gives the accuracy: ``test``, or ``val`` to tune.
@@ -76,9 +74,9 @@ class Experiment:
             check_number(name, getattr(self, name), least=least, whole=True)
         if self.method.startswith("lora"):
             check_number("rank", self.rank, least=1, most=100_000, whole=True)
-            self._set("alpha", 2 * self.rank if self.alpha is None else self.alpha)
-            check_number("alpha", self.alpha, above=0, most=1e6)
-            self._set("alpha", float(self.alpha))
+            alpha = 2 * self.rank if self.alpha is None else self.alpha
+            check_number("alpha", alpha, above=0, most=1e6)
+            self._set("alpha", float(alpha))
             self._set("targets", _joined("targets", self.targets or "", TARGETS))
             self._set("freeze_a", self.freeze_a or None)
         else:  # settings that do nothing do not make two experiments differ
@@ -122,10 +120,8 @@ class Experiment:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
         recipe = {n: getattr(self.recipe, n) for n in _RECIPE if n not in _APART}
         rates = {f"lr_{part}": self.recipe.lr.get(part) for part in PARTS}
-        privacy = dict.fromkeys(_PRIVACY) | {"epsilon": math.inf}
-        if self.private:
-            privacy = asdict(self.recipe.privacy)
-            privacy["epsilon"] = float(privacy["epsilon"])
+        privacy = asdict(self.recipe.privacy) if self.private else dict.fromkeys(_PRIVACY)
+        privacy["epsilon"] = float(privacy["epsilon"]) if self.private else math.inf
         return own | recipe | rates | privacy
 
     @classmethod
@@ -152,12 +148,12 @@ class Experiment:
         >>> Experiment(method="probe").replace(method="lora", rank=2, epochs=1).alpha
         4.0
         """
+        fresh = {}
         if {"method", "targets", "rank", "backbone", "epsilon", "noise_multiplier"} & set(changes):
             fresh = {f"lr_{part}": None for part in PARTS} | {"alpha": None}
             if self.rank is None:
                 fresh |= {"rank": 4, "targets": "q+v"}
-            changes = fresh | changes
-        return self.from_settings(**{**self.settings(), **changes})
+        return self.from_settings(**self.settings() | fresh | changes)
 
 
 def _joined(argument: str, text: str, allowed: tuple[str, ...]) -> str:

@@ -1,7 +1,6 @@
-"""Peak learning rate of each part, by method: chosen by ``python -m lorakit.experiments.tune``.
+"""Peak learning rate of each part, by method: chosen on validation images, never on test.
 
-Chosen on a validation split, never on test; every candidate is in figures/results/tuning.csv. The
-rates in ``rates.csv`` go before these: each was searched for on the task it is used for.
+Those in ``rates.csv`` go before the tables here, which ``experiments.tune`` made.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from operator import eq
 
 RATES = files("lorakit.experiments") / "rates.csv"  # made by experiments.search_rates
 
-LEARNING_RATES: dict[str, dict[str, float]] = {
+Rates = dict[str, float]  # of each part that trains
+
+LEARNING_RATES: dict[str, Rates] = {
     "probe": {"head": 3e-2},
     "patch": {"head": 5e-3, "patch_embed": 4e-3},
     "bitfit": {"head": 2e-2, "backbone": 2e-2, "patch_embed": 2e-2},
@@ -24,7 +25,7 @@ LEARNING_RATES: dict[str, dict[str, float]] = {
 }
 
 # The same under differential privacy.
-PRIVATE_LEARNING_RATES: dict[str, dict[str, float]] = {
+PRIVATE_LEARNING_RATES: dict[str, Rates] = {
     "probe": {"head": 3e-2},
     "patch": {"head": 2e-2, "patch_embed": 1e-2},
     "bitfit": {"head": 1e-2, "backbone": 1e-2, "patch_embed": 1e-2},  # as full; not tuned apart
@@ -33,8 +34,8 @@ PRIVATE_LEARNING_RATES: dict[str, dict[str, float]] = {
     "full": {"head": 1e-2, "backbone": 1e-2, "patch_embed": 1e-2, "position": 1e-2},
 }
 
-# For backbones that are larger: usual values, not tuned.
-LARGE_LEARNING_RATES: dict[str, dict[str, float]] = {
+# For larger backbones: what is usual for ViT-B/16, not tuned here.
+LARGE_LEARNING_RATES: dict[str, Rates] = {
     "probe": {"head": 1e-2},
     "patch": {"head": 1e-3, "patch_embed": 1e-3},
     "bitfit": {"head": 1e-3, "backbone": 1e-3, "patch_embed": 1e-3},
@@ -44,37 +45,33 @@ LARGE_LEARNING_RATES: dict[str, dict[str, float]] = {
 }
 
 # More rank, or targets that reach further, want smaller steps: (method, targets, rank).
-_TUNED_APART: dict[tuple[str, str | None, int | None], dict[str, float]] = {
+_TUNED_APART: dict[tuple, Rates] = {
     ("lora", "q+v", 16): {"head": 2e-3, "lora": 2e-3},
     ("lora", "proj+fc1+fc2", 4): {"head": 2e-3, "lora": 2e-3},
 }
-
 
 _SMALL = ("vit_micro", "vit_mini")  # architectures for which the first two tables are meant
 
 
 def tuned_rates(
-    dataset: str, backbone: str, cipher: str, method: str, targets: str | None = None,
-    rank: int | None = None, freeze_a: bool | None = None, epsilon: float | None = None,
-) -> dict[str, float]:  # fmt: skip
-    """The rates of an experiment that names none of its own.
+    dataset: str,
+    backbone: str,
+    cipher: str,
+    method: str,
+    targets: str | None = None,
+    rank: int | None = None,
+    freeze_a: bool | None = None,
+    epsilon: float | None = None,
+) -> Rates:
+    """The rates of an experiment that names none of its own; ``epsilon=None`` is no privacy.
 
-    Those found by ``experiments.search_rates`` for this data set, backbone and method, of the cell
-    that has most of the other settings in common; where none was searched, those of the tables
-    above, which for large backbones are what is usual for ViT-B/16 and were not tuned here. An
-    ``epsilon`` of None is no privacy.
-
-    ``lora+patch+pos`` takes those of ``lora+patch`` there, and the patch embedding's for the
-    position.
+    Of all searched cells with this data set, backbone, method and privacy or none, the one with
+    most of the other settings in common; where none was searched, a table above.
     """
-    wanted = (cipher, targets, rank, bool(freeze_a), epsilon)
-    alike = {
-        key: rates
-        for (*cell, private, key), rates in searched_rates()
-        if cell == [dataset, backbone, method] and private == (epsilon is not None)
-    }
+    alike = searched_rates().get((dataset, backbone, method, epsilon is not None))
     if alike:
-        return alike[max(alike, key=lambda key: sum(map(eq, key, wanted)))]
+        wanted = (cipher, targets, rank, bool(freeze_a), epsilon)
+        return alike[max(alike, key=lambda cell: sum(map(eq, cell, wanted)))]
     if method == "lora+patch+pos":
         rates = tuned_rates(dataset, backbone, cipher, "lora+patch", targets, rank, None, epsilon)
         return rates | {"position": rates["patch_embed"]}
@@ -88,17 +85,15 @@ def tuned_rates(
 
 
 @lru_cache(maxsize=1)
-def searched_rates() -> list[tuple[tuple, dict[str, float]]]:
-    """The file of searched rates: what a line is for, and its rates by part."""
-    if not RATES.is_file():
-        return []
-    found = []
-    for line in csv.DictReader(RATES.read_text().splitlines()):
-        epsilon, rank = float(line["epsilon"]), line["rank"]
+def searched_rates() -> dict[tuple, dict[tuple, Rates]]:
+    """The file of searched rates: what ``tuned_rates`` needs in common, other settings, rates."""
+    found: dict[tuple, dict[tuple, Rates]] = {}
+    for line in csv.DictReader(RATES.read_text().splitlines()) if RATES.is_file() else ():
+        epsilon = float(line["epsilon"])
         epsilon = epsilon if epsilon < math.inf else None
-        key = (line["cipher"], line["targets"] or None, int(float(rank)) if rank else None)
-        key += (line["freeze_a"] == "True", epsilon)
-        cell = (line["dataset"], line["backbone"], line["method"], epsilon is not None, key)
+        rank = int(float(line["rank"])) if line["rank"] else None
+        task = (line["dataset"], line["backbone"], line["method"], epsilon is not None)
+        cell = (line["cipher"], line["targets"] or None, rank, line["freeze_a"] == "True", epsilon)
         rates = {n[3:]: float(rate) for n, rate in line.items() if n.startswith("lr_") and rate}
-        found.append((cell, rates))
+        found.setdefault(task, {})[cell] = rates
     return found

@@ -1,9 +1,7 @@
-"""The paper's own experiment: ViT-B/16 at 224 pixels on a public data set.
+"""The paper's own experiment, ViT-B/16 at 224 pixels: ``python -m lorakit.experiments.paper``.
 
-``python -m lorakit.experiments.paper`` says what it will take, refuses what cannot fit, and trains;
-stopped, it goes on after the last epoch. ``--dry-run`` goes the whole way in minutes with random
-weights and a few generated pictures. ``torchrun --nproc-per-node 4 -m lorakit.experiments.paper``
-takes four GPUs.
+It says what it will take, refuses what cannot fit, and trains; stopped, it goes on after the last
+epoch. On four GPUs: ``torchrun --nproc-per-node 4 -m lorakit.experiments.paper``.
 """
 
 from __future__ import annotations
@@ -11,10 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from lorakit.data.load import DATASETS, load
 from lorakit.experiments.estimate import estimate
@@ -26,7 +24,7 @@ from lorakit.figures.accuracy import plot_accuracy
 from lorakit.figures.captions import finding
 from lorakit.figures.style import save_figure
 from lorakit.figures.tables import accuracy_table, save_table
-from lorakit.runtime import write_atomic
+from lorakit.runtime import replacing
 from lorakit.training import distributed
 
 _DRY = {"train": 4, "val": 2, "test": 4, "epochs": 1, "batch_size": 2, "pretrained": False}
@@ -43,11 +41,10 @@ def paper(
     estimate_only: bool = False,
     backbone: str | None = None,
 ) -> pd.DataFrame:
-    """Run the ``paper`` preset and draw its figure.
+    """Run the ``paper`` preset and draw its figure; returns the rows of the results table.
 
     Args:
-        dataset: ``cifar10``, ``cifar100``, ``imagenette`` or ``folder:NAME``; see ``data.load``
-            for where they are.
+        dataset: ``cifar10``, ``cifar100``, ``imagenette`` or ``folder:NAME``, see ``data.load``.
         out: a folder for the table, figure and checkpoints.
         seeds: how many; None means the preset's own.
         private: the study of accuracy against epsilon, instead of that of ciphers.
@@ -55,13 +52,6 @@ def paper(
         dry_run: every step of it, on generated pictures and random weights.
         estimate_only: stop before training, and return the estimate.
         backbone: a timm ViT instead of ViT-B/16.
-
-    Returns:
-        The rows of the results table.
-
-    Raises:
-        MemoryError: it does not fit into memory or on the disk.
-        RuntimeError: it would take more than ``hours``, or the data set cannot be had.
     """
     out, study = Path(out), "privacy" if private else "encryption"
     leads = distributed.is_main_process()
@@ -97,16 +87,30 @@ def _experiments(
     dataset: str, generated: Path | None, seeds: int | None, study: str
 ) -> list[Experiment]:
     """The preset's, on this data set; with ``generated``, small ones on pictures made there."""
-    known = dataset in DATASETS and generated is None
-    experiments = grid("paper", dataset if known else "cifar10", seeds, study)
-    if known:
-        return experiments
+    if dataset in DATASETS and generated is None:
+        return grid("paper", dataset, seeds, study)
+    changes = _DRY
     if generated is not None:
         dataset = _generate(generated)
-    found = load(dataset)
-    sizes = {part: len(getattr(found, part)) for part in ("train", "val", "test")}
-    changes = {"dataset": dataset, "delta": None} | (sizes if generated is None else _DRY)
-    return [e.replace(**changes) for e in experiments]
+    else:
+        found = load(dataset)
+        changes = {part: len(getattr(found, part)) for part in ("train", "val", "test")}
+    preset = grid("paper", "cifar10", seeds, study)
+    return [e.replace(dataset=dataset, delta=None, **changes) for e in preset]
+
+
+def _generate(root: Path) -> str:
+    """Generated pictures as files in class folders; where data sets are looked for, from now on."""
+    digits = load("street", train=60, val=20, test=1, image_size=64)
+    for part in ("train", "val"):
+        split = getattr(digits, part)
+        for number, (image, label) in enumerate(zip(split.images, split.labels.tolist())):
+            path = root / "generated" / part / digits.classes[label] / f"{number}.png"
+            if not path.exists():
+                with replacing(path) as file:
+                    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "png")
+    os.environ["LORAKIT_DATA"] = str(root)
+    return "folder:generated"
 
 
 def _report(rows: pd.DataFrame, out: Path, study: str, against: str) -> None:
@@ -118,23 +122,6 @@ def _report(rows: pd.DataFrame, out: Path, study: str, against: str) -> None:
             print(finding(rows, rows["dataset"].iloc[0], cipher))
     paths = [*save_figure(plot_accuracy(rows, against), out / study)]
     print("written:", *paths, *save_table(table, out / f"{study}_table"))
-
-
-def _generate(root: Path) -> str:
-    """Generated pictures as files in class folders; where data sets are looked for, from now on."""
-    from PIL import Image
-
-    digits = load("street", train=60, val=20, test=1, image_size=64)
-    for part in ("train", "val"):
-        split = getattr(digits, part)
-        for number, (image, label) in enumerate(zip(split.images, split.labels.tolist())):
-            path = root / "generated" / part / digits.classes[label] / f"{number}.png"
-            if not path.exists():
-                png = BytesIO()
-                Image.fromarray(image.permute(1, 2, 0).numpy()).save(png, "png")
-                write_atomic(png.getvalue(), path)
-    os.environ["LORAKIT_DATA"] = str(root)
-    return "folder:generated"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

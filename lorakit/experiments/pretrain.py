@@ -6,10 +6,12 @@ Public pre-training, private fine-tuning: the letters are public, the digits are
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lorakit.data.load import load
 from lorakit.lora.backbones import WEIGHTS
@@ -37,48 +39,54 @@ def pretrain(
     seed: int = 0,
     progress: bool = True,
 ) -> dict:
-    """Train from random weights and write safetensors in half precision, with a JSON log beside.
+    """Train from random weights, and ``ship`` them to ``out``; returns the log.
 
-    Stopped, it goes on from a checkpoint beside ``out``, which is removed at the end.
-
-    Args:
-        out: the file to write; the log has the same name and ends in ``.json``.
-        images: number of letters to draw.
-        recipe: how to train on them.
-        seed: of the drawing, the random start and the order.
-        progress: show a progress bar.
-
-    Returns:
-        The log: recipe, accuracy on 5,000 held-out letters, the history, versions, seconds.
+    Stopped, it goes on from a checkpoint beside ``out``. ``images`` letters are drawn; the accuracy
+    is that on 5,000 others.
     """
-    from safetensors.torch import save
-
     seed_everything(seed)
     letters = load("letters", train=images, seed=seed)
     model = create_backbone("vit_micro", len(letters.classes), pretrained=False)
-    out = Path(out)
-    options = {"checkpoint": out.with_suffix(".checkpoint"), "progress": progress}
+    options = {"checkpoint": Path(out).with_suffix(".checkpoint"), "progress": progress}
     history = fit(model, letters.train, recipe, seed=seed, val=letters.val, **options)
+
+    def measure() -> dict[str, float]:
+        measured = evaluate(model, letters.test)
+        return {f"test_{name}": measured[name] for name in ("accuracy", "loss")}
+
+    settings = {"command": "python -m lorakit.experiments.pretrain", "images": images}
+    return ship(model, out, settings | asdict(recipe) | {"seed": seed}, measure, history)
+
+
+def ship(
+    model: nn.Module,
+    out: str | Path,
+    settings: dict,
+    measure: Callable[[], dict[str, float]],
+    history: list[dict[str, float]],
+) -> dict:
+    """Write safetensors in half precision and a JSON log beside; the checkpoint goes.
+
+    ``measure`` says what the model is worth when its weights are those that ship.
+    """
+    from safetensors.torch import save
+
     half = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(half)  # measure what ships
-    measured = evaluate(model, letters.test)
-    write_atomic(save(half), out)
+    model.load_state_dict(half)
     device = pick_device()
     log = {
-        "command": "python -m lorakit.experiments.pretrain",
-        "images": images,
-        **{name: value for name, value in asdict(recipe).items() if value is not None},
-        "seed": seed,
-        "test_accuracy": measured["accuracy"],
-        "test_loss": measured["loss"],
+        **{name: value for name, value in settings.items() if value is not None},
+        **measure(),
         "seconds": sum(row["seconds"] for row in history),
         "device": device_name(device),
         "peak_memory_mb": peak_memory_mb(device),
         "versions": versions(),
         "history": history,
     }
+    out = Path(out)
+    write_atomic(save(half), out)
     write_atomic(json.dumps(log, indent=1) + "\n", out.with_suffix(".json"))
-    options["checkpoint"].unlink()
+    out.with_suffix(".checkpoint").unlink()
     return log
 
 

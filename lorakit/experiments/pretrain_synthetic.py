@@ -1,19 +1,15 @@
 """Pre-train on synthetic pictures: ``python -m lorakit.experiments.pretrain_synthetic vit_micro``.
 
-From each picture the network learns to tell its histograms of oriented gradients (HOG: Dalal and
-Triggs 2005), as MaskFeat does (Wei et al. 2022, arXiv 2112.09133), here for the whole picture and
-from one token. That needs no class and no real image: what a network finds out about edges, where
-they are and how they run, serves for clothes that it never saw.
+The network learns to tell a picture's histograms of oriented gradients (HOG: Dalal and Triggs 2005)
+from one token, after MaskFeat (Wei et al. 2022, arXiv 2112.09133): no class, no real image.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,25 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lorakit.data.dataset import Split, fingerprint, normalise
-from lorakit.data.embedded import generator_for
+from lorakit.data.dataset import Split, fingerprint, generator_for, normalise
 from lorakit.data.synthetic import SOURCES, draw_pictures
+from lorakit.experiments.pretrain import ship
 from lorakit.lora.backbones import weights_of
 from lorakit.lora.vit import create_backbone
-from lorakit.runtime import (
-    check_choice,
-    device_name,
-    peak_memory_mb,
-    pick_device,
-    seed_everything,
-    versions,
-    write_atomic,
-)
+from lorakit.runtime import check_choice, pick_device, seed_everything
 from lorakit.training.checkpoint import Checkpoint
 from lorakit.training.criterion import Criterion
 from lorakit.training.fit import train_one_epoch
 from lorakit.training.loader import Loader
-from lorakit.training.optimizer import make_optimizer, make_scheduler
+from lorakit.training.optimizer import Average, make_optimizer, make_scheduler
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep
 
@@ -99,15 +87,15 @@ class GradientCriterion(Criterion):
 
 def draw_mix(images: int, sources: Iterable[str], seed: int) -> Split:
     """As many pictures of each source as of the others; labels say which source."""
-    chosen, places = tuple(sources), []
-    for source in chosen:
+    sources = tuple(sources)
+    for source in sources:
         check_choice("sources", source, SOURCES)
-    counts = [len(range(i, images, len(chosen))) for i in range(len(chosen))]
-    for source, n in zip(chosen, counts):
-        generator = generator_for(sum(map(ord, source)), seed)
-        places.append(draw_pictures(source, n, generator))
-    labels = torch.arange(len(chosen)).repeat_interleave(torch.tensor(counts))
-    return Split(torch.cat(places), labels)
+    labels = (torch.arange(images) % len(sources)).sort().values
+    pictures = [
+        draw_pictures(source, n, generator_for(source, seed))
+        for source, n in zip(sources, labels.bincount().tolist())
+    ]
+    return Split(torch.cat(pictures), labels)
 
 
 def pretrain_synthetic(
@@ -120,67 +108,47 @@ def pretrain_synthetic(
     seed: int = 0,
     progress: bool = True,
 ) -> dict:
-    """Train from random weights; write safetensors in half precision, and a JSON log beside.
+    """Train from random weights, and ``pretrain.ship`` them to ``out``; returns the log.
 
-    Stopped, it goes on from a checkpoint beside ``out``, which is removed at the end.
+    Stopped, it goes on from a checkpoint beside ``out``.
 
     Args:
-        out: the file to write; the log has the same name and ends in ``.json``.
+        out: the file to write.
         backbone: a name for ``lora.create_backbone``.
-        images: pictures to draw, in equal parts from each source.
+        images: pictures to draw, in equal parts from each of ``sources``.
         sources: some of ``data.synthetic.SOURCES``.
-        recipe: how to train on them; None means the one in ``RECIPES``.
+        recipe: None means the one in ``RECIPES``.
         seed: of the pictures, the random start and the order.
         progress: show a progress bar.
-
-    Returns:
-        The log: settings, mean squared error on held-out pictures, history, versions, seconds.
     """
-    from safetensors.torch import save
-
-    out, sources = Path(out), tuple(sources)
-    recipe = recipe or RECIPES[backbone]
+    sources, recipe = tuple(sources), recipe or RECIPES[backbone]
     pictures = draw_mix(images, sources, seed)
     held_out = draw_mix(HELD_OUT, sources, seed + 1).images
     seed_everything(seed)
     criterion, device = GradientCriterion(pictures.images), pick_device()
     model = create_backbone(backbone, TARGETS, pretrained=False).to(device)
-    optimizer = make_optimizer(model, recipe)
-    scheduler = make_scheduler(optimizer, recipe, recipe.steps(images))
+    optimizer, steps = make_optimizer(model, recipe), recipe.steps(images)
+    scheduler, average = make_scheduler(optimizer, recipe, steps), Average(optimizer, None)
     step = PlainStep(model, optimizer, recipe, images, criterion)
-    settings = {"recipe": asdict(recipe), "data": fingerprint(pictures, normalise)}
-    checkpoint = out.with_suffix(".checkpoint")
-    state = Checkpoint(checkpoint, model, optimizer, scheduler, step, settings)
-    per_epoch = recipe.steps(images) // recipe.epochs
-    history, loader = state.load(per_epoch), Loader(pictures, device)
-    done = len(history) * per_epoch
-    with tqdm(total=recipe.steps(images), initial=done, disable=not progress) as bar:
+    needs = {"recipe": asdict(recipe), "data": fingerprint(pictures, normalise)}
+    path = Path(out).with_suffix(".checkpoint")
+    state = Checkpoint(path, model, optimizer, scheduler, average, step, needs)
+    history, loader = state.load(steps // recipe.epochs), Loader(pictures, device)
+    done = len(history) * (steps // recipe.epochs)
+
+    def measure() -> dict[str, float]:
+        return {"held_out": _error(model, criterion, held_out)}
+
+    with tqdm(total=steps, initial=done, disable=not progress) as bar:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             row = train_one_epoch(step, loader, scheduler, lambda _: bar.update() and False)
-            error = _error(model, criterion, held_out)
-            history.append({"epoch": epoch, **row, "held_out": error})
-            del history[-1]["accuracy"]
+            del row["accuracy"]
+            history.append({"epoch": epoch, **row, **measure()})
             state.save(history)
-            bar.set_postfix(epoch=epoch, error=f"{error:.3f}")
-    half = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(half)  # measure what ships
-    write_atomic(save(half), out)
-    log = {
-        "command": f"python -m lorakit.experiments.pretrain_synthetic {backbone}",
-        "images": images,
-        "sources": sources,
-        **{name: value for name, value in asdict(recipe).items() if value is not None},
-        "seed": seed,
-        "held_out": _error(model, criterion, held_out),
-        "seconds": sum(row["seconds"] for row in history),
-        "device": device_name(device),
-        "peak_memory_mb": peak_memory_mb(device),
-        "versions": versions(),
-        "history": history,
-    }
-    write_atomic(json.dumps(log, indent=1) + "\n", out.with_suffix(".json"))
-    checkpoint.unlink()
-    return log
+            bar.set_postfix(epoch=epoch, error=f"{history[-1]['held_out']:.3f}")
+    command = f"python -m lorakit.experiments.pretrain_synthetic {backbone}"
+    settings = {"command": command, "images": images, "sources": sources}
+    return ship(model, out, settings | asdict(recipe) | {"seed": seed}, measure, history)
 
 
 @torch.no_grad()
@@ -188,8 +156,8 @@ def _error(model: nn.Module, criterion: GradientCriterion, images: Tensor) -> fl
     """The mean squared error on pictures, in evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
-    one = partial(criterion, model)
-    losses = [one(chunk.to(device), chunk).item() * len(chunk) for chunk in images.split(500)]
+    chunks = images.split(500)
+    losses = [criterion(model, x.to(device), x).item() * len(x) for x in chunks]
     return sum(losses) / len(images)
 
 

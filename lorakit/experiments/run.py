@@ -30,9 +30,8 @@ from lorakit.training.fit import Callback, fit
 
 def load_data(experiment: Experiment) -> Dataset:
     """The experiment's data set, plain, in the image size of its backbone."""
-    e = experiment
-    image_size = image_size_of(e.backbone)
-    return load(e.dataset, train=e.train, val=e.val, test=e.test, image_size=image_size)
+    e, size = experiment, image_size_of(experiment.backbone)
+    return load(e.dataset, train=e.train, val=e.val, test=e.test, image_size=size)
 
 
 def image_size_of(backbone: str) -> int:
@@ -57,8 +56,7 @@ def prepare(
 ) -> tuple[Split, Callable[[torch.Tensor], torch.Tensor]]:
     """A split, and what turns its images into what the model sees.
 
-    The embedded data sets are small, and encrypted once; others, and all of which random views are
-    taken, batch by batch, on the device.
+    The embedded data sets are encrypted once, if no random views are taken; others batch by batch.
     """
     if experiment.dataset in EMBEDDED and experiment.recipe.views is None:
         return encrypt_split(split, key), normalise
@@ -82,31 +80,20 @@ def train_model(
 ) -> tuple[torch.nn.Module, Key | None, list[dict[str, float]]]:
     """Build and train the model of an experiment: the model, its key, the history.
 
-    The key is drawn from the experiment's seed, so that a run can be repeated. ``dataset``
-    replaces the experiment's own plain images, if given; ``checkpoint`` is a file to go on from,
-    see ``training.fit``.
+    The key is drawn from the experiment's seed, so that a run can be repeated. ``dataset``, plain
+    images, takes the place of the experiment's own; for the others see ``training.fit``.
     """
     e = experiment
     dataset = load_data(e) if dataset is None else dataset
     seed_everything(e.seed)
-    model = build(e, len(dataset.classes))
+    model, key = build(e, len(dataset.classes)), None
     image_size, patch_size = model.patch_embed.img_size[0], model.patch_embed.patch_size[0]
-    key = None
     if e.cipher != "none":
         key = make_key(image_size, patch_size, e.cipher.split("+"), seed=e.seed)
     images, transform = prepare(e, dataset.train, key, image_size)
-    history = fit(
-        model,
-        images,
-        e.recipe,
-        seed=e.seed,
-        transform=transform,
-        device=device,
-        checkpoint=checkpoint,
-        callback=callback,
-        progress=progress,
-    )
-    return model, key, history
+    options = {"seed": e.seed, "transform": transform, "device": device, "progress": progress}
+    options |= {"checkpoint": checkpoint, "callback": callback}
+    return model, key, fit(model, images, e.recipe, **options)
 
 
 @checked
@@ -118,15 +105,11 @@ def run(
     callback: Callback | None = None,
     progress: bool = False,
 ) -> dict[str, object]:
-    """Train, evaluate, and report one row of the results table.
+    """Train, evaluate, and report one row of the results table; arguments as ``training.fit``.
 
-    Raises:
-        RuntimeError: the callback stopped the run, so there is no result of this experiment.
-
-    Returns:
-        The experiment's id and settings, then: accuracy and loss on the split evaluated,
-        train_loss, epsilon_spent (infinite without privacy), trainable and total parameters,
-        seconds (wall time), peak_memory_mb, device, versions.
+    The row: the experiment's id and settings; accuracy and loss on the split evaluated,
+    train_loss, epsilon_spent (infinite without privacy), trainable and total parameters, seconds
+    (wall time), peak_memory_mb, device, versions. RuntimeError if the callback stopped the run.
     """
     e, epochs = experiment, experiment.recipe.epochs
     device = pick_device(device)

@@ -1,14 +1,13 @@
-"""Tune the learning rates of every cell of a study, each on its own task.
+"""Tune the learning rates of every cell of a study, each on its own task, by climbing.
 
-A search climbs: it tries the rates at hand and each of them doubled and halved, moves to the best
-on validation images, and ends where no neighbour is better, so that the winner is never at the edge
-of what was tried. Its seeds are 100 and up; those that are reported are below. The test images are
-never read. Every trial is a row of a table, and the search goes on after a stop.
+Only validation images and seeds from 100 decide, and the winner is never at the edge: neither
+doubling nor halving one of its rates is better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +29,7 @@ KNOBS: dict[str, tuple[tuple[str, ...], ...]] = {  # parts whose rates move toge
     "full": (("head", "backbone", "position"), ("patch_embed",)),
 }
 CELL = ["dataset", "backbone", "cipher", "method", "targets", "rank", "freeze_a", "epsilon"]
-_LR = [f"lr_{part}" for part in PARTS]
+LR = [f"lr_{part}" for part in PARTS]
 
 
 def search_rates(
@@ -38,38 +37,31 @@ def search_rates(
 ) -> Experiment:
     """Climb from an experiment's own rates; returns it with the best ones.
 
-    Args:
-        experiment: the cell; its seed and split do not matter.
-        table: a CSV file for the trials.
-        seeds: how many, from 100, whose mean accuracy decides.
-        n_jobs: see ``experiments.sweep``.
+    Trials are rows of a table, from which a search that was stopped goes on; the mean accuracy over
+    ``seeds`` decides.
     """
-    tuning = {"eval_split": "val", "test": 1, "seed": FIRST_TUNING_SEED}
-    centre = experiment.replace(**tuning)
-    while True:
+    best = experiment.replace(eval_split="val", test=1)
+    centre = None
+    while best is not centre:
+        centre = best
         points = [centre, *_neighbours(centre)]
         trials = [p.replace(seed=FIRST_TUNING_SEED + i) for p in points for i in range(seeds)]
         rows = sweep(trials, table, n_jobs=n_jobs)
         means = rows["accuracy"].to_numpy().reshape(len(points), seeds).mean(axis=1)
         best = points[means.argmax()]  # of equals the first, which is the centre if it is one
-        if best is centre:
-            rates = {name: value for name, value in best.settings().items() if name in _LR}
-            return experiment.replace(**rates)
-        centre = best
+    return experiment.replace(**{name: best.settings()[name] for name in LR})
 
 
 def _neighbours(centre: Experiment) -> Iterable[Experiment]:
     """The same experiment with one knob doubled or halved."""
     lr = centre.recipe.lr
-    for knob in KNOBS[centre.method]:
-        for factor in (2.0, 0.5):
-            turned = {f"lr_{part}": factor * lr[part] for part in knob if part in lr}
-            yield centre.replace(**turned)
+    for knob, factor in product(KNOBS[centre.method], (2.0, 0.5)):
+        yield centre.replace(**{f"lr_{part}": factor * lr[part] for part in knob if part in lr})
 
 
 def best_rates(rows: pd.DataFrame) -> pd.DataFrame:
     """Of every cell the rates with the highest mean validation accuracy, a line each."""
-    means = rows.groupby([*CELL, *_LR], dropna=False, sort=False)["accuracy"].mean().reset_index()
+    means = rows.groupby([*CELL, *LR], dropna=False, sort=False)["accuracy"].mean().reset_index()
     best = means.groupby(CELL, dropna=False, sort=False)["accuracy"].idxmax()
     return means.loc[best].sort_values(CELL).reset_index(drop=True)
 

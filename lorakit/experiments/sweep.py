@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
 from lorakit.checks import check_number, checked
@@ -22,6 +24,7 @@ from lorakit.experiments.table_file import append_row, read_table
 from lorakit.runtime import one_thread
 from lorakit.training import distributed
 
+Row = dict[str, object]
 _MOST_KILLED = 3  # workers one after the other, no run ending between
 
 
@@ -34,30 +37,20 @@ def sweep(
     checkpoints: str | Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Run every experiment that is not in the table yet; each row is saved as it is finished.
+    """Run every experiment that is not in the table yet; returns the rows of all, in their order.
 
-    A run uses one CPU thread, whatever ``n_jobs`` is, so that its result does not depend on it.
-    Workers are joblib's: inside ``joblib.parallel_config`` another backend can serve, Dask for
-    example. Under ``torchrun`` all processes train each run together.
+    A run uses one CPU thread, so that its result does not depend on ``n_jobs``. Workers are
+    joblib's: inside ``joblib.parallel_config`` another backend can serve, Dask for example. Under
+    ``torchrun`` all processes train each run together. If runs fail, the others are in the table,
+    and a RuntimeError names the experiments and their errors.
 
     Args:
         experiments: what to run; doubles run once.
-        table: a CSV file, made if missing. Every change replaces the whole file in one step, so
-            that it is complete at any moment, whenever the process is killed.
-        n_jobs: runs at a time, at most twice the cores; None means one for each core as far as
-            memory reaches (a run of ``vit_micro`` takes about 1.3 GB, most of it PyTorch itself),
-            or 1 with a GPU; -1 one for each core of joblib's backend.
-        checkpoints: a folder that keeps the state of unfinished runs after every epoch, so that
-            a sweep goes on inside a run; files of finished runs are deleted.
-        progress: show a bar with an estimate of the time left.
-
-    Returns:
-        The rows of these experiments, in their order.
-
-    Raises:
-        ValueError: no experiments, or a file that is not a results table.
-        RuntimeError: some runs failed; the others are in the table, and the message names both
-            the experiments and their errors.
+        table: a CSV file, made if missing, and whole whenever the process is killed.
+        n_jobs: runs at a time. None: one for each core as far as memory reaches (``vit_micro``
+            takes about 1.3 GB), or 1 with a GPU; -1: one for each core of joblib's backend.
+        checkpoints: a folder that keeps the state of unfinished runs after every epoch.
+        progress: show a bar.
     """
     wanted = {e.id: e for e in experiments}
     if not wanted:
@@ -68,20 +61,20 @@ def sweep(
     open_ = [e for key, e in wanted.items() if key not in done]
     distributed.barrier()  # all have read the table before one writes to it
     leads, failed = distributed.is_main_process(), []
-    n_jobs = _workers(n_jobs, len(open_))
-    hidden, finished = not (progress and leads), len(wanted) - len(open_)
+    n_jobs, finished = _workers(n_jobs, len(open_)), len(wanted) - len(open_)
+    hidden = not (progress and leads)
     with tqdm(total=len(wanted), initial=finished, unit="run", disable=hidden) as bar:
         for row, error in _results(open_, checkpoints, n_jobs):
+            bar.update()
             if error:
                 failed.append(error)
-            else:
-                if leads:
-                    append_row(row, table)
-                    if checkpoints:
-                        _state(checkpoints, wanted[row["id"]]).unlink(missing_ok=True)
-                distributed.barrier()
-                bar.set_postfix_str(f"{row['method']} on {row['dataset']}: {row['accuracy']:.1%}")
-            bar.update()
+                continue
+            if leads:
+                append_row(row, table)
+                if checkpoints:
+                    _state(checkpoints, wanted[row["id"]]).unlink(missing_ok=True)
+            distributed.barrier()
+            bar.set_postfix_str(f"{row['method']} on {row['dataset']}: {row['accuracy']:.1%}")
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(open_)} runs failed:\n" + "\n".join(failed))
     return read_table(table).set_index("id").loc[list(wanted)].reset_index()
@@ -93,11 +86,8 @@ def _state(folder: str | Path | None, experiment: Experiment) -> Path | None:
 
 def _results(
     experiments: list[Experiment], checkpoints: str | Path | None, n_jobs: int
-) -> Iterator[tuple[dict[str, object] | None, str | None]]:
+) -> Iterator[tuple[Row | None, str | None]]:
     """A row or an error of each run, as it ends; runs of a worker that is killed start again."""
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
     # joblib replaces a worker that has grown, and warns; nothing is lost by it
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     left, killed = {e.id: e for e in experiments}, 0
@@ -119,7 +109,7 @@ def _results(
 
 def _work(
     experiment: Experiment, checkpoint: Path | None, sweeper: int
-) -> tuple[str, dict[str, object] | None, str | None]:
+) -> tuple[str, Row | None, str | None]:
     """Id, row, error; under ``torchrun`` errors end all processes, which go on later."""
     _end_with(sweeper)
     with one_thread():
@@ -149,8 +139,6 @@ def _workers(asked: int | None, runs: int) -> int:
     if distributed.world_size() > 1:
         return 1
     if asked is not None:
-        from joblib import effective_n_jobs
-
         most = max(2, 2 * effective_n_jobs(-1))
         check_number("n_jobs", asked, least=1 if asked != -1 else -1, most=most, whole=True)
         return asked

@@ -1,7 +1,7 @@
 """The results table: a CSV file, one row an experiment, with a check over the values of each row.
 
-A changed digit of an accuracy looks like a result; the check tells it apart. A table of one's own
-without the column ``check`` is read with a warning, so that tables edited or made elsewhere serve.
+A changed digit looks like a result; the check tells it apart. Tables without the column ``check``,
+edited or made elsewhere, are read with a warning.
 """
 
 from __future__ import annotations
@@ -50,26 +50,32 @@ def append_row(row: dict[str, object], path: str | Path) -> None:
 
 def read_rows(path: str | Path) -> list[Row]:
     """The rows of a table as text, checked; errors as in ``read_table``."""
-    path = Path(path)
+    path, where = Path(path), f"path={str(path)!r}"
     if not path.exists():
-        raise FileNotFoundError(f"path={str(path)!r}: no such table; make it with lorakit.sweep")
+        raise FileNotFoundError(f"{where}: no such table; make it with lorakit.sweep")
     try:
         lines = csv.reader(StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
         names, *lines = filter(None, lines)
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"path={str(path)!r}: not a CSV table ({error})") from error
+        raise ValueError(f"{where}: not a CSV table ({error})") from error
     try:
         rows = _checked(names, lines)
     except ValueError as error:
-        raise ValueError(f"path={str(path)!r}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
     if rows and "check" not in names:
-        warnings.warn(f"path={str(path)!r}: no column 'check', damage is not seen", stacklevel=3)
+        warnings.warn(f"{where}: no column 'check', damage is not seen", stacklevel=3)
     return rows
 
 
 def write_rows(rows: Iterable[Row], path: str | Path) -> None:
     """Write rows as a table, each with its check, in one atomic step."""
-    write_atomic(_text(rows), path)
+    rows = [{**row, "check": _check(row)} for row in rows]
+    names = dict.fromkeys(name for row in rows for name in row if name != "check") or REQUIRED
+    out = StringIO()
+    writer = csv.DictWriter(out, [*names, "check"], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(out.getvalue(), path)
 
 
 def _checked(names: list[str], lines: list[list[str]]) -> list[Row]:
@@ -95,21 +101,12 @@ def _checked(names: list[str], lines: list[list[str]]) -> list[Row]:
         if empty := [n for n in REQUIRED if n not in _MAY_BE_EMPTY and not row[n]]:
             raise ValueError(f"row {place}: values are missing in columns {empty}")
         for name, bounds in _NUMBERS.items():
-            check_number(f"row {place}: {name}", _number(row[name]), least=0, **bounds)
+            value = _column(name, [row[name]])[0]
+            check_number(f"row {place}: {name}", value, least=0, **bounds)
         rows.append(row)
     if twice := _twice(row["id"] for row in rows):
         raise ValueError(f"rows with the same id: {twice[:4]}; keep one of each")
     return rows
-
-
-def _text(rows: Iterable[Row]) -> str:
-    rows = [{**row, "check": _check(row)} for row in rows]
-    names = dict.fromkeys(name for row in rows for name in row if name != "check") or REQUIRED
-    out = StringIO()
-    writer = csv.DictWriter(out, [*names, "check"], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 def _check(row: Row) -> str:
@@ -128,10 +125,3 @@ def _column(name: str, texts: list[str]) -> list:
         with suppress(ValueError, KeyError):
             return [kind(text) if text else math.nan for text in texts]
     return [text or math.nan for text in texts]
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text

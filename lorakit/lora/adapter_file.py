@@ -1,8 +1,7 @@
 """What a method trained, as one small file: safetensors with a JSON header, no pickle, no code.
 
-The file holds LoRA's matrices, the patch embedding, the position update, the head with its bias:
-whatever trained or was added, and nothing else. Encryption keys are never part of it. A digest
-covers every byte: a damaged file is refused, where else it would be a model with other answers.
+It holds whatever trained or was added, and never an encryption key. A digest covers every byte: a
+damaged file is refused, where else it would be a model with other answers.
 """
 
 from __future__ import annotations
@@ -48,10 +47,7 @@ def save_adapter(
 ) -> Path:
     """Write what ``apply_method`` made trainable, in one step; returns the path.
 
-    Args:
-        model: a ViT with a method applied, trained or not, its LoRA not merged.
-        path: usually ``*.safetensors``.
-        classes: names of the classes, in the order of the logits; numbers if None.
+    ``classes`` names the logits in their order; None means by number. LoRA must not be merged.
     """
     header = {"digest": UNSEALED, "format": 2, **describe(model), "versions": versions()}
     number = model.head.out_features
@@ -107,18 +103,15 @@ def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
 def load_adapter(
     path: str | Path, model: VisionTransformer | None = None, *, check_base: bool = True
 ) -> VisionTransformer:
-    """Put an adapter on a fresh backbone, and return the model.
-
-    Whatever does not fit is a ValueError, and the model is then as it was.
+    """Put an adapter on a fresh backbone, and return it; a ValueError leaves the model as it was.
 
     Args:
         path: a file of ``save_adapter``.
-        model: the backbone with its pre-trained weights, no method applied; None creates it by
-            the name in the file, which may download weights.
+        model: the backbone with its pre-trained weights, no method applied; None creates it by the
+            name in the file, which may download weights.
         check_base: refuse a backbone whose frozen weights are not those it was trained on.
     """
     header, tensors = read_adapter(path)
-    settings = {name: header[name] for name in _SETTINGS}
     classes = len(header["classes"])
     if model is None:
         try:
@@ -130,6 +123,7 @@ def load_adapter(
         raise refuse(path, f"made for backbone {header['backbone']!r}, not {name!r}")
     if (number := model.head.out_features) != classes:
         raise refuse(path, f"made for {classes} classes, the model has {number}")
+    settings = {name: header[name] for name in _SETTINGS}
     return put_adapter(path, model, settings, tensors, header["base"] if check_base else None)
 
 
@@ -142,12 +136,8 @@ def put_adapter(
 ) -> VisionTransformer:
     """Apply a method and fill in what it trains; a ValueError leaves the model as it was.
 
-    Args:
-        path: where it came from, for messages.
-        model: a fresh backbone.
-        settings: for ``apply_method``.
-        tensors: every parameter that will train, by name.
-        base: the hash of the frozen weights; None does not check them.
+    ``settings`` are for ``apply_method``, ``tensors`` every parameter that will train, by name;
+    ``path`` is for messages. ``base`` is the hash of the frozen weights; None does not check them.
     """
     check_fresh(model)
     try:
@@ -155,7 +145,7 @@ def put_adapter(
     except (ValueError, TypeError) as error:
         raise refuse(path, f"its settings do not fit the model: {error}") from None
     check_tensors(path, tensors, _stored(skeleton))
-    if base is not None and _fingerprint(model, _frozen(skeleton)) != base:
+    if base is not None and _fingerprint(model, skeleton) != base:
         raise refuse(path, "the frozen weights of this model are not those it was trained on")
     apply_method(model, **settings)
     with torch.no_grad():
@@ -173,7 +163,7 @@ def describe(model: VisionTransformer) -> dict:
         raise ValueError("model: no method was applied; call apply_method(model, method) first")
     if any(layer.merged for layer in layers):
         raise ValueError("model: its LoRA is merged into the backbone; call unmerge_lora first")
-    base = _fingerprint(model, _frozen(model))
+    base = _fingerprint(model, model)
     return {"backbone": _architecture(model), "base": base, **settings}
 
 
@@ -187,21 +177,17 @@ def _stored(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in everything if p.requires_grad or part_of(name) == "lora"}
 
 
-def _frozen(model: nn.Module) -> set[str]:
-    stored = _stored(model)
-    return {_plain(name) for name, _ in model.named_parameters() if name not in stored}
+def _fingerprint(model: nn.Module, adapted: nn.Module) -> str:
+    """A hash of the weights of a model, with LoRA or without, that are frozen in an adapted one."""
+    stored = {_plain(name) for name in _stored(adapted)}
+    digest = hashlib.sha256()
+    for name, parameter in sorted((_plain(n), p) for n, p in model.named_parameters()):
+        if name not in stored:
+            digest.update(f"{name} {tuple(parameter.shape)} ".encode())
+            digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _plain(name: str) -> str:
     """A parameter's name in the backbone without LoRA."""
     return name.replace(".base.", ".")
-
-
-def _fingerprint(model: nn.Module, frozen: set[str]) -> str:
-    """A hash of the frozen weights, LoRA or not."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted((_plain(n), p) for n, p in model.named_parameters()):
-        if name in frozen:
-            digest.update(f"{name} {tuple(parameter.shape)} ".encode())
-            digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()

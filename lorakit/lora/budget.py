@@ -66,18 +66,10 @@ def budget(
     freeze_a: bool = False,
     classes: int = 10,
 ) -> Budget:
-    """Count without building: LoRA on a map from a to b numbers trains r (a + b) of them.
+    """Count without building: LoRA on a map from a to b numbers trains r (a + b); A frozen, r b.
 
-    With A frozen, r b.
-
-    Args:
-        backbone: a name for ``lora.vit.create_backbone``.
-        rank: r, from 1 to the width of the backbone.
-        targets: any of ``lora.TARGETS``.
-        blocks: how many blocks get LoRA; None means all.
-        patch_embed: whether the patch embedding trains too.
-        freeze_a: see ``lora.vit.apply_method``.
-        classes: of the head.
+    ``blocks`` is how many blocks get LoRA, None means all; ``patch_embed`` whether the patch
+    embedding trains too; for the others see ``vit.apply_method``.
     """
     targets = check_targets(targets)
     model = shapes(backbone)

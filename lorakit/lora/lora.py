@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 import torch
 from timm.layers import PatchEmbed
@@ -49,7 +50,7 @@ class LoRA(nn.Module):
         self.A = nn.Linear(in_features, rank, bias=False)
         self.B = nn.Linear(rank, out_features, bias=False)
         self.scale = alpha / rank
-        nn.init.kaiming_uniform_(self.A.weight, a=math.sqrt(5))
+        nn.init.kaiming_uniform_(self.A.weight, a=math.sqrt(5))  # PyTorch's default of nn.Linear
         nn.init.zeros_(self.B.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +64,8 @@ class LoRA(nn.Module):
 class LoRALinear(nn.Module):
     """A linear map (in) to (out) with low-rank updates on equal slices of its output.
 
-    A plain layer has one slice; timm's fused qkv has three. Each may have its own update.
+    A plain layer has one slice. timm computes q, k and v in one map to 3 d numbers: first those of
+    q, then of k, then of v, so that each is a third of the output and may have its own update.
 
     ``slices`` are the names of the slices, in order; ``updates`` for some or all of them, by name.
     """
@@ -73,27 +75,22 @@ class LoRALinear(nn.Module):
         super().__init__()
         if not set(updates) <= set(slices) or not slices or base.out_features % len(slices):
             raise ValueError(f"updates for {list(updates)}: allowed: equal slices, {slices}")
-        self.base = base
-        self.slices = slices
+        self.base, self.slices, self.merged = base, slices, False
+        self.width = base.out_features // len(slices)
         self.updates = nn.ModuleDict(updates)
-        self.merged = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.merged:
-            return self.base(x)
-        return self.base(x) + self.update(x)
+        return self.base(x) if self.merged else self.base(x) + self.update(x)
 
     def update(self, x: Tensor) -> Tensor:
         """What LoRA adds to the output: (..., in) to (..., out), zero in slices without it."""
-        width = self.base.out_features // len(self.slices)
-        zero = x.new_zeros(()).expand(*x.shape[:-1], width)
+        zero = x.new_zeros(()).expand(*x.shape[:-1], self.width)
         parts = [self.updates[s](x) if s in self.updates else zero for s in self.slices]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
     def delta_weight(self) -> Tensor:
         """ΔW of the whole layer, shape (out, in)."""
-        weight = self.base.weight
-        zero = weight.new_zeros(self.base.out_features // len(self.slices), weight.shape[1])
+        zero = self.base.weight.new_zeros(self.width, self.base.in_features)
         parts = [self.updates[s].delta_weight() if s in self.updates else zero for s in self.slices]
         return torch.cat(parts)
 
@@ -122,7 +119,7 @@ def add_lora(
 ) -> VisionTransformer:
     """Add LoRA to a ViT in place, and return it. The outputs do not change until it trains.
 
-    What trains is left alone: see ``lora.vit.apply_method``. After an error the model is as it was.
+    What trains is left alone, see ``vit.apply_method``. After an error the model is as it was.
 
     Args:
         model: a timm ``VisionTransformer`` without LoRA.
@@ -140,15 +137,18 @@ def add_lora(
     chosen = range(depth) if blocks is None else sorted(set(blocks))
     if not chosen or not set(chosen) <= set(range(depth)):
         raise ValueError(f"blocks={list(chosen)}: allowed: one or more of 0 to {depth - 1}")
-    layers = [(f"blocks.{i}.{layer}", slices) for i in chosen for layer, slices in LAYERS.items()]
-    layers = [(name, slices) for name, slices in layers if set(slices) & set(targets)]
-    for name, slices in layers:
-        _check_layer(model, name, slices, rank)
-    for name, slices in layers:
-        base = model.get_submodule(name)
-        size = base.in_features, base.out_features // len(slices)
-        updates = {s: LoRA(*size, rank, alpha).to(base.weight) for s in slices if s in targets}
-        model.set_submodule(name, LoRALinear(base, slices, updates))
+    added = {}
+    for i, (layer, slices) in product(chosen, LAYERS.items()):
+        name = f"blocks.{i}.{layer}"
+        if wanted := [s for s in slices if s in targets]:
+            base = dict(model.named_modules()).get(name)
+            if not isinstance(base, nn.Linear):
+                raise ValueError(f"targets={slices}: this model has no linear map {name!r}")
+            size = base.in_features, base.out_features // len(slices)
+            updates = {s: LoRA(*size, rank, alpha).to(base.weight) for s in wanted}
+            added[name] = LoRALinear(base, slices, updates)
+    for name, layer in added.items():
+        model.set_submodule(name, layer)
     return model
 
 
@@ -197,13 +197,6 @@ def check_targets(targets: str | Iterable[str]) -> tuple[str, ...]:
     if not targets:
         raise ValueError(f"targets={targets}: allowed: one or more of {TARGETS}")
     return tuple(dict.fromkeys(targets))
-
-
-def _check_layer(model: nn.Module, name: str, slices: tuple[str, ...], rank: int) -> None:
-    base = dict(model.named_modules()).get(name)
-    if not isinstance(base, nn.Linear):
-        raise ValueError(f"targets={slices}: this model has no linear map {name!r}")
-    check_number("rank", rank, most=min(base.in_features, base.out_features // len(slices)))
 
 
 @torch.no_grad()

@@ -1,8 +1,7 @@
-"""A trainable update of the position embedding, as a module of its own.
+"""A trainable update of the position embedding as a module: e + Δe, with Δe = 0 at the start.
 
-timm's ``pos_embed`` is a raw parameter of the whole ViT. Trained under Opacus it would make the
-whole ViT one unit without a fast gradient sampler. So the embedding e stays frozen, and a small
-module adds its update: e + Δe, with Δe = 0 at the start, as LoRA does for weights.
+timm's ``pos_embed`` is a raw parameter of the whole ViT, which under Opacus would become one unit
+without a fast gradient sampler. So e stays frozen.
 """
 
 from __future__ import annotations

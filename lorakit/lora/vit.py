@@ -14,7 +14,6 @@ from lorakit.checks import check_choice, check_number, checked
 from lorakit.lora.lora import add_lora, check_fresh, check_vit
 from lorakit.lora.position import RAW, add_position_update, check_position
 
-METHODS = ("probe", "patch", "bitfit", "lora", "lora+patch", "lora+patch+pos", "full")
 PARTS = ("head", "lora", "patch_embed", "position", "backbone")
 _TRAINS = {  # method: the parts that train
     "probe": ("head",),
@@ -25,6 +24,7 @@ _TRAINS = {  # method: the parts that train
     "lora+patch+pos": ("head", "lora", "patch_embed", "position"),
     "full": PARTS,
 }
+METHODS = tuple(_TRAINS)
 
 
 @checked
@@ -44,7 +44,7 @@ def create_backbone(
     with torch.device("meta"):  # a ViT, and arguments that fit? No weights are needed to tell
         check_vit(timm.create_model(name, num_classes=classes, **kwargs))
     try:
-        model = timm.create_model(name, pretrained=pretrained, num_classes=classes, **kwargs)
+        return timm.create_model(name, pretrained=pretrained, num_classes=classes, **kwargs)
     except Exception as error:
         if not pretrained or name == "vit_micro":
             raise
@@ -53,7 +53,6 @@ def create_backbone(
             "network use name='vit_micro', whose weights ship with lorakit. With one, run once "
             "to fill timm's cache. pretrained=False gives random weights."
         ) from error
-    return model
 
 
 def check_backbone(argument: str, name: str) -> None:
@@ -87,11 +86,11 @@ def apply_method(
     Args:
         model: a timm ViT.
         method: one of ``METHODS``.
-        targets, rank, alpha, blocks: see ``lora.add_lora``; other methods ignore them.
-        freeze_a: train only B of each update, A stays at its random start (FFA-LoRA: Sun et al.
-            2024, arXiv 2403.12313). Then ΔW is linear in what trains, and fewer numbers get noise.
-        private: make ``full`` ready for ``fit(privacy=...)``: the position embedding and the class
-            token train through a ``PositionUpdate``, to the same effect, as they are only added.
+        targets, rank, alpha, blocks: see ``add_lora``; methods without LoRA ignore them.
+        freeze_a: train only B, A stays at its random start (FFA-LoRA: Sun et al. 2024, arXiv
+            2403.12313). Then ΔW is linear in what trains, and fewer numbers get noise.
+        private: make ``full`` ready for DP: the position embedding and the class token train
+            through a ``PositionUpdate``, to the same effect, as they are only added.
     """
     check_fresh(model)
     check_choice("method", method, METHODS)

@@ -12,17 +12,14 @@ from torch import Tensor
 def assemble(costs: Tensor, *, starts: int = 16, seed: int = 0) -> Tensor:
     """Put N = n x n blocks on a grid so that the summed cost of neighbours is small.
 
-    Grows a picture from one block, the surest neighbour first (as Gallagher 2012 and others do),
-    then swaps blocks while that helps. Nothing promises that it is the cheapest of all: that is a
-    hard problem (Demaine and Demaine 2007).
+    Grows a picture from one block, the surest neighbour first (Gallagher 2012), then swaps blocks
+    while that helps. The cheapest of all is a hard problem (Demaine and Demaine 2007).
 
     Args:
         costs: (2, N, N): of block b to the right of block a, and below it.
-        starts: how many blocks to grow from; the cheapest picture is kept.
-        seed: of the choice of those blocks.
+        starts: how many blocks to grow from, chosen by ``seed``; the cheapest picture is kept.
 
-    Returns:
-        The block at each place in reading order, int64 (N,).
+    Returns the block at each place in reading order, int64 (N,).
     """
     blocks = costs.shape[-1]
     n = math.isqrt(blocks)

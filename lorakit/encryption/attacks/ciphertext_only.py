@@ -1,26 +1,22 @@
 """The pixel key from encrypted pictures alone, given enough of them.
 
-Places near each other in a block hold similar values, so their values correlate over blocks and
-pictures. Shuffling moves a correlation but leaves it as it is; a negative turns its sign; block
-scrambling does nothing to it. So the table of correlations of encrypted pictures is that of any
-other pictures, with rows and columns permuted alike. Finding the permutation is a quadratic
-assignment problem, solved here with FAQ (Vogelstein et al. 2015, "Fast approximate quadratic
-programming for graph matching"), from several random starts. (Other attacks on encrypted pictures
-alone are compared by Sirichotedumrong and Kiya 2020, arXiv 2010.06198.)
-
-A mirrored or turned block has nearly the same correlations, and so has one with its colours
-exchanged or all negative: the pixel key is found up to these. A person sees through all of them.
+Shuffling only moves the correlations between values of a block, a negative turns their sign, block
+scrambling changes nothing. So they are those of other pictures, rows and columns permuted alike: a
+quadratic assignment problem, solved with FAQ (Vogelstein et al. 2015, "Fast approximate quadratic
+programming for graph matching"), up to blocks that are mirrored, turned or recoloured, which a
+person sees through. (Other such attacks: Sirichotedumrong and Kiya 2020, arXiv 2010.06198.)
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lorakit.encryption.cipher import CHANNELS, Key, pictures_to_blocks
+from lorakit.encryption.cipher import CHANNELS, Key, identity_key, pictures_to_blocks
 
 
 def recover_pixels(
@@ -29,11 +25,10 @@ def recover_pixels(
     """The key of pixel shuffling and negatives that fits best; blocks stay where they are.
 
     Args:
-        encrypted: pictures encrypted with one key, uint8 (M, 3, H, H); with blocks of 8 x 8 some
-            hundreds of 32 x 32 mostly do.
+        encrypted: uint8 (M, 3, H, H); with blocks of 8 x 8 some hundreds of 32 x 32 mostly do.
         public: other, plain pictures with about the same correlations, uint8 (L, 3, H', H').
         block_size: p in pixels, a divisor of H and H'.
-        starts: the best fit is kept; more starts help more than more pictures.
+        starts: random starts, the best fit of which is kept; more help more than more pictures.
         seed: of the starts.
     """
     from scipy.optimize import quadratic_assignment
@@ -41,18 +36,16 @@ def recover_pixels(
     rng = np.random.default_rng(seed)
     known, secret = correlations(public, block_size), correlations(encrypted, block_size)
     options = {"maximize": True, "P0": "randomized", "rng": rng}
-    found = [
-        quadratic_assignment(np.abs(known), np.abs(secret), options=options) for _ in range(starts)
-    ]
+    tables = np.abs(known), np.abs(secret)
+    found = (quadratic_assignment(*tables, options=options) for _ in range(starts))
     there = max(found, key=lambda result: result.fun).col_ind  # where each plain place went
     pixels = np.argsort(there)
     # where signs agree with the known ones, this is positive for two flips or none
     agreement = secret * known[pixels][:, pixels]
     flips = np.linalg.eigh(agreement)[1][:, -1] < 0
     pixels, flips = torch.from_numpy(pixels), torch.from_numpy(flips)
-    size = encrypted.shape[-1]
-    blocks = torch.arange((size // block_size) ** 2)
-    return Key(size, block_size, blocks, pixels, flips, ("shuffle", "negative"))
+    none = identity_key(encrypted.shape[-1], block_size)
+    return replace(none, pixels=pixels, flips=flips, steps=("shuffle", "negative"))
 
 
 def correlations(images: Tensor, block_size: int) -> np.ndarray:

@@ -1,8 +1,7 @@
 """The pixel key from a published patch embedding next to the public one it came from.
 
-A patch embedding adapted to the key is the public one with columns permuted and some negative:
-E' = E P⁻¹ D. Two columns belong together if they are equal up to their sign. This asks for no
-picture at all. A patch embedding that was trained is not E P⁻¹ D, and there the match is a guess.
+Adapted to the key it is E' = E P⁻¹ D: each column is a public one, up to its sign. No picture is
+needed. One that was trained is not E P⁻¹ D, and there the match is a guess.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ class MatchedColumns:
         pixels: the public column at each published place, int64 (c p²,), as in ``Key.pixels``.
         flips: whether it is negative there, bool (c p²,).
         likeness: the cosine of the two columns without its sign, (c p²,); 1 for an exact match.
-        lead: by how much that beats the most alike column left out, (c p²,); negative where the
-            best was taken by another place. Near 0 or below, the match is a guess.
+        lead: by how much that beats the most alike other column, (c p²,); near 0 or below, the
+            match is a guess.
     """
 
     pixels: Tensor

@@ -1,19 +1,19 @@
 """Undo block scrambling from the encrypted pictures alone, as one solves a jigsaw puzzle.
 
-Blocks that belong together continue each other across their common border. One key scrambles all
-pictures alike, so the costs of a neighbourhood can be summed over pictures: what is a coincidence
-in one is none in a hundred. (Jigsaw solvers against block scrambling: Chuman and Kiya 2022, arXiv
-2202.00806; with pixels shuffled too: arXiv 2211.02369. The measure of fit is from Gallagher 2012,
-"Jigsaw puzzles with pieces of unknown orientation", CVPR.)
+One key scrambles all pictures alike, so how badly borders fit can be summed over pictures. (Chuman
+and Kiya 2022, arXiv 2202.00806; with pixels shuffled too: arXiv 2211.02369. The measure of fit:
+Gallagher 2012, "Jigsaw puzzles with pieces of unknown orientation", CVPR.)
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lorakit.encryption.attacks.assembly import assemble
-from lorakit.encryption.cipher import CHANNELS, Key, pictures_to_blocks
+from lorakit.encryption.cipher import CHANNELS, Key, identity_key, pictures_to_blocks
 from lorakit.runtime import check_number
 
 
@@ -21,8 +21,7 @@ def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16, seed: 
     """The key of block scrambling that makes blocks fit best.
 
     Args:
-        encrypted: pictures scrambled with one key, and neither shuffled nor negative, uint8
-            (M, 3, H, H) or (3, H, H).
+        encrypted: pictures that one key scrambled and did nothing else, uint8 (M, 3, H, H).
         block_size: p in pixels, 2 or more, a divisor of H.
         starts, seed: see ``assemble``.
     """
@@ -34,10 +33,8 @@ def solve_costs(
     costs: Tensor, image_size: int, block_size: int, *, starts: int = 16, seed: int = 0
 ) -> Key:
     """``solve_jigsaw`` from border costs that are known already, (2, N, N)."""
-    place = assemble(costs, starts=starts, seed=seed)
-    values = CHANNELS * block_size**2
-    flips = torch.zeros(values, dtype=torch.bool)
-    return Key(image_size, block_size, place.argsort(), torch.arange(values), flips, ("scramble",))
+    blocks = assemble(costs, starts=starts, seed=seed).argsort()
+    return replace(identity_key(image_size, block_size), blocks=blocks, steps=("scramble",))
 
 
 def neighbours_right(found: Key, key: Key) -> float:
@@ -52,9 +49,9 @@ def neighbours_right(found: Key, key: Key) -> float:
 def border_costs(images: Tensor, block_size: int) -> Tensor:
     """How badly block b continues block a, to its right and below it: float64 (2, N, N).
 
-    Mahalanobis gradient compatibility: the step across the border is compared with the steps
-    inside block a just before it, in units of their spread over the border and the colours; and
-    the same from b to a. The sum is over pictures. Arguments as for ``solve_jigsaw``.
+    Mahalanobis gradient compatibility: the step across the border against the steps inside block a
+    just before it, in units of their spread over border and colours; the same from b to a; summed
+    over pictures. Arguments as for ``solve_jigsaw``.
     """
     check_number("block_size", block_size, least=2, whole=True)
     blocks = pictures_to_blocks(images, block_size).double()  # (M, N, c p²)

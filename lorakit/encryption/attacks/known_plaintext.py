@@ -1,11 +1,8 @@
 """The key from pictures known both plain and encrypted.
 
-Write one picture as a table: N rows, its blocks; V = c p² columns, the places in a block. The
-cipher permutes rows, permutes columns and turns some columns negative, the same in every picture.
-What it leaves alone gives it away: the values of a row in any order, with v and 255 - v taken for
-one, tell which block is which; then the values of a column tell which place is which. Where
-pictures leave a choice, one key is chosen that explains them. It is the right one for certain
-only where nothing was tied.
+A picture is a table: N blocks as rows, V = c p² places in a block as columns. The values of a row
+in any order, with v and 255 - v taken for one, tell which block it is; then the values of a column
+tell which place. What stays tied is guessed: one key that explains the pictures.
 """
 
 from __future__ import annotations
@@ -28,8 +25,7 @@ class RecoveredKey:
         key: one key that turns every plain picture into its encrypted one.
         blocks_known: encrypted places whose block is decided, bool (N,).
         pixels_known: encrypted places in a block whose value and flip are decided, bool (c p²,).
-        bits_left: log2 of how many keys explain the pairs just as well (0: only this one). Never
-            too small; too large only for tables so regular that refinement misses a difference.
+        bits_left: log2 of how many keys explain the pairs as well, at most; 0: only this one.
     """
 
     key: Key
@@ -44,14 +40,12 @@ class RecoveredKey:
 
 
 def recover_key(plain: Tensor, encrypted: Tensor, block_size: int) -> RecoveredKey:
-    """Recover block scrambling, pixel shuffling and negatives at once from known pairs.
+    """Recover block scrambling, pixel shuffling and negatives at once; ValueError if no key fits.
 
     Args:
-        plain, encrypted: the same pictures before and after, in the same order, uint8
-            (M, 3, H, H) or one (3, H, H), all encrypted with one key; exact, so not after JPEG.
+        plain, encrypted: the same pictures before and after, in the same order, uint8 (M, 3, H, H)
+            or one (3, H, H), all encrypted with one key; exact, so not after JPEG.
         block_size: p in pixels, a divisor of H.
-
-    Raises ValueError if no key turns the one into the other.
     """
     if plain.dtype != torch.uint8 or encrypted.dtype != torch.uint8:
         raise TypeError(f"plain is {plain.dtype}, encrypted {encrypted.dtype}: allowed: uint8")

@@ -1,10 +1,7 @@
 """Which rows and columns of one table are which of another, when both were permuted.
 
-A table of N rows and V columns was given another order of rows and of columns, and some columns
-were turned negative. Rows with other values in them are told apart; that tells columns apart,
-which tells more rows apart, and so on until nothing changes. This is colour refinement, the usual
-first test of whether two graphs are the same (Weisfeiler and Leman 1968). What is still tied then
-is guessed, and a guess that leads nowhere is undone.
+Rows with other values are told apart; that tells columns apart, which tells more rows apart, until
+nothing changes: colour refinement (Weisfeiler and Leman 1968). What is still tied is guessed.
 """
 
 from __future__ import annotations
@@ -48,11 +45,10 @@ def refine(tables: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> State |
 
 
 def complete(tables: np.ndarray, state: State) -> tuple[State, float] | None:
-    """Guess tied rows one by one until all differ, starting from what ``refine`` gave.
+    """Guess tied rows one by one until all differ, starting from what ``refine`` gave; or None.
 
-    Returns:
-        The state in which all rows differ, and columns that are still tied are equal in each of
-        them; and log2 of the number of ways to get there. None if there is no way.
+    Returns that state, in which columns still tied are equal everywhere, and log2 of the number of
+    ways to get there.
     """
     rows, columns, _ = state
     sizes = np.bincount(rows[0])
@@ -63,8 +59,7 @@ def complete(tables: np.ndarray, state: State) -> tuple[State, float] | None:
         marked = rows.copy()
         marked[0, tied[0]] = marked[1, candidate] = len(sizes)
         refined = refine(tables, marked, columns)
-        found = None if refined is None else complete(tables, refined)
-        if found is not None:
+        if refined and (found := complete(tables, refined)):
             return found[0], found[1] + math.log2(len(tied))
     return None
 

@@ -18,14 +18,10 @@ def import_lora_vit(
 ) -> VisionTransformer:
     """Put a ``.safetensors`` file of LoRA-ViT or MeLo on a fresh ViT (q and v of every block).
 
-    Such a file holds neither alpha nor the head's bias, which becomes zero. LoRA-ViT adds B A as
-    it is (scale 1); MeLo multiplies by ``alpha // r``, in whole numbers, so that alpha below r
-    trains nothing. A ValueError says what does not fit, and leaves the model as it was.
-
-    Args:
-        path: with tensors ``w_a_000``, ``w_b_000``, ... (q and v in turn) and ``fc_{d}in_{c}out``.
-        model: a timm ViT with its pre-trained weights and c classes.
-        scale: what the file's project multiplies the update by.
+    The file holds ``w_a_000``, ``w_b_000``, ... (q and v in turn) and ``fc_{d}in_{c}out``, but
+    neither alpha nor the head's bias, which becomes zero. ``scale`` is what its project multiplies
+    B A by: 1 in LoRA-ViT, ``alpha // r`` in MeLo, in whole numbers, so that alpha below r trains
+    nothing.
     """
     check_number("scale", scale)
     check_vit(model)

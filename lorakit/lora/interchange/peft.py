@@ -1,9 +1,8 @@
 """LoRA adapters in the format of Hugging Face PEFT: written here, read by PEFT itself.
 
-PEFT adapts timm's fused qkv as one map from d to 3 d numbers. Our updates of q, k and v, each of
-rank r, are one such update of rank n r, n the number of slices adapted: their A stacked, their B
-along a diagonal of blocks; alpha grows likewise, so that the scale alpha / r stays. The other way
-round, every slice gets PEFT's whole A and its own rows of B. Either way the function is the same.
+PEFT adapts timm's fused qkv as one map. Our updates of n of its slices, each of rank r, are one of
+rank n r: their A stacked, their B along a diagonal of blocks, the same scale. The other way round,
+every slice gets PEFT's whole A and its own rows of B. The function is the same.
 """
 
 from __future__ import annotations
@@ -34,10 +33,9 @@ _STARTS = (True, False, "gaussian", "orthogonal", "eva")  # others change the fr
 
 
 def export_peft(model: VisionTransformer, folder: str | Path) -> Path:
-    """Write ``adapter_config.json`` and ``adapter_model.safetensors`` as PEFT reads them.
+    """Write the two files of an adapter, for ``peft.PeftModel.from_pretrained(vit, folder)``.
 
-    With it: ``peft.PeftModel.from_pretrained(timm.create_model(...), folder)``. PEFT cannot hold a
-    position update, and LoRA must not be merged.
+    PEFT cannot hold a position update, and LoRA must not be merged.
     """
     found = describe(model)
     check_choice("method", found["method"], ("lora", "lora+patch"))
@@ -76,15 +74,9 @@ def export_peft(model: VisionTransformer, folder: str | Path) -> Path:
 def import_peft(folder: str | Path, model: VisionTransformer) -> VisionTransformer:
     """Put a LoRA adapter of PEFT on a fresh ViT; everything is checked before it is changed.
 
-    PEFT (``pip install peft``) reads the adapter onto a copy of the model. Its updates become
-    ours, and what it merges must be what ours merge: then the outputs are equal. An adapter that
-    is more than alpha / r B A in linear maps of the blocks, a head and a patch embedding is a
-    ValueError that names what is more.
-
-    Args:
-        folder: with ``adapter_config.json`` and ``adapter_model.safetensors``; nothing else is
-            read, and nothing downloaded.
-        model: a timm ViT with its pre-trained weights and as many classes as the adapter.
+    PEFT (``pip install peft``) reads the adapter onto a copy of the model. Its updates become ours,
+    and what it merges must be what ours merge. An adapter that is more than alpha / r B A in linear
+    maps of the blocks, a head and a patch embedding is a ValueError that names what is more.
     """
     check_fresh(model)
     folder = Path(folder)
@@ -180,6 +172,5 @@ def _peft():
 def _fused(layer: LoRALinear) -> tuple[Tensor, Tensor]:
     """One update for the whole layer: A (n r, in), B (out, n r)."""
     a = torch.cat([update.A.weight for update in layer.updates.values()])
-    none = a.new_zeros(layer.base.out_features // len(layer.slices), 0)
-    has = layer.updates
+    none, has = a.new_zeros(layer.width, 0), layer.updates
     return a, torch.block_diag(*(has[s].B.weight if s in has else none for s in layer.slices))
