@@ -70,7 +70,7 @@ def test_accuracy_figure_shows_every_mean_seed_and_interval(rows):
         title == "street, shuffle + negative, r = 4: full 91%, lora+patch 81%, lora 41%, probe 21%"
     )
     names = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert names == [n for m, n in METHOD_NAMES.items() if m not in ("bitfit", "lora+patch+pos")]
+    assert names == [METHOD_NAMES[m] for m in ("probe", "lora", "lora+patch", "full")]
 
 
 def test_rank_figure_has_a_log_axis_and_level_lines(encrypted):

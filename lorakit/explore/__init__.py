@@ -1,13 +1,11 @@
 """Interactive pictures on ipywidgets; each is a thin layer over a plain function.
 
 ``explorer``   controls beside a picture, ``view`` what is shown at one moment;
-``results``    accuracy against rank, parameters, epsilon or cipher, from any table; ``selection``
-               says which rows;
+``results``    accuracy from any results table, ``selection`` which rows of it;
 ``rank``       what rank, targets and blocks cost, and what was learned;
-``cipher``     any picture through the cipher and back;
+``cipher``     any picture through the cipher and back, ``attack`` what breaks it;
 ``privacy``    epsilon, sigma, delta;
-``attack``     what breaks the cipher;
-``live``       a training with Train and Stop, in a process of its own (``worker``), as ``curves``;
+``live``       a training with Train and Stop, as ``curves``;
 ``dashboard``  all of them as tabs; ``python -m lorakit.explore`` serves it;
 ``example``    trains the adapter that ships.
 """

@@ -20,8 +20,7 @@ dashboard(committed_rows({root!r}), {table!r})"""
 
 def write_page(folder: Path) -> Path:
     """The notebook that Voilà shows; tables are looked for where the command was given."""
-    here = Path.cwd()
-    code = CODE.format(root=str(here), table=str(here / "my_runs.csv"))
+    code = CODE.format(root=str(Path.cwd()), table=str(Path("my_runs.csv").absolute()))
     page = v4.new_notebook(cells=[v4.new_markdown_cell(TITLE), v4.new_code_cell(code)])
     page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     path = folder / "lorakit.ipynb"

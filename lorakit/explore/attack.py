@@ -1,11 +1,7 @@
 """The cipher broken: from known pictures, or as a jigsaw; more effort, a clearer picture."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from functools import lru_cache
 
-import ipywidgets as widgets
 import torch
 from torch import Tensor
 
@@ -13,12 +9,12 @@ from lorakit import data
 from lorakit.encryption.attacks import neighbours_right, recover_key
 from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
 from lorakit.encryption.cipher import Key, decrypt, encrypt, make_key
-from lorakit.explore.explorer import Explorer, dropdown, notches, slider, switch_off
+from lorakit.explore.explorer import Controls, Explorer, dropdown, notches, slider, switch_off
 from lorakit.explore.view import View, bullets, four_pictures
 from lorakit.runtime import check_number
 
-ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
-MOST_KNOWN, MOST_PICTURES, MOST_STARTS = 8, 40, 8
+_ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
+_MOST_KNOWN, _MOST_PICTURES, _MOST_STARTS = 8, 40, 8
 _LEVELS = (2, 3, 4, 6, 8, 16, 64, 256)
 
 
@@ -36,11 +32,10 @@ def known_view(
         dataset: ``street`` or ``digits``.
         block_size: p in pixels, a divisor of 32.
         known: pairs of a plain and an encrypted picture, 1 to 8.
-        levels: how many different values the known pictures have, 2 to 256: with few, places
-            cannot be told apart.
+        levels: of brightness in the known pictures, 2 to 256; few leave places that look alike.
         seed: number of the teaching key.
     """
-    check_number("known", known, least=1, most=MOST_KNOWN, whole=True)
+    check_number("known", known, least=1, most=_MOST_KNOWN, whole=True)
     check_number("levels", levels, least=2, most=256, whole=True)
     images = _images(dataset)
     key = make_key(images.shape[-1], block_size, seed=seed)
@@ -87,8 +82,8 @@ def jigsaw_view(
         pictures: that share the key, 1 to 40.
         starts: how many blocks to grow the picture from, 1 to 8.
     """
-    check_number("pictures", pictures, least=1, most=MOST_PICTURES, whole=True)
-    check_number("starts", starts, least=1, most=MOST_STARTS, whole=True)
+    check_number("pictures", pictures, least=1, most=_MOST_PICTURES, whole=True)
+    check_number("starts", starts, least=1, most=_MOST_STARTS, whole=True)
     key, secret, costs = _scrambled(dataset, block_size, seed)
     found = solve_costs(costs[pictures - 1], key.image_size, block_size, starts=starts)
     finding = (
@@ -110,17 +105,14 @@ def jigsaw_view(
 
 @lru_cache(maxsize=2)
 def _images(dataset: str) -> Tensor:
-    """Some pictures, uint8 (M, 3, 32, 32); the last one is the secret."""
-    sizes = {} if dataset == "digits" else {"train": MOST_PICTURES, "val": 1, "test": 1}
-    return data.load(dataset, **sizes).train.images[:MOST_PICTURES]
+    """Pictures, uint8 (40, 3, 32, 32); the last one is the secret."""
+    sizes = {} if dataset == "digits" else {"train": _MOST_PICTURES, "val": 1, "test": 1}
+    return data.load(dataset, **sizes).train.images[:_MOST_PICTURES]
 
 
 @lru_cache(maxsize=32)
 def _scrambled(dataset: str, block_size: int, seed: int) -> tuple[Key, Tensor, Tensor]:
-    """The key; all pictures under it; border costs of the first 1, 2, ... of them.
-
-    The costs, (M, 2, N, N), add up over pictures.
-    """
+    """The key; M pictures under it; border costs summed over the first 1 ... M, (M, 2, N, N)."""
     images = _images(dataset)
     key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
     encrypted = encrypt(images, key)
@@ -132,27 +124,25 @@ def attack_explorer() -> Explorer:
     """Explore how much an attacker needs."""
     levels = "Levels of brightness in the known pictures"
     controls = {
-        "attack": dropdown("attack", ATTACKS.items(), hint="What the attacker has"),
+        "attack": dropdown("attack", _ATTACKS.items(), hint="What the attacker has"),
         "dataset": dropdown("pictures", ["street", "digits"], hint="Which pictures"),
         "block_size": dropdown("block size", (4, 8, 16), 8, hint="Side of a block, pixels"),
-        "known": slider("known pictures", 1, MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
+        "known": slider("known pictures", 1, _MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
         "levels": notches("different values", _LEVELS, 256, hint=levels),
-        "pictures": slider("encrypted pictures", 1, MOST_PICTURES, 3, hint="That share one key"),
-        "starts": slider("effort: starts", 1, MOST_STARTS, 4, hint="Of the jigsaw solver"),
+        "pictures": slider("encrypted pictures", 1, _MOST_PICTURES, 3, hint="That share one key"),
+        "starts": slider("effort: starts", 1, _MOST_STARTS, 4, hint="Of the jigsaw solver"),
         "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
     }
     return Explorer(_view, controls, rules=_rules)
 
 
-def _view(
-    attack: str, known: int, levels: int, pictures: int, starts: int, **shared: object
-) -> View:
+def _view(attack: str, known: int, levels: int, pictures: int, starts: int, **shared) -> View:
     if attack == "known":
         return known_view(known=known, levels=levels, **shared)
     return jigsaw_view(pictures=pictures, starts=starts, **shared)
 
 
-def _rules(controls: Mapping[str, widgets.Widget]) -> str:
+def _rules(controls: Controls) -> str:
     if controls["attack"].value == "jigsaw":
         switch_off(controls, "known", "levels")
         return "The jigsaw knows no plain picture."

@@ -1,8 +1,5 @@
 """A picture through the cipher and back, under keys right and wrong."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from io import BytesIO
 
 import ipywidgets as widgets
@@ -15,11 +12,11 @@ from torchvision.transforms.functional import pil_to_tensor
 from lorakit import data
 from lorakit.data.decode import open_picture
 from lorakit.encryption.cipher import STEPS, decrypt, encrypt, key_bits, make_key
-from lorakit.explore.explorer import Explorer, checkbox, dropdown, slider
+from lorakit.explore.explorer import Controls, Explorer, dropdown, slider
 from lorakit.explore.view import View, bullets, four_pictures
 
-UPLOAD_SIZE = 128  # pixels; a divisor of it and of 32 is a block size for every picture
-BLOCK_SIZES = (2, 4, 8, 16, 32)
+_UPLOAD_SIZE = 128  # pixels; a divisor of it and of 32 is a block size for every picture
+_BLOCK_SIZES = (2, 4, 8, 16, 32)
 _MOST_BYTES = 8_000_000  # Jupyter takes no message above 10 MiB from a browser
 
 
@@ -31,7 +28,6 @@ def cipher_view(
     Args:
         image: uint8 (3, H, H).
         block_size: p in pixels, a divisor of H.
-        steps: any of ``encryption.cipher.STEPS``.
         seed: number of the teaching key; the wrong key is the next one.
     """
     size = image.shape[-1]
@@ -66,16 +62,14 @@ def similarity(a: Tensor, b: Tensor) -> float:
     from skimage.metrics import structural_similarity
 
     side = min(7, a.shape[-1] - 1 + a.shape[-1] % 2)  # of the window, odd
-    found = structural_similarity(
-        a.numpy(), b.numpy(), channel_axis=0, win_size=side, data_range=255
-    )
-    return round(float(found), 2) + 0.0  # never -0.0
+    options = {"channel_axis": 0, "win_size": side, "data_range": 255}
+    return round(float(structural_similarity(a.numpy(), b.numpy(), **options)), 2) + 0.0  # no -0.0
 
 
-def read_image(content: bytes, size: int = UPLOAD_SIZE) -> Tensor:
-    """An image file as uint8 (3, size, size): upright, its middle square; ValueError if none."""
-    picture = ImageOps.fit(open_picture(BytesIO(content)), (size, size), Image.Resampling.LANCZOS)
-    return pil_to_tensor(picture)
+def read_image(content: bytes) -> Tensor:
+    """An image file as uint8 (3, 128, 128): upright, its middle square; ValueError if none."""
+    size = (_UPLOAD_SIZE, _UPLOAD_SIZE)
+    return pil_to_tensor(ImageOps.fit(open_picture(BytesIO(content)), size, Image.LANCZOS))
 
 
 def samples() -> dict[str, Tensor]:
@@ -83,8 +77,8 @@ def samples() -> dict[str, Tensor]:
     street = data.load("street", train=40, val=1, test=1).train.images[:6]
     digits = data.load("digits").train.images[:4]
     large = F.interpolate(street[:1].float(), scale_factor=4, mode="bicubic").clamp(0, 255)
-    named = {f"street digit {i + 1}": image for i, image in enumerate(street)}
-    named |= {f"handwritten digit {i + 1}": image for i, image in enumerate(digits)}
+    named = {f"street digit {i}": image for i, image in enumerate(street, start=1)}
+    named |= {f"handwritten digit {i}": image for i, image in enumerate(digits, start=1)}
     return named | {"street digit 1, 128 × 128": large[0].to(torch.uint8)}
 
 
@@ -93,27 +87,28 @@ class CipherExplorer(Explorer):
 
     def __init__(self) -> None:
         self.images = samples()
-        hint = "Stays in this notebook's kernel"
         self.upload = widgets.FileUpload(
             accept="image/*",
             description="Your own picture, up to 8 MB",
-            tooltip=hint,
+            tooltip="Stays in this notebook's kernel",
             layout={"width": "auto"},
         )
         self.upload.observe(self._uploaded, "value")
         controls = {
             "image": dropdown("picture", list(self.images), hint="Which picture is encrypted"),
-            "block_size": dropdown("block size", BLOCK_SIZES, 8, hint="Side of a block, pixels"),
+            "block_size": dropdown("block size", _BLOCK_SIZES, 8, hint="Side of a block, pixels"),
             "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
-            **{step: checkbox(step, hint=f"The step {step}") for step in STEPS},
         }
+        for step in STEPS:
+            hint = f"The step {step}"
+            controls[step] = widgets.Checkbox(True, description=step, tooltip=hint)
         super().__init__(self._view, controls, rules=self._rules, extra=(self.upload,))
 
     def _view(self, image: str, block_size: int, seed: int, **chosen: bool) -> View:
         steps = tuple(step for step in STEPS if chosen[step])
         return cipher_view(image=self.images[image], block_size=block_size, steps=steps, seed=seed)
 
-    def _rules(self, controls: Mapping[str, widgets.Widget]) -> str:
+    def _rules(self, controls: Controls) -> str:
         if not any(controls[step].value for step in STEPS):
             return "With no step the picture stays plain."
         if controls["block_size"].value == self.images[controls["image"].value].shape[-1]:

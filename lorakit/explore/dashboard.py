@@ -21,9 +21,7 @@ from lorakit.explore.results import ResultsExplorer
 def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.Tab:
     """Six explorers as tabs; a finished training appears among the results.
 
-    Args:
-        rows: a results table.
-        table: a CSV file for the rows trained here; those it holds already are shown too.
+    ``table`` is a CSV file for the rows trained here; those it holds already are shown too.
     """
     results = ResultsExplorer(rows, read_table(table) if Path(table).exists() else None)
     tabs = {
@@ -39,11 +37,7 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
 
 @checked
 def committed_rows(root: str | Path = ".") -> pd.DataFrame:
-    """The result tables that ship with the course, in or above a folder, or beside the package.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
+    """The course's result tables, in or above a folder or beside the package; or an OSError."""
     root, here = Path(root).resolve(), Path(__file__).resolve()
     for folder in (root, *root.parents, *here.parents):
         results = folder / "figures" / "results"

@@ -1,9 +1,7 @@
-"""Train the adapter that the rank explorer shows by default: ``python -m lorakit.explore.example``.
+"""Train the adapter that the rank explorer shows: ``python -m lorakit.explore.example``.
 
 It takes about three minutes on one CPU core.
 """
-
-import torch
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import PRESETS
@@ -11,10 +9,11 @@ from lorakit.experiments.run import train_model
 from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.lora.adapter_file import save_adapter
 from lorakit.lora.backbones import EXAMPLE_ADAPTER
+from lorakit.runtime import one_thread
 
 EXPERIMENT = Experiment.from_settings(cipher=CIPHER_SHOWN, rank=16, **PRESETS["full"]["street"])
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # as in sweep
-    model, _, _ = train_model(EXPERIMENT, progress=True)
+    with one_thread():  # as in sweep
+        model, _, _ = train_model(EXPERIMENT, progress=True)
     print(save_adapter(model, EXAMPLE_ADAPTER))

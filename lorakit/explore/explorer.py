@@ -1,7 +1,5 @@
 """The frame of every explorer: controls, a sentence, a picture; answers each move at once."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import threading
@@ -14,6 +12,8 @@ from html import escape
 import ipywidgets as widgets
 
 from lorakit.explore.view import View, static_png, to_png
+
+Controls = Mapping[str, widgets.Widget]
 
 _PAUSE = 0.008  # seconds in which moves are gathered into one picture
 _FORGET = 0.5  # seconds after which a planned picture is no longer waited for
@@ -33,20 +33,18 @@ class Explorer(widgets.VBox):
     """Controls beside a picture that follows them.
 
     Args:
-        view: a plain function from the controls' values, by name, to a ``View``. A ValueError of
-            it is shown to the reader in words.
-        controls: widgets with a ``value``, by the name of the argument they give.
-        rules: called before each picture with the controls; it switches off what is impossible
-            and returns why, or nothing.
-        extra: further widgets to stand below the controls.
+        view: a plain function of the controls' values; a ValueError of it is shown in words.
+        controls: by the name of the argument of ``view`` that each gives.
+        rules: called before each picture; switches off what is impossible, and returns why.
+        extra: widgets to stand below the controls.
     """
 
     def __init__(
         self,
         view: Callable[..., View],
-        controls: Mapping[str, widgets.Widget],
+        controls: Controls,
         *,
-        rules: Callable[[Mapping[str, widgets.Widget]], str | None] = lambda controls: None,
+        rules: Callable[[Controls], str] = lambda controls: "",
         extra: tuple[widgets.Widget, ...] = (),
     ) -> None:
         self.view, self.controls, self.rules = view, dict(controls), rules
@@ -75,7 +73,7 @@ class Explorer(widgets.VBox):
             try:
                 reason = self.rules(self.controls)
                 values = self._values()
-                self.show(self.view(**values), reason or "")
+                self.show(self.view(**values), reason)
             except Exception as error:
                 self._fail(error)
             finally:
@@ -161,11 +159,6 @@ def dropdown(
 notches = partial(dropdown, kind=widgets.SelectionSlider)  # a choice from options in order
 
 
-def checkbox(text: str, *, hint: str) -> widgets.Checkbox:
-    """Yes, until switched off."""
-    return widgets.Checkbox(True, description=text, tooltip=hint)
-
-
 def slider(text: str, low: int, high: int, value: int, *, hint: str) -> widgets.IntSlider:
     """A whole number."""
     return widgets.IntSlider(value, low, high, description=text, tooltip=hint)
@@ -181,7 +174,6 @@ def log_slider(
 
 def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
     """Offer other options, and keep the chosen one if it is among them."""
-    options = [tuple(option) for option in options]
     if list(control.options) != options:
         chosen = control.value
         control.options = options
@@ -189,7 +181,7 @@ def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None
             control.value = chosen
 
 
-def switch_off(controls: Mapping[str, widgets.Widget], *names: str) -> None:
+def switch_off(controls: Controls, *names: str) -> None:
     """Disable the controls of these names, and enable all others."""
     for name, control in controls.items():
         control.disabled = name in names

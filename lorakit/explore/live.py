@@ -1,34 +1,43 @@
-"""Choose an experiment, press Train, watch it learn; Stop ends it within a step."""
+"""Choose an experiment, press Train, watch it learn; Stop ends it within a step.
+
+It trains in a process of its own, so that the page stays free.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import math
 import multiprocessing
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import ipywidgets as widgets
+import torch
 
 from lorakit.checks import checked
 from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.run import run
 from lorakit.experiments.table_file import append_row
 from lorakit.explore.curves import curves_view
-from lorakit.explore.explorer import Explorer, dropdown, slider, switch_off
+from lorakit.explore.explorer import Controls, Explorer, dropdown, slider, switch_off
 from lorakit.explore.view import View
-from lorakit.explore.worker import train
 from lorakit.figures.style import CIPHER_NAMES, DATASET_NAMES
 from lorakit.figures.tables import epsilon_name
 from lorakit.lora.lora import TARGETS
 from lorakit.lora.vit import METHODS
+from lorakit.training.fit import Moment
 
 _SIZES = {"street": (250, 500, 1000, 2000, 4000, 10_000), "digits": (100, 250, 500, 1097)}
 _TARGETS = ("q+v", "q+k+v", "proj+fc1+fc2", "+".join(TARGETS))
 _EPSILONS = (math.inf, 8.0, 4.0, 2.0, 1.0, 0.5)
+_EVERY = 0.4  # seconds between two moments
 
 
 class LiveTraining(Explorer):
@@ -60,18 +69,16 @@ class LiveTraining(Explorer):
             "epsilon": dropdown("privacy", epsilons, hint="Privacy budget epsilon"),
             "seed": slider("seed", 0, 9, 0, hint="Of the start, the order and the teaching key"),
         }
-        self.train_button = widgets.Button(
-            description="Train", button_style="primary", tooltip="Start this training"
-        )
-        self.stop_button = widgets.Button(
-            description="Stop", disabled=True, tooltip="End the training after this step"
-        )
+        hints = {"Train": "Start this training", "Stop": "End the training after this step"}
+        self.train_button, self.stop_button = buttons = [
+            widgets.Button(description=name, tooltip=hint) for name, hint in hints.items()
+        ]
+        self.train_button.button_style = "primary"
         self.train_button.on_click(lambda _: self.start())
         self.stop_button.on_click(lambda _: self.stop())
         self.bar = widgets.FloatProgress(0, max=1, tooltip="Progress", layout={"width": "auto"})
         self.left = widgets.HTML()
-        buttons = widgets.HBox([self.train_button, self.stop_button])
-        extra = (buttons, self.bar, self.left)
+        extra = (widgets.HBox(buttons), self.bar, self.left)
         super().__init__(self._view, controls, rules=self._rules, extra=extra)
 
     @property
@@ -86,13 +93,12 @@ class LiveTraining(Explorer):
         self.moments, self._since, self.bar.value = [], time.monotonic(), 0
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self.process = context.Process(target=train, args=(self.experiment(), theirs), daemon=True)
+        self.process = context.Process(target=_train, args=(self.experiment(), theirs), daemon=True)
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
         self._tell("starting a process of its own …")
         self.draw()
-        hand = _by_this_thread()
-        self._reader = threading.Thread(target=self._read, args=(hand,), daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(_by_this_thread(),), daemon=True)
         self._reader.start()
 
     def stop(self) -> None:
@@ -116,7 +122,7 @@ class LiveTraining(Explorer):
     def _view(self, **_values: object) -> View:
         return curves_view(self.moments, self.experiment())
 
-    def _rules(self, controls: Mapping[str, widgets.Widget]) -> str:
+    def _rules(self, controls: Controls) -> str:
         sizes, method = _SIZES[controls["dataset"].value], controls["method"].value
         if controls["train"].options != sizes:
             controls["train"].options = sizes
@@ -179,3 +185,29 @@ def _by_this_thread() -> Callable[..., object]:
         return asyncio.get_running_loop().call_soon_threadsafe
     except RuntimeError:
         return lambda act, *given: act(*given)
+
+
+def _train(experiment: Experiment, page: Connection) -> None:
+    """The process: trains on one CPU thread as ``sweep`` does, to the same row.
+
+    The page gets pairs: ``moment`` a few times a second; at the end ``row``, ``stopped``, or
+    ``error`` in words. Anything that comes from it, or its end, stops the training after the step.
+    """
+    sys.stdout = sys.stderr = io.StringIO()  # warnings are not for the page
+    torch.set_num_threads(1)
+    sent, stop = 0.0, False
+
+    def watch(step: Moment) -> bool:
+        nonlocal sent, stop
+        stop = page.poll()
+        if stop or step.step == step.steps or time.monotonic() - sent > _EVERY:
+            moment = {name: getattr(step, name) for name in ("step", "steps", "loss", "accuracy")}
+            page.send(("moment", moment | step.spent()))
+            sent = time.monotonic()
+        return stop
+
+    try:
+        end = ("row", run(experiment, callback=watch))
+    except Exception as error:
+        end = ("stopped", None) if stop else ("error", f"{type(error).__name__}: {error}")
+    page.send(end)

@@ -1,17 +1,13 @@
 """Epsilon from noise or noise from epsilon, what delta may be, and how loud the noise is."""
 
-from __future__ import annotations
-
 import asyncio
 import math
-from collections.abc import Mapping
 from contextlib import suppress
 
-import ipywidgets as widgets
 import numpy as np
 from matplotlib.axes import Axes
 
-from lorakit.explore.explorer import Explorer, dropdown, log_slider, slider, switch_off
+from lorakit.explore.explorer import Controls, Explorer, dropdown, log_slider, slider, switch_off
 from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
 from lorakit.lora.budget import budget
@@ -132,26 +128,17 @@ class PrivacyExplorer(Explorer):
     def __init__(self) -> None:
         self._answers: dict[tuple, float] = {}  # of the tight accountant, by question
         known = [("epsilon ε", "epsilon"), ("noise multiplier σ", "noise_multiplier")]
-        most = math.log2(10_000)  # the batch is at most N
+        sigma = {"hint": "Standard deviation of the noise over C", "form": ".2f"}
+        batch = {"hint": "Expected batch of Poisson sampling", "base": 2, "step": 0.25}
+        delta = {"hint": "Probability that the promise fails; below 1/N", "form": ".1e"}
         controls = {
             "known": dropdown("you choose", known, hint="What is given; the other one follows"),
             "epsilon": log_slider("epsilon ε", -1, 1.5, 2, hint="Privacy budget", form=".2f"),
-            "noise_multiplier": log_slider(
-                "sigma σ", -0.5, 1.5, 1, hint="Standard deviation of the noise over C", form=".2f"
-            ),
+            "noise_multiplier": log_slider("sigma σ", -0.5, 1.5, 1, **sigma),
             "examples": log_slider("examples N", 2, 6, 10_000, hint="Size of the training set"),
-            "batch": log_slider(
-                "batch", 0, most, 256, hint="Expected batch of Poisson sampling", base=2, step=0.25
-            ),
+            "batch": log_slider("batch", 0, math.log2(10_000), 256, **batch),
             "epochs": slider("epochs", 1, 100, 5, hint="Passes over the training set"),
-            "delta": log_slider(
-                "delta δ",
-                -8,
-                -1,
-                1e-5,
-                hint="Probability that the promise fails; below 1/N",
-                form=".1e",
-            ),
+            "delta": log_slider("delta δ", -8, -1, 1e-5, **delta),
             "show": dropdown("show", SHOWS, hint="Which picture"),
         }
         super().__init__(self._view, controls, rules=_rules)
@@ -173,7 +160,7 @@ class PrivacyExplorer(Explorer):
                 self._changed()
 
 
-def _rules(controls: Mapping[str, widgets.Widget]) -> str:
+def _rules(controls: Controls) -> str:
     known = controls["known"].value
     (other,) = _FOLLOWS.keys() - {known}
     switch_off(controls, other)

@@ -9,17 +9,16 @@ import ipywidgets as widgets
 from matplotlib.ticker import EngFormatter
 
 from lorakit.checks import checked
-from lorakit.explore.explorer import Explorer, checkbox, dropdown, log_slider, notches, slider
+from lorakit.explore.explorer import Controls, Explorer, dropdown, log_slider, notches, slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.figures.style import OTHER_COLOURS, TRAINABLE, style
 from lorakit.lora.backbones import EXAMPLE_ADAPTER
-from lorakit.lora.budget import Budget, budget, shapes, singular_values
+from lorakit.lora.budget import budget, shapes, singular_values
 from lorakit.lora.lora import TARGETS
 
 _SIZES = ("tiny", "small", "base", "large")
 BACKBONES = ("vit_micro", *(f"vit_{size}_patch16_224" for size in _SIZES))
 _RANKS = (1, 2, 4, 8, 16, 32, 64)
-_PARTS = {"patch embedding": "patch_embed", "LoRA": "lora", "head": "head"}
 
 
 def rank_view(
@@ -33,23 +32,19 @@ def rank_view(
     classes: int = 10,
     batch: int = 64,
 ) -> View:
-    """Bars of what trains, and what it costs on disk and in memory.
-
-    Raises:
-        ValueError: what ``lora.budget.budget`` refuses.
-    """
+    """Bars of what trains, and what it costs on disk and in memory; see ``lora.budget.budget``."""
     cost = budget(backbone, rank, targets, blocks=blocks, patch_embed=patch_embed, classes=classes)
-    sizes = [getattr(cost, part) for part in _PARTS.values()]
+    sizes = {"patch embedding": cost.patch_embed, "LoRA": cost.lora, "head": cost.head}
     with style():
         figure = new_figure(height=2.6)
         ax = new_axes(figure)
         figure.subplots_adjust(left=0.28, right=0.72)
-        ax.barh(range(3), sizes, color=(TRAINABLE, "#D55E00", "#009E73"), height=0.6)
-        for place, size in enumerate(sizes):
+        look = {"color": (TRAINABLE, "#D55E00", "#009E73"), "height": 0.6}
+        ax.barh(range(3), sizes.values(), tick_label=list(sizes), **look)
+        for place, size in enumerate(sizes.values()):
             text = f" {size:,} ({size / cost.trainable:.0%})" if size else " frozen"
             ax.text(size, place, text, va="center")
-        ax.set_yticks(range(3), list(_PARTS))
-        ax.set(xlabel="trainable parameters", xlim=(0, 1.02 * max(sizes)))
+        ax.set(xlabel="trainable parameters", xlim=(0, 1.02 * max(sizes.values())))
         ax.invert_yaxis()
         ax.grid(False, axis="y")
         ax.locator_params(axis="x", nbins=3)
@@ -58,12 +53,8 @@ def rank_view(
         f"{'lora+patch' if patch_embed else 'lora'}, r = {rank} on {', '.join(targets)}: "
         f"{cost.trainable:,} of {cost.total:,} parameters train, {cost.share:.2%}"
     )
-    return View(figure, finding, lambda: bullets(_costs(cost, rank, alpha, batch)))
-
-
-def _costs(cost: Budget, rank: int, alpha: float, batch: int) -> list[str]:
     size = EngFormatter("B", places=1)
-    return [
+    notes = [
         f"Scale alpha / r = {alpha / rank:.3g}; it changes how far a step goes, not what trains.",
         f"The adapter on disk: {size(cost.adapter_bytes)} (the whole model: "
         f"{size(4 * cost.total)}).",
@@ -72,23 +63,18 @@ def _costs(cost: Budget, rank: int, alpha: float, batch: int) -> list[str]:
         f"Under DP, a gradient for each of {batch} examples: {size(cost.private_bytes(batch))} "
         f"(full fine-tuning: {size(4 * batch * cost.total)}).",
     ]
+    return View(figure, finding, lambda: bullets(notes))
 
 
 def singular_view(*, adapter: str | Path) -> View:
-    """Singular values of every trained update ΔW, each over the largest of its map.
-
-    Raises:
-        FileNotFoundError, ValueError: see ``lora.budget.singular_values``.
-    """
+    """Singular values of every trained update ΔW in a file, each over the largest of its map."""
     values = singular_values(adapter)
     rank = int(values["index"].max())
     with style():
         figure = new_figure(height=3.4)
         ax = new_axes(figure)
-        for target, colour in zip(values["target"].unique(), OTHER_COLOURS):
-            lines = values[values["target"] == target].pivot(
-                index="index", columns="block", values="value"
-            )
+        for (target, mine), colour in zip(values.groupby("target", sort=False), OTHER_COLOURS):
+            lines = mine.pivot(index="index", columns="block", values="value")
             lines = (lines / lines.max()).clip(lower=1e-6)
             drawn = ax.plot(lines.index, lines, color=colour, alpha=0.75)
             drawn[0].set_label(target)
@@ -107,6 +93,8 @@ def singular_view(*, adapter: str | Path) -> View:
 def rank_explorer() -> Explorer:
     """Explore what rank, targets and blocks cost in any ViT."""
     targets = {"description": "targets", "tooltip": "Linear maps with LoRA; several with Ctrl"}
+    patch = "The paper's method; without it, plain LoRA"
+    memory = "Examples in memory at a time, under DP"
     alphas, batches = (1, *(2 * r for r in _RANKS)), (1, 8, 16, 32, 64, 128, 256)
     controls = {
         "backbone": dropdown("model", BACKBONES, BACKBONES[3], hint="The Vision Transformer"),
@@ -114,18 +102,16 @@ def rank_explorer() -> Explorer:
         "alpha": notches("alpha", alphas, 8, hint="LoRA's scale is alpha / r"),
         "targets": widgets.SelectMultiple(options=TARGETS, value=("q", "v"), rows=6, **targets),
         "blocks": slider("blocks", 1, 12, 12, hint="How many blocks get LoRA"),
-        "patch_embed": checkbox(
-            "train the patch embedding", hint="The paper's method; without it, plain LoRA"
+        "patch_embed": widgets.Checkbox(
+            True, description="train the patch embedding", tooltip=patch
         ),
         "classes": log_slider("classes", 1, 3, 10, hint="Classes of the head"),
-        "batch": notches(
-            "physical batch", batches, 64, hint="Examples in memory at a time, under DP"
-        ),
+        "batch": notches("physical batch", batches, 64, hint=memory),
     }
     return Explorer(rank_view, controls, rules=_rules)
 
 
-def _rules(controls: Mapping[str, widgets.Widget]) -> str:
+def _rules(controls: Controls) -> str:
     blocks, depth = controls["blocks"], len(shapes(controls["backbone"].value).blocks)
     whole = blocks.value == blocks.max
     blocks.max = depth

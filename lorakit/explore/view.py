@@ -1,7 +1,5 @@
 """What an explorer shows at one moment: a picture, a sentence, details."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -18,7 +16,7 @@ from torch import Tensor
 
 from lorakit.figures.style import style
 
-DPI = 100
+_DPI = 100
 _SCROLL = "overflow:auto;max-width:100%;max-height:220px"
 _TABLE = (
     ".lorakit-table th, .lorakit-table td {padding: 1px 12px 1px 0; text-align: left !important; "
@@ -41,7 +39,7 @@ def new_figure(width: float = 5.6, height: float = 3.7, below: float = 0.62) -> 
     Margins are fixed, ``below`` inches at the bottom: a constrained layout doubles the time.
     """
     with style():
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
+        figure = Figure(figsize=(width, height), dpi=_DPI, layout="none")
         FigureCanvasAgg(figure)
         figure.subplots_adjust(
             left=0.8 / width, right=1 - 0.2 / width, top=1 - 0.12 / height, bottom=below / height
@@ -49,9 +47,9 @@ def new_figure(width: float = 5.6, height: float = 3.7, below: float = 0.62) -> 
     return figure
 
 
-def new_axes(figure: Figure, *place: int) -> Axes:
+def new_axes(figure: Figure) -> Axes:
     """Axes whose title stays where it is: to move it, matplotlib would lay out all ticks twice."""
-    ax = figure.add_subplot(*place)
+    ax = figure.add_subplot()
     ax.set_title("", y=1.01)
     return ax
 
@@ -60,7 +58,7 @@ def four_pictures(pictures: dict[str, Tensor]) -> Figure:
     """Two rows of two titled pictures, each uint8 (3, H, H), without the cost of axes."""
     side, head, gap = 272, 24, 8  # pixels
     width, height = 2 * side + 2 * gap, 2 * (side + head)
-    figure = new_figure(width / DPI, height / DPI)
+    figure = new_figure(width / _DPI, height / _DPI)
     look = {"ha": "center", "va": "center", "fontsize": 11, "weight": "bold"}
     for place, (name, picture) in enumerate(pictures.items()):
         row, column = divmod(place, 2)
@@ -74,25 +72,25 @@ def four_pictures(pictures: dict[str, Tensor]) -> Figure:
 
 def to_png(figure: Figure) -> bytes:
     """Draw and compress lightly."""
-    return _png(_drawn(figure), compress_level=1)
+    return _png(_draw(figure), compress_level=1)
 
 
 def static_png(view: View) -> bytes:
     """The picture with its sentence above it, for a page without a kernel."""
     words = fill(view.finding, width=int(10.5 * view.figure.get_figwidth()))
-    body = _drawn(view.figure)
-    head = new_figure(body.width / DPI, 0.2 * (words.count("\n") + 1) + 0.15, below=0)
+    body = _draw(view.figure)
+    head = new_figure(body.width / _DPI, 0.2 * (words.count("\n") + 1) + 0.15, below=0)
     with style():
         head.text(0.01, 0.5, words, va="center", weight="bold", fontsize=11)
-    title = _drawn(head)
+    title = _draw(head)
     whole = Image.new("RGB", (body.width, title.height + body.height), "white")
     whole.paste(title, (0, 0))
     whole.paste(body, (0, title.height))
     return _png(whole.quantize(128), optimize=True)
 
 
-def _drawn(figure: Figure) -> Image.Image:
-    """Drawn once; ``savefig`` draws twice."""
+def _draw(figure: Figure) -> Image.Image:
+    """Once; ``savefig`` draws twice."""
     with style():
         figure.canvas.draw()
     return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
@@ -106,7 +104,7 @@ def _png(image: Image.Image, **options: object) -> bytes:
 
 def to_html(table: pd.DataFrame) -> str:
     """A table that scrolls where the page is narrow, or the table long."""
-    plain = table.to_html(index=False, border=0, escape=True, na_rep="", classes="lorakit-table")
+    plain = table.to_html(index=False, border=0, na_rep="", classes="lorakit-table")
     return f'<style>{_TABLE}</style><div style="{_SCROLL}">{plain}</div>'
 
 

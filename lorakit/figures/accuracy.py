@@ -1,8 +1,6 @@
 """Accuracy against anything that was varied: one figure, drawn from the results table."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,15 +11,8 @@ from matplotlib.ticker import PercentFormatter
 
 from lorakit.figures.captions import headline
 from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
-from lorakit.figures.style import (
-    CHANCE,
-    CIPHER_NAMES,
-    DATASET_NAMES,
-    TARGETS_SHOWN,
-    style,
-    suptitle,
-)
-from lorakit.figures.tables import KEYS, in_order, summarise
+from lorakit.figures.style import CHANCE, NAMES, RANK_SHOWN, TARGETS_SHOWN, style, suptitle
+from lorakit.figures.tables import KEYS, in_order, summarise, told_apart
 
 AXES = {
     "cipher": "encryption of all images, training and test",
@@ -33,42 +24,30 @@ AXES = {
 HUES = ("method", "cipher", "epsilon")
 
 
-def plot_accuracy(
-    rows: pd.DataFrame,
-    x: str = "cipher",
-    *,
-    hue: str = "method",
-    rank: int = 4,
-    targets: str = TARGETS_SHOWN,
-) -> Figure:
+def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method") -> Figure:
     """Test accuracy against one setting: a marker for each mean, a dot for each seed.
 
     Bars are 95 % confidence intervals of the mean over seeds. There is a panel for each data set
-    and cipher. LoRA on other targets has hollow markers.
+    and cipher. LoRA on other targets has hollow markers. Rows that differ in a setting the figure
+    does not show are a ValueError.
 
     Args:
         rows: a results table; an infinite epsilon means no privacy.
         x: one of ``AXES``. Against ``rank``, methods without one are level lines; against
-            ``epochs``, only what was trained for several lengths is shown.
+            ``cipher`` and ``epsilon``, LoRA is that of rank 4 on q and v; against ``epochs``, that
+            of rank 4, and only what was trained for several lengths is shown.
         hue: what colours tell apart, one of ``HUES``; markers tell methods apart.
-        rank, targets: LoRA's, where neither x nor the colours show others: for ``cipher`` and
-            ``epsilon`` LoRA rows of other rank or targets are left out, for ``epochs`` of other
-            rank.
-
-    Raises:
-        ValueError: an unknown x or hue, nothing to draw, or rows that differ in a setting the
-            figure does not show.
     """
-    rows, means = _means(rows, x, hue, rank, targets)
+    rows, means = _means(rows, x, hue)
     panel = ["dataset"] if "cipher" in (x, hue) else ["dataset", "cipher"]
     with style():
         figure, axes = _axes(means, panel)
-        for place, (names, part) in enumerate(_panels(means, panel)):
-            ax = axes.flat[place]
-            seeds = rows.merge(part[panel].drop_duplicates())
-            _panel(ax, part, seeds, x, hue)
-            titles = {**DATASET_NAMES, **CIPHER_NAMES}
-            ax.set_title(", ".join(titles.get(name, name) for name in names), fontsize=11)
+        parts = dict(iter(means.groupby(panel)))
+        every = product(*(in_order(means[key]) for key in panel))
+        for ax, names in zip(axes.flat, (names for names in every if names in parts)):
+            seeds = rows.merge(parts[names][panel].drop_duplicates())
+            _panel(ax, parts[names], seeds, x, hue)
+            ax.set_title(", ".join(NAMES.get(name, name) for name in names), fontsize=11)
         for ax in axes.flat:
             _accuracy_axis(ax, rows)
         for ax in axes[-1]:
@@ -80,46 +59,28 @@ def plot_accuracy(
         return figure
 
 
-def draw_accuracy(
-    ax: Axes,
-    rows: pd.DataFrame,
-    x: str = "rank",
-    *,
-    hue: str = "method",
-    rank: int = 4,
-    targets: str = TARGETS_SHOWN,
-) -> pd.DataFrame:
-    """One panel of ``plot_accuracy`` on an axes that is there; the means that were drawn.
-
-    Arguments and errors as there; the rows are those of one data set.
-    """
-    rows, means = _means(rows, x, hue, rank, targets)
+def draw_accuracy(ax: Axes, rows: pd.DataFrame, x: str, hue: str) -> pd.DataFrame:
+    """One panel of ``plot_accuracy``, of one data set; returns the means that were drawn."""
+    rows, means = _means(rows, x, hue)
     _panel(ax, means, rows, x, hue)
     _accuracy_axis(ax, rows)
     ax.set(xlabel=AXES[x], ylabel="test accuracy")
     return means
 
 
-def _means(rows, x: str, hue: str, rank: int, targets: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _means(rows: pd.DataFrame, x: str, hue: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows a figure shows, and a line for each of its marks."""
     if x not in AXES or hue not in HUES or x == hue:
-        raise ValueError(
-            f"x={x!r}, hue={hue!r}: allowed: two different ones, of {tuple(AXES)} and {HUES}"
-        )
-    rows = _choose(rows, x, rank, targets)
-    by = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
-    return rows, summarise(rows, by)
-
-
-def _choose(rows: pd.DataFrame, x: str, rank: int, targets: str) -> pd.DataFrame:
+        allowed = f"two different ones, of {tuple(AXES)} and {HUES}"
+        raise ValueError(f"x={x!r}, hue={hue!r}: allowed: {allowed}")
     what = f"a value of {x}"
     rows = rows[rows[x].notna()] if x != "rank" else rows
     if x in (*IN_STEPS, "epochs"):
-        rows = rows[rows["rank"].isna() | (rows["rank"] == rank)]
-        what += f", rank={rank}"
+        rows = rows[rows["rank"].isna() | (rows["rank"] == RANK_SHOWN)]
+        what += f", rank={RANK_SHOWN}"
     if x in IN_STEPS:
-        rows = rows[rows["targets"].isna() | (rows["targets"] == targets)]
-        what += f", targets={targets!r}"
+        rows = rows[rows["targets"].isna() | (rows["targets"] == TARGETS_SHOWN)]
+        what += f", targets={TARGETS_SHOWN!r}"
     if x == "epochs":
         lengths = rows.groupby(KEYS, dropna=False)["epochs"].transform("nunique")
         rows, what = rows[lengths > 1], f"{what} in several lengths"
@@ -127,19 +88,7 @@ def _choose(rows: pd.DataFrame, x: str, rank: int, targets: str) -> pd.DataFrame
         rows, what = rows[:0], "a finite epsilon"
     if rows.empty:
         raise ValueError(f"rows: the table has none with {what}")
-    return rows
-
-
-def _panels(
-    means: pd.DataFrame, panel: list[str]
-) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
-    for dataset in in_order(means["dataset"]):
-        mine = means[means["dataset"] == dataset]
-        if len(panel) == 1:
-            yield (dataset,), mine
-        else:
-            for cipher in in_order(mine["cipher"]):
-                yield (dataset, cipher), mine[mine["cipher"] == cipher]
+    return rows, summarise(rows, told_apart(x, hue))
 
 
 def _axes(means: pd.DataFrame, panel: list[str]) -> tuple[Figure, np.ndarray]:
@@ -168,12 +117,9 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
         named = look["label"] if hue == "method" else None
         if x == "rank" and line["rank"].isna().all():
             dashes = DASHES.get(look["method"], "-.")
-            mean = line["mean"].mean()
-            ax.axhline(mean, color=look["colour"], linestyle=dashes, label=named)
+            ax.axhline(line["mean"].mean(), color=look["colour"], linestyle=dashes, label=named)
             continue
-        mine = seeds[seeds["method"] == look["method"]].merge(
-            line[["targets", hue]].drop_duplicates()
-        )
+        mine = seeds.merge(line[keys].drop_duplicates())
         shift = step * (number - (len(lines) - 1) / 2)
         where = (lambda v, s=shift: v.map(at) + s) if at else (lambda v: v)
         line = line.sort_values("trainable" if x == "trainable" else x, key=where)
@@ -194,13 +140,12 @@ def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
         ax.set_ylim(0.5, 1.03)
         return
     ax.set_ylim(0, 1.03)
-    chances = {CHANCE.get(name) for name in rows["dataset"]}
-    if len(chances) > 1 or None in chances:
+    chance, *others = {CHANCE.get(name) for name in rows["dataset"]}
+    if chance is None or others:
         return
-    (chance,) = chances
     ax.axhline(chance, color="#BBBBBB", linewidth=1, zorder=0)
-    ax.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="top",
-                fontsize=9, color="#777777")  # fmt: skip
+    place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "top"}
+    ax.annotate("chance", (1, chance), fontsize=9, color="#777777", **place)
 
 
 def _legend(figure: Figure, axes: np.ndarray) -> None:

@@ -1,21 +1,16 @@
 """What a results table says, in words: sentences and headlines with their numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
-from lorakit.figures.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES, TARGETS_SHOWN
-from lorakit.figures.tables import KEYS, epsilon_name, in_order, summarise
+from lorakit.figures.style import CIPHER_SHOWN, NAMES, RANK_SHOWN, TARGETS_SHOWN
+from lorakit.figures.tables import KEYS, epsilon_name, in_order, summarise, told_apart
 
 
 def finding(rows: pd.DataFrame, dataset: str, cipher: str = CIPHER_SHOWN) -> str:
     """What a table says of the paper's claim on one data set, in a sentence with its numbers.
 
     Every pair of ``lora+patch`` and ``lora`` with the same targets and rank is compared.
-
-    Raises:
-        ValueError: the table lacks this data set, this cipher, or one of the methods.
     """
     rows = rows[(rows["dataset"] == dataset) & (rows["cipher"] == cipher)]
     means = summarise(rows).set_index("method")
@@ -25,7 +20,7 @@ def finding(rows: pd.DataFrame, dataset: str, cipher: str = CIPHER_SHOWN) -> str
         means.loc[["lora"]], on=["targets", "rank"], suffixes=("", "_lora")
     )
     full = means.loc[["full"]].iloc[0]["mean"]
-    text = f"{DATASET_NAMES.get(dataset, dataset)}, {CIPHER_NAMES.get(cipher, cipher)}: "
+    text = f"{NAMES.get(dataset, dataset)}, {NAMES.get(cipher, cipher)}: "
     for pair in pairs.itertuples():
         text += (
             f"LoRA on {pair.targets} at rank {int(pair.rank)}: lora+patch {pair.mean:.1%} with "
@@ -43,33 +38,29 @@ def headline(rows: pd.DataFrame, x: str, hue: str = "method") -> str:
     telling = [c for c in (CIPHER_SHOWN, "shuffle") if x == "cipher" and c in ciphers]
     cipher = [*telling, *ciphers][0]
     rows = rows[rows["cipher"] == cipher]
-    where = f"{dataset}, {CIPHER_NAMES.get(cipher, cipher)}"
+    where = f"{dataset}, {NAMES.get(cipher, cipher)}"
     budgets = rows["epsilon"].unique()
     if len(budgets) == 1 and np.isfinite(budgets[0]):
         where += f", {epsilon_name(budgets[0])}"
-    by = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
-    means = summarise(rows, by)
+    means = summarise(rows, told_apart(x, hue))
     if hue == "epsilon":
         return _strictest(means)
     if x == "epsilon":
         return f"{where}: {_extremes(means)}"
     if x == "epochs" and {"full", "lora+patch"} <= set(means["method"]):
         return _missing(rows)
-    at = means["rank"].isna() | ((means["targets"] == TARGETS_SHOWN) & (means["rank"] == 4))
-    shown = means[at].groupby("method")["mean"].first()
+    usual = (means["targets"] == TARGETS_SHOWN) & (means["rank"] == RANK_SHOWN)
+    shown = means[means["rank"].isna() | usual].groupby("method")["mean"].first()
     found = [f"{m} {shown[m]:.0%}" for m in ("full", "lora+patch", "lora", "probe") if m in shown]
-    return f"{where}, r = 4: {', '.join(found)}" if found else where
+    return f"{where}, r = {RANK_SHOWN}: {', '.join(found)}" if found else where
 
 
 def _extremes(means: pd.DataFrame) -> str:
     """What the strictest and the loosest promise leave to ``lora+patch``, or the first method."""
     method = "lora+patch" if "lora+patch" in set(means["method"]) else means["method"].iloc[0]
     mine = means[means["method"] == method].sort_values("epsilon")
-    found = [
-        f"{line.mean:.0%} "
-        + (f"at ε = {line.epsilon:g}" if np.isfinite(line.epsilon) else "without")
-        for line in mine.iloc[[0, -1]].itertuples()
-    ]
+    ends = mine[["mean", "epsilon"]].iloc[[0, -1]].to_numpy()
+    found = [f"{m:.0%} " + (f"at ε = {e:g}" if np.isfinite(e) else "without") for m, e in ends]
     return f"{method} reaches {', '.join(found)}"
 
 
@@ -92,20 +83,13 @@ def _missing(rows: pd.DataFrame) -> str:
 def best_within(
     rows: pd.DataFrame, dataset: str, cipher: str, *, parameters: int, epsilon: float = np.inf
 ) -> pd.DataFrame:
-    """What a budget buys: mean accuracies on one data set, best first.
+    """What a budget buys: lines of ``tables.summarise``, the best first; ValueError if none.
+
+    The first is the best mean of few seeds, so it flatters itself a little.
 
     Args:
-        rows: a results table.
-        dataset, cipher: which of its rows.
         parameters: at most so many trainable ones.
         epsilon: at most so much; infinity allows runs without privacy too.
-
-    Returns:
-        Lines of ``tables.summarise``, told apart by epochs and epsilon as well. The first is the
-        best mean of few seeds, so it flatters itself a little.
-
-    Raises:
-        ValueError: nothing in the table is within the budget.
     """
     mine = rows[(rows["dataset"] == dataset) & (rows["cipher"] == cipher)]
     mine = mine[(mine["trainable"] <= parameters) & (mine["epsilon"] <= epsilon)]

@@ -1,7 +1,5 @@
 """Figures that explain: what trains, what encryption does, what the patch embedding learned."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -23,10 +21,7 @@ def plot_methods(
     rank: int = 4,
     classes: int = 10,
 ) -> Figure:
-    """The parts of the ViT, one column for each method: what trains is coloured.
-
-    The counts under each column are counted on the model itself.
-    """
+    """The parts of the ViT, a column for each method: what trains is coloured, and counted."""
     with style():
         figure, axes = plt.subplots(1, len(methods), figsize=(2.75 * len(methods), 5.4))
         for ax, method in zip(axes, methods):
@@ -43,17 +38,15 @@ def plot_methods(
                     _box(ax, 2 + i, "LoRA", True, width=0.26, x=0.85)
             _box(ax, 5, "head", True, width=0.36)
             ax.set_title(METHOD_NAMES[method], loc="center", pad=8)
-            share = counts["trainable"] / whole
-            ax.text(0.5, -0.85, f"{counts['trainable']:,} trainable\n{share:.2%}", ha="center",
-                    va="top")  # fmt: skip
+            trains = counts["trainable"]
+            text = f"{trains:,} trainable\n{trains / whole:.2%}"
+            ax.text(0.5, -0.85, text, ha="center", va="top")
             ax.set(xlim=(-0.02, 1.02), ylim=(-1.6, 5.6))
             ax.axis("off")
         handles = [plt.Rectangle((0, 0), 1, 1, color=c) for c in (TRAINABLE, FROZEN)]
         figure.legend(handles, ["trains", "frozen"], loc="outside lower center", ncol=2)
-        figure.suptitle(
-            f"What trains in each method ({backbone}, rank {rank}, {classes} classes)",
-            fontweight="bold",
-        )
+        title = f"What trains in each method ({backbone}, rank {rank}, {classes} classes)"
+        figure.suptitle(title, fontweight="bold")
         return figure
 
 
@@ -61,19 +54,20 @@ def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figur
     """Pictures through each step of the cipher, all steps, back again, and with a wrong key.
 
     Args:
-        images: uint8 (N, 3, H, W); a few are enough, one row each.
+        images: uint8 (N, 3, H, W), a row each.
         block_size: p in pixels, a divisor of H.
         seed: of the teaching key; ``seed + 1`` gives the wrong key.
     """
     size = images.shape[-1]
-    right = make_key(size, block_size, seed=seed)
+    right, wrong = (make_key(size, block_size, seed=s) for s in (seed, seed + 1))
     secret = encrypt(images, right)
-    wrong = make_key(size, block_size, seed=seed + 1)
-    columns = {"plain": images}
-    for step in STEPS:
-        columns[step] = encrypt(images, make_key(size, block_size, [step], seed=seed))
-    columns |= {"all three": secret, "decrypted": decrypt(secret, right),
-                "wrong key": decrypt(secret, wrong)}  # fmt: skip
+    columns = {
+        "plain": images,
+        **{s: encrypt(images, make_key(size, block_size, [s], seed=seed)) for s in STEPS},
+        "all three": secret,
+        "decrypted": decrypt(secret, right),
+        "wrong key": decrypt(secret, wrong),
+    }
     with style():
         shape = (1.55 * len(columns), 1.5 * len(images) + 0.7)
         figure, axes = plt.subplots(len(images), len(columns), figsize=shape, squeeze=False)
@@ -81,19 +75,16 @@ def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figur
             for row, picture in enumerate(pictures):
                 _show(axes[row, column], picture.permute(1, 2, 0).numpy())  # (H, W, 3)
             axes[0, column].set_title(name, loc="center")
-        figure.suptitle(
-            f"Encryption hides the picture; the key brings it back exactly (blocks of "
-            f"{block_size} × {block_size})", fontweight="bold",
-        )  # fmt: skip
+        title = "Encryption hides the picture; the key brings it back exactly (blocks of"
+        figure.suptitle(f"{title} {block_size} × {block_size})", fontweight="bold")
         return figure
 
 
 def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: int = 8) -> Figure:
     """Did the patch embedding learn the order of values that the key imposes?
 
-    Rows: the pre-trained filters; the same adapted to the key; the filters learned from encrypted
-    images; and those read back through the key. On the right, how smooth the learned filters are
-    when read back through the right key, and through 200 wrong ones.
+    Filters on the left; on the right, how smooth the learned ones are when read back through the
+    right key, and through 200 wrong ones.
 
     Args:
         before, learned: weights (dim, 3, p, p).
@@ -101,15 +92,15 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
         filters: how many to draw, the strongest of the pre-trained ones.
     """
     chosen = before.flatten(1).norm(dim=1).argsort(descending=True)[:filters]
-    rows = {"pre-trained": before, "adapted by the key": adapt_patch_embedding(before, key),
-            "learned, encrypted": learned,
-            "learned, read\nback by the key": read_back(learned, key)}  # fmt: skip
-    right = smoothness(read_back(learned, key))
-    seeds = range(
-        10**6, 10**6 + 200
-    )  # far from the seeds of experiments, whose keys are right ones
+    rows = {
+        "pre-trained": before,
+        "adapted by the key": adapt_patch_embedding(before, key),
+        "learned, encrypted": learned,
+        "learned, read\nback by the key": read_back(learned, key),
+    }
+    seeds = range(10**6, 10**6 + 200)  # far from those of experiments, whose keys are right ones
     others = [make_key(key.image_size, key.block_size, key.steps, seed=i) for i in seeds]
-    wrong = [smoothness(read_back(learned, other)) for other in others]
+    right, *wrong = (smoothness(read_back(learned, k)) for k in (key, *others))
     with style():
         figure = plt.figure(figsize=(filters * 0.95 + 5.2, 4.4))
         left, side = figure.subfigures(1, 2, width_ratios=[filters * 0.95 + 1.2, 4])
@@ -148,9 +139,8 @@ def read_back(weight: Tensor, key: Key) -> Tensor:
 def _box(ax: Axes, y: float, text: str, trains: bool | None, width: float = 0.8, x: float = 0.5):
     colour = {True: TRAINABLE, False: FROZEN, None: "white"}[trains]
     corner = (x - width / 2, y - 0.32)
-    box = FancyBboxPatch(corner, width, 0.64, boxstyle="round,pad=0,rounding_size=0.06",
-                         facecolor=colour, edgecolor="#555555")  # fmt: skip
-    ax.add_patch(box)
+    look = {"boxstyle": "round,pad=0,rounding_size=0.06", "edgecolor": "#555555"}
+    ax.add_patch(FancyBboxPatch(corner, width, 0.64, facecolor=colour, **look))
     ax.text(x, y, text, ha="center", va="center", color="white" if trains else "black")
     if x == 0.5 and y < 5:
         ax.plot([0.5, 0.5], [y + 0.32, y + 0.68], color="#555555", zorder=0)
@@ -160,5 +150,4 @@ def _show(ax: Axes, picture) -> None:
     ax.imshow(picture, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)

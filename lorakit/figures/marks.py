@@ -1,7 +1,5 @@
 """The marks of a figure of results: how a line looks, its means, its axis."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -38,11 +36,10 @@ def explain_colours(ax: Axes, means: pd.DataFrame, x: str, hue: str) -> None:
 def look_of(line: pd.DataFrame, hue: str, hues: list) -> dict:
     """Name, colour and marker of a line."""
     first = line.iloc[0]
-    usual = pd.isna(first["targets"]) or first["targets"] == TARGETS_SHOWN
-    other = "" if usual else first["targets"]
-    look = {"method": first["method"], "hollow": bool(other)}
+    hollow = not (pd.isna(first["targets"]) or first["targets"] == TARGETS_SHOWN)
+    look = {"method": first["method"], "hollow": hollow}
     if hue == "method":
-        label = METHOD_NAMES[first["method"]] + (f" on {other}" if other else "")
+        label = METHOD_NAMES[first["method"]] + (f" on {first['targets']}" if hollow else "")
         return look | {"colour": METHOD_COLOURS[first["method"]], "label": label}
     place = hues.index(first[hue])
     if hue == "epsilon":
@@ -58,24 +55,22 @@ def draw_means(
     """A marker for each mean, a bar for its interval where there is one."""
     colour, marker = look["colour"], METHOD_MARKERS[look["method"]]
     known = line["interval"].notna()
-    ax.errorbar(places[known], line["mean"][known], line["interval"][known], color=colour,
-                linestyle="none", capsize=3, linewidth=1.2)  # fmt: skip
+    bars = {"linestyle": "none", "capsize": 3, "linewidth": 1.2}
+    ax.errorbar(places[known], line["mean"][known], line["interval"][known], color=colour, **bars)
     fill, edge, width = ("white", colour, 1.5) if look["hollow"] else (colour, "white", 1)
-    ax.plot(places, line["mean"], marker, color=colour, markersize=8, markerfacecolor=fill,
-            markeredgecolor=edge, markeredgewidth=width,
-            label=label)  # fmt: skip
+    marks = {"markerfacecolor": fill, "markeredgecolor": edge, "markeredgewidth": width}
+    ax.plot(places, line["mean"], marker, color=colour, markersize=8, label=label, **marks)
 
 
 def value_axis(ax: Axes, x: str, values: list) -> None:
     """Scale, ticks and limits of the horizontal axis."""
     if x == "cipher":
         names = [CIPHER_NAMES.get(v, v).replace(" + ", "\n+ ") for v in values]
-        ax.set_xticks(range(len(values)), names)
         ax.grid(False, axis="x")
     elif x == "epsilon":
         names = [f"{v:g}" if np.isfinite(v) else "∞\n(no noise)" for v in values]
-        ax.set_xticks(range(len(values)), names)
     if x in IN_STEPS:
+        ax.set_xticks(range(len(values)), names)
         ax.set_xlim(-0.5, len(values) - 0.5)
     elif x == "trainable":
         ax.set_xscale("log")

@@ -1,17 +1,16 @@
 """Methods compared pair by pair: the same key, the same images, the same order, another method."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lorakit.figures.style import CIPHER_NAMES, METHOD_COLOURS, METHOD_MARKERS, style, suptitle
-from lorakit.figures.tables import in_order
+from lorakit.figures.tables import half_width, in_order, share_of
 
 WHERE = ["dataset", "backbone", "cipher"]  # what both of a pair have in common, and the seed
 _VARIANT = ["method", "targets", "rank"]
@@ -26,33 +25,32 @@ def paired_differences(rows: pd.DataFrame, reference: str = "full") -> pd.DataFr
 
     Returns:
         A line for each data set, backbone, cipher, method, targets and rank: ``difference`` (mean
-        of method less reference, -1 to 1), ``low`` and ``high`` (its 95 % interval, Student's t
-        over the pairs; NaN for one pair), ``pairs``, ``accuracy`` (mean of the method) and
-        ``share`` of the backbone's parameters.
-
-    Raises:
-        ValueError: the reference does not occur, or with several settings.
+        of method less reference, -1 to 1), ``low`` and ``high`` (its 95 % interval over the pairs;
+        NaN for one pair), ``pairs``, ``accuracy`` (mean of the method) and ``share`` of the
+        backbone's parameters.
     """
-    from scipy.stats import t
+    groups = _pairs(rows, reference).groupby([*WHERE, *_VARIANT], dropna=False, sort=False)
+    found = groups.agg(
+        difference=("difference", "mean"),
+        sem=("difference", "sem"),
+        pairs=("seed", "size"),
+        accuracy=("accuracy", "mean"),
+        share=("share", "first"),
+    ).reset_index()
+    half = half_width(found.pop("sem"), found["pairs"])
+    return found.assign(low=found["difference"] - half, high=found["difference"] + half)
 
-    base = rows[rows["method"] == reference]
+
+def _pairs(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The rows of other methods, with their ``difference`` from the reference's, and ``share``."""
+    base = rows.loc[rows["method"] == reference, [*WHERE, "seed", "accuracy"]]
     if base.empty or base.duplicated([*WHERE, "seed"]).any():
         raise ValueError(
             f"reference={reference!r}: allowed: a method that is there, in one setting"
         )
-    share = rows["trainable"] / rows.groupby("backbone")["total"].transform("min")
-    others = rows.assign(share=share)[rows["method"] != reference]
-    pairs = others.merge(
-        base[[*WHERE, "seed", "accuracy"]], on=[*WHERE, "seed"], suffixes=("", "_base")
-    )
-    pairs["difference"] = pairs["accuracy"] - pairs["accuracy_base"]
-    groups = pairs.groupby([*WHERE, *_VARIANT], dropna=False, sort=False)
-    found = groups.agg(
-        difference=("difference", "mean"), sem=("difference", "sem"), pairs=("seed", "size"),
-        accuracy=("accuracy", "mean"), share=("share", "first"),
-    ).reset_index()  # fmt: skip
-    half = found.pop("sem") * t.ppf(0.975, np.maximum(found["pairs"] - 1, 1))
-    return found.assign(low=found["difference"] - half, high=found["difference"] + half)
+    others = rows.assign(share=share_of(rows))[rows["method"] != reference]
+    pairs = others.merge(base, on=[*WHERE, "seed"], suffixes=("", "_base"))
+    return pairs.assign(difference=pairs["accuracy"] - pairs["accuracy_base"])
 
 
 def verdict(line: pd.Series, margin: float) -> str:
@@ -75,22 +73,18 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
     sentences = []
     for reference in references:
         found = paired_differences(rows[rows["cipher"] == cipher], reference)
-        for _, line in found[found["method"] == "lora+patch"].iterrows():
-            numbers = (
-                f"{100 * line['difference']:+.1f} points (95 % interval {100 * line['low']:+.1f} "
-                f"to {100 * line['high']:+.1f}, {line['pairs']} pairs)"
-            )
+        for line in found[found["method"] == "lora+patch"].to_dict("records"):
+            points = {name: f"{100 * line[name]:+.1f}" for name in ("difference", "low", "high")}
             if reference == "full":
                 answer = {"within": "within one point", "beyond": "more than one point away"}
                 says = answer.get(verdict(line, 0.01), "not decided whether within one point")
             else:
                 answer = {"beyond": "ahead" if line["difference"] > 0 else "behind"}
                 says = answer.get(verdict(line, 0.0), "not decided which is ahead")
-            variant = (
-                f"lora+patch (r = {line['rank']:.0f} on {line['targets']}, {line['share']:.1%})"
-            )
             sentences.append(
-                f"{line['backbone']}: {variant} against {reference}: {numbers}, {says}."
+                f"{line['backbone']}: lora+patch (r = {line['rank']:.0f} on {line['targets']}, "
+                f"{line['share']:.1%}) against {reference}: {points['difference']} points (95 % "
+                f"interval {points['low']} to {points['high']}, {line['pairs']} pairs), {says}."
             )
     return sentences
 
@@ -101,19 +95,18 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     A row of panels for each backbone, a panel for each cipher; the grey band is one point to either
     side. LoRA's rank and targets are said where one method occurs with several.
     """
-    found = paired_differences(rows, reference)
+    found, pairs = paired_differences(rows, reference), _pairs(rows, reference)
     backbones, ciphers = found["backbone"].unique(), in_order(found["cipher"])
     order = {method: place for place, method in enumerate(in_order(found["method"]))}
     with style():
         size = (max(6, 3.6 * len(ciphers) + 1.6), 1.4 + 2.6 * len(backbones))
-        figure, axes = plt.subplots(
-            len(backbones), len(ciphers), figsize=size, sharex=True, squeeze=False
-        )
+        shape = {"figsize": size, "sharex": True, "squeeze": False}
+        figure, axes = plt.subplots(len(backbones), len(ciphers), **shape)
         for line, backbone in zip(axes, backbones):
             for ax, cipher in zip(line, ciphers):
                 mine = found[(found["backbone"] == backbone) & (found["cipher"] == cipher)]
                 mine = mine.sort_values(["method", "rank"], key=lambda c: c.map(order).fillna(c))
-                _panel(ax, mine, _dots(rows, mine, reference))
+                _panel(ax, mine, pairs)
                 ax.set_title(fill(CIPHER_NAMES.get(cipher, cipher), 20), fontsize=11)
             line[0].set_ylabel(backbone)
         for ax in axes[-1]:
@@ -122,25 +115,18 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
         return figure
 
 
-def _dots(rows: pd.DataFrame, found: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """The difference of every pair."""
-    base = rows.loc[rows["method"] == reference, [*WHERE, "seed", "accuracy"]]
-    pairs = rows.merge(found[[*WHERE, *_VARIANT]]).merge(base, on=[*WHERE, "seed"])
-    return pairs.assign(difference=pairs["accuracy_x"] - pairs["accuracy_y"])
-
-
-def _panel(ax: plt.Axes, found: pd.DataFrame, dots: pd.DataFrame) -> None:
+def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """A line for each method, its pairs a little above."""
     several = found["method"].duplicated(keep=False)
     names = []
-    for y, (_, line) in enumerate(found.iterrows()):
+    for y, line in enumerate(found.to_dict("records")):
         colour = METHOD_COLOURS[line["method"]]
-        mine = dots.merge(found.iloc[[y]][_VARIANT])
-        ax.plot(
-            100 * mine["difference"], np.full(len(mine), y + 0.22), ".", color=colour, alpha=0.5
-        )
+        points = 100 * pairs.merge(found.iloc[[y]][[*WHERE, *_VARIANT]])["difference"]
+        ax.plot(points, np.full(len(points), y + 0.22), ".", color=colour, alpha=0.5)
         bar = 100 * (line["high"] - line["difference"])
-        ax.errorbar(100 * line["difference"], y, xerr=None if np.isnan(bar) else bar, color=colour,
-                    marker=METHOD_MARKERS[line["method"]], capsize=3, markersize=7)  # fmt: skip
+        look = {"color": colour, "marker": METHOD_MARKERS[line["method"]], "capsize": 3}
+        bar = None if np.isnan(bar) else bar
+        ax.errorbar(100 * line["difference"], y, xerr=bar, markersize=7, **look)
         what = f"\nr = {line['rank']:.0f} on {line['targets']}" if several.iloc[y] else ""
         names.append(f"{line['method']}{what}")
     ax.axvspan(-1, 1, color="#EEEEEE", zorder=0)

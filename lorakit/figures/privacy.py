@@ -1,7 +1,5 @@
 """What privacy is made of: noise, accountants, an attack; each returns a matplotlib Figure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -12,11 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from lorakit.figures.style import style, suptitle
 from lorakit.privacy.audit import Audit
 
-_ACCOUNTANTS = {  # colour and dashes of each
-    "prv": ("#0072B2", "-"),
-    "rdp": ("#D55E00", "--"),
-    "gdp": ("#999999", ":"),
-}
+_ACCOUNTANTS = {"prv": ("#0072B2", "-"), "rdp": ("#D55E00", "--"), "gdp": ("#999999", ":")}
 _PARTS = {
     "head": ("#009E73", "v"),
     "lora": ("#D55E00", "s"),
@@ -39,26 +33,24 @@ def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figur
     with style():
         figure, ax = plt.subplots(figsize=(7.4, 4.6))
         whole = ratios[ratios["part"] == "all"].sort_values("trainable")
-        ax.plot(whole["trainable"], whole["ratio"], color="#BBBBBB", linewidth=3, zorder=1,
-                label="all that trains")  # fmt: skip
+        line = {"color": "#BBBBBB", "linewidth": 3, "zorder": 1}
+        ax.plot(whole["trainable"], whole["ratio"], label="all that trains", **line)
         for part, (colour, marker) in _PARTS.items():
             mine = ratios[ratios["part"] == part]
             if len(mine):
-                ax.plot(mine["trainable"], mine["ratio"], marker, color=colour, markersize=8,
-                        markeredgecolor="white", label=part)  # fmt: skip
-        for line in whole.groupby("method").first().reset_index().itertuples():
-            ax.annotate(line.method, (line.trainable, line.ratio), xytext=(0, 10), fontsize=9,
-                        textcoords="offset points", ha="center", color="#555555")  # fmt: skip
+                look = {"color": colour, "markersize": 8, "markeredgecolor": "white"}
+                ax.plot(mine["trainable"], mine["ratio"], marker, label=part, **look)
+        small = {"fontsize": 9, "color": "#555555"}
+        above = {"xytext": (0, 10), "textcoords": "offset points", "ha": "center", **small}
+        for method, point in whole.groupby("method")[["trainable", "ratio"]].first().iterrows():
+            ax.annotate(method, point, **above)
         ax.axhline(1, color="#555555", linewidth=1, linestyle="--")
-        ax.annotate("signal = noise", (1, 1), xycoords=("axes fraction", "data"), ha="right",
-                    va="bottom", fontsize=9, color="#555555")  # fmt: skip
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xlabel("trainable parameters")
+        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        ax.annotate("signal = noise", (1, 1), **place, **small)
+        ax.set(xscale="log", yscale="log", xlabel="trainable parameters")
         ax.set_ylabel(f"|clipped gradient| / (σ C √d), σ = {noise_multiplier:.3g}")
         first, last = whole.iloc[0], whole.iloc[-1]
-        more = last["trainable"] / first["trainable"]
-        fewer = first["ratio"] / last["ratio"]
+        more, fewer = last["trainable"] / first["trainable"], first["ratio"] / last["ratio"]
         suptitle(figure, f"{more:,.0f} × the parameters: signal / noise falls {fewer:.0f} ×")
         figure.legend(loc="outside right center")
         return figure
@@ -107,8 +99,7 @@ def plot_accountants(by_steps: pd.DataFrame, by_epsilon: pd.DataFrame) -> Figure
         right.minorticks_off()
         last = by_steps[by_steps["steps"] == by_steps["steps"].max()].set_index("accountant")
         more = last.loc["rdp", "epsilon"] / last.loc["prv", "epsilon"] - 1
-        suptitle(
-            figure, f"The same training, three accountants: RDP charges {more:.0%} more than PRV"
-        )
+        found = f"RDP charges {more:.0%} more than PRV"
+        suptitle(figure, f"The same training, three accountants: {found}")
         figure.legend(loc="outside lower center", ncol=3)
         return figure

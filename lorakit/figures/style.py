@@ -13,27 +13,18 @@ from matplotlib.figure import Figure
 from lorakit.checks import checked
 from lorakit.runtime import write_atomic
 
-# Okabe and Ito's palette, a marker each for print in grey
-METHOD_COLOURS = {
-    "probe": "#999999",
-    "patch": "#56B4E9",
-    "bitfit": "#CC79A7",
-    "lora": "#D55E00",
-    "lora+patch": "#0072B2",
-    "lora+patch+pos": "#009E73",
-    "full": "#000000",
+_METHODS = {  # a colour of Okabe and Ito's palette, a marker for print in grey, a name
+    "probe": ("#999999", "v", "probe (head only)"),
+    "patch": ("#56B4E9", "^", "patch (embedding and head)"),
+    "bitfit": ("#CC79A7", "P", "bitfit (biases)"),
+    "lora": ("#D55E00", "s", "lora"),
+    "lora+patch": ("#0072B2", "o", "lora+patch (the paper)"),
+    "lora+patch+pos": ("#009E73", "X", "lora+patch+pos (position too)"),
+    "full": ("#000000", "D", "full fine-tuning"),
 }
-METHOD_MARKERS = {"probe": "v", "patch": "^", "bitfit": "P", "lora": "s", "lora+patch": "o",
-                  "lora+patch+pos": "X", "full": "D"}  # fmt: skip
-METHOD_NAMES = {
-    "probe": "probe (head only)",
-    "patch": "patch (embedding and head)",
-    "bitfit": "bitfit (biases)",
-    "lora": "lora",
-    "lora+patch": "lora+patch (the paper)",
-    "lora+patch+pos": "lora+patch+pos (position too)",
-    "full": "full fine-tuning",
-}
+METHOD_COLOURS, METHOD_MARKERS, METHOD_NAMES = (
+    dict(zip(_METHODS, looks)) for looks in zip(*_METHODS.values())
+)
 CIPHER_NAMES = {
     "none": "plain",
     "shuffle": "shuffle",
@@ -41,7 +32,7 @@ CIPHER_NAMES = {
     "scramble+shuffle": "scramble + shuffle",
     "scramble+shuffle+negative": "scramble + shuffle + negative",
 }
-TARGETS_SHOWN = "q+v"  # LoRA's targets where a figure shows one choice
+RANK_SHOWN, TARGETS_SHOWN = 4, "q+v"  # LoRA's, where a figure shows one choice
 CIPHER_SHOWN = "shuffle+negative"  # likewise
 DATASET_NAMES = {
     "fashion": "clothes (Fashion-MNIST)",
@@ -51,6 +42,7 @@ DATASET_NAMES = {
     "cifar100": "CIFAR-100",
     "imagenette": "Imagenette",
 }
+NAMES = DATASET_NAMES | CIPHER_NAMES | METHOD_NAMES
 # accuracy of a blind guess; unknown for folders of one's own
 CHANCE = dict.fromkeys(DATASET_NAMES, 0.1) | {"cifar100": 0.01}
 OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -95,7 +87,7 @@ def suptitle(figure: Figure, text: str) -> None:
 
 @checked
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
-    """Write a figure as ``stem`` + .png and .pdf, and return the paths."""
+    """Write a figure as ``stem`` + .png and .pdf; returns the paths."""
     if not Path(stem).name:
         raise ValueError(f"stem={str(stem)!r}: allowed: a path with a name for the files")
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]

@@ -1,14 +1,12 @@
 """Summaries of the results table, as data and as text for a page or a paper."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lorakit.figures.style import CIPHER_NAMES, DATASET_NAMES, METHOD_NAMES
+from lorakit.figures.style import CIPHER_NAMES, NAMES
 from lorakit.runtime import write_atomic
 
 KEYS = ["dataset", "cipher", "method", "targets", "rank"]
@@ -16,29 +14,24 @@ MEASURED = ["id", "accuracy", "loss", "train_loss", "epsilon_spent", "trainable"
 MEASURED += ["seconds", "peak_memory_mb", "device", "versions"]  # all other columns are settings
 
 
+def told_apart(*settings: str) -> list[str]:
+    """The columns that tell lines apart where a figure shows these settings too."""
+    return [key for key in dict.fromkeys([*KEYS, *settings]) if key != "trainable"]
+
+
 def summarise(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
     """One line for each combination of settings: the mean over seeds.
 
-    Args:
-        rows: a results table.
-        by: the columns that tell lines apart.
+    Rows that agree in ``by`` and the seed are no repetitions: ValueError.
 
     Returns:
-        Columns: those of ``by``, ``mean`` accuracy (0 to 1), ``interval`` (half-width of the
-        Student-t 95 % confidence interval of the mean over seeds; NaN for one seed), ``seeds``,
-        ``trainable`` parameters, ``share`` of the backbone's parameters (0 to 1; the smallest
-        total in the rows of a backbone, since LoRA adds to it).
-
-    Raises:
-        ValueError: two rows differ in none of these nor the seed, so they are not repetitions.
+        Columns: those of ``by``, ``mean`` accuracy (0 to 1), ``interval`` (see ``half_width``),
+        ``seeds``, ``trainable`` parameters, and their ``share`` (see ``share_of``).
     """
-    from scipy.stats import t
-
     by = list(by)
     if rows.duplicated([*by, "seed"]).any():
         raise ValueError(f"rows: some agree in {by} and seed; choose one setting of the others")
-    share = rows["trainable"] / rows.groupby("backbone")["total"].transform("min")
-    groups = rows.assign(share=share).groupby(by, dropna=False, sort=False)
+    groups = rows.assign(share=share_of(rows)).groupby(by, dropna=False, sort=False)
     summary = groups.agg(
         mean=("accuracy", "mean"),
         interval=("accuracy", "sem"),
@@ -47,8 +40,22 @@ def summarise(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
         share=("share", "first"),
     ).reset_index()
     summary = summary.astype({key: rows[key].dtype for key in by})  # None alone would become NaN
-    summary["interval"] *= t.ppf(0.975, np.maximum(summary["seeds"] - 1, 1))
-    return summary
+    return summary.assign(interval=half_width(summary["interval"], summary["seeds"]))
+
+
+def share_of(rows: pd.DataFrame) -> pd.Series:
+    """What part of the backbone's parameters trains, 0 to 1.
+
+    The backbone's are the smallest total in its rows, since LoRA adds to it.
+    """
+    return rows["trainable"] / rows.groupby("backbone")["total"].transform("min")
+
+
+def half_width(sem: pd.Series, count: pd.Series) -> pd.Series:
+    """Of Student's 95 % interval of a mean, from its standard error; NaN for a count of one."""
+    from scipy.stats import t
+
+    return sem * t.ppf(0.975, np.maximum(count - 1, 1))
 
 
 def apart(rows: pd.DataFrame, by: Sequence[str]) -> list[str]:
@@ -60,25 +67,21 @@ def apart(rows: pd.DataFrame, by: Sequence[str]) -> list[str]:
 
 
 def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:
-    """Accuracy in percent ± interval, ready to print: a line for each method, data set and so on.
+    """Accuracy in percent ± interval, ready to print.
 
-    Args:
-        rows: a results table.
-        across: the setting that has a column for each of its values, ``cipher`` or ``epsilon``.
+    There is a column for each value of ``across``, which is ``cipher`` or ``epsilon``.
     """
     summary = summarise(rows, dict.fromkeys([*KEYS, across]))
-    summary["cell"] = [_cell(m, i) for m, i in zip(summary["mean"], summary["interval"])]
+    summary["cell"] = [cell(m, i) for m, i in zip(summary["mean"], summary["interval"])]
     summary["targets"] = summary["targets"].fillna("")
     summary["rank"] = summary["rank"].fillna(0).astype(int)
     lines = [key for key in KEYS if key != across]
     wide = summary.pivot(index=[*lines, "trainable", "share"], columns=across, values="cell")
     wide = wide[in_order(summary[across])].fillna("").reset_index()
-    for key in lines[::-1]:  # a stable sort by each, the first one last
-        order = {value: place for place, value in enumerate(in_order(wide[key]))}
-        wide = wide.sort_values(key, key=lambda column: column.map(order), kind="stable")
-    names = (
-        {e: epsilon_name(e) for e in summary["epsilon"]} if across == "epsilon" else CIPHER_NAMES
-    )
+    wide = wide.sort_values(lines, key=lambda column: column.map(in_order(column).index))
+    names = CIPHER_NAMES
+    if across == "epsilon":
+        names = {e: epsilon_name(e) for e in summary["epsilon"]}
     table = wide.assign(
         rank=[str(r) if r else "" for r in wide["rank"]],
         trainable=[f"{n:,}" for n in wide["trainable"]],
@@ -89,9 +92,8 @@ def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:
 
 def in_order(values: Iterable) -> list:
     """The different values in the order figures and tables show them: known names, then sorted."""
-    known = [*DATASET_NAMES, *CIPHER_NAMES, *METHOD_NAMES]
-    place = {name: number for number, name in enumerate(known)}
-    return sorted(set(values), key=lambda v: (place.get(v, len(known)), v))
+    place = {name: number for number, name in enumerate(NAMES)}
+    return sorted(set(values), key=lambda v: (place.get(v, len(place)), v))
 
 
 def epsilon_name(epsilon: float) -> str:
@@ -99,17 +101,17 @@ def epsilon_name(epsilon: float) -> str:
     return f"ε = {epsilon:g}" if np.isfinite(epsilon) else "no privacy"
 
 
+def cell(mean: float, interval: float) -> str:
+    """Percent ± half-width, from shares of one; without an interval the mean alone."""
+    return f"{100 * mean:.1f}" + ("" if np.isnan(interval) else f" ± {100 * interval:.1f}")
+
+
 def save_table(table: pd.DataFrame, stem: str | Path) -> list[Path]:
     """Write a table as ``stem`` + .csv, .md and .tex; returns the paths."""
-    head = "| " + " | ".join(table.columns) + " |\n|" + " --- |" * len(table.columns) + "\n"
-    body = "".join("| " + " | ".join(map(str, row)) + " |\n" for row in table.to_numpy())
+    lines = [table.columns, ["---"] * len(table.columns), *table.to_numpy()]
+    markdown = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
     tex = table.to_latex(index=False, escape=True).replace("±", r"$\pm$")
-    texts = {".csv": table.to_csv(index=False), ".md": head + body, ".tex": tex}
-    paths = [Path(f"{stem}{ending}") for ending in texts]
-    for path, text in zip(paths, texts.values()):
-        write_atomic(text, path)
-    return paths
-
-
-def _cell(mean: float, interval: float) -> str:
-    return f"{100 * mean:.1f}" + ("" if np.isnan(interval) else f" ± {100 * interval:.1f}")
+    texts = {".csv": table.to_csv(index=False), ".md": markdown, ".tex": tex}
+    for ending, text in texts.items():
+        write_atomic(text, f"{stem}{ending}")
+    return [Path(f"{stem}{ending}") for ending in texts]
