@@ -2,7 +2,8 @@
 
 Every way to train on clothes, plain and encrypted, from small ViTs that never saw a photograph, at
 rates searched for each cell: the headline (pixel shuffling with negative-positive) first, at ten
-seeds. ``figures/claim`` is drawn from what is in the table.
+seeds. ``figures/claim`` is drawn from what is in the table. ``vit_mini`` has to be
+pre-trained before.
 """
 
 from __future__ import annotations

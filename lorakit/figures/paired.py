@@ -99,7 +99,7 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     backbones, ciphers = found["backbone"].unique(), in_order(found["cipher"])
     order = {method: place for place, method in enumerate(in_order(found["method"]))}
     with style():
-        size = (max(6, 3.6 * len(ciphers) + 1.6), 1.4 + 2.6 * len(backbones))
+        size = (max(8.2, 3.6 * len(ciphers) + 1.6), 1.4 + 2.6 * len(backbones))
         shape = {"figsize": size, "sharex": True, "squeeze": False}
         figure, axes = plt.subplots(len(backbones), len(ciphers), **shape)
         for line, backbone in zip(axes, backbones):
