@@ -1,7 +1,5 @@
 """Random views of images, for training."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -11,20 +9,16 @@ SHIFT = 4  # pixels, at most, in each direction
 def random_views(images: Tensor, views: int) -> Tensor:
     """Mirrored by a coin's toss and shifted by up to 4 pixels, what comes in is reflected.
 
-    Args:
-        images: (n, c, H, W), plain ones: blocks of encrypted ones would be torn apart.
-        views: K, of each image.
-
-    Returns:
-        (n K, c, H, W), the views of an image one after another; from PyTorch's CPU generator.
+    (n, c, H, W) to (n K, c, H, W), the K views of an image one after another. The images are plain
+    ones: blocks of encrypted ones would be torn apart.
     """
     n, height, width = len(images) * views, *images.shape[-2:]
     coin = torch.randint(2, (n, 1), dtype=torch.bool)
     rows, columns = _shifted(n, height), _shifted(n, width)  # (n, H), (n, W)
     columns = torch.where(coin, columns.flip(1), columns)
-    device = images.device
-    image = torch.arange(len(images)).repeat_interleave(views)[:, None, None]
-    places = (image.to(device), rows[:, :, None].to(device), columns[:, None, :].to(device))
+    image = torch.arange(len(images)).repeat_interleave(views)
+    places = image[:, None, None], rows[:, :, None], columns[:, None, :]
+    places = tuple(place.to(images.device) for place in places)
     return images.movedim(1, -1)[places].movedim(-1, 1)  # (n, H, W, c) to (n, c, H, W)
 
 

@@ -4,8 +4,6 @@ It is read with ``weights_only=True``, which runs no code, and only after the di
 right. Only its owner can read the file: that of a private run knows the noise to come.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,6 +22,7 @@ from lorakit.training.private_step import PrivateStep
 from lorakit.training.step import PlainStep
 
 _MAGIC = b"lorakit checkpoint 3 "
+_PARTS = ("model", "optimizer", "scheduler", "average")
 
 
 @dataclass
@@ -44,25 +43,20 @@ class Checkpoint:
             buffer = BytesIO()
             torch.save(self._state(history), buffer)
             content = buffer.getvalue()
-            digest = hashlib.sha256(content).hexdigest().encode()
-            write_atomic(_MAGIC + digest + b"\n" + content, self.path, secret=True)
+            write_atomic(_head(content) + b"\n" + content, self.path, secret=True)
         distributed.barrier()
 
     def load(self, steps_per_epoch: int) -> list[dict[str, float]]:
         """Put a saved state back, and return the history so far; an empty one if there is no file.
 
-        Raises:
-            ValueError: not a whole checkpoint, or one made with other settings or for another
-                model. Nothing is changed then.
+        A ValueError, if it is damaged or does not fit to settings and model, changes nothing.
         """
         if self.path is None or not self.path.exists():
             return []
         saved = self._read()
-        wrong = {k for k in self.settings if self.settings[k] != saved["settings"].get(k)}
-        if wrong:
-            raise self._refuse(
-                f"made with other {', '.join(sorted(wrong))}; use those again, or another file"
-            )
+        if wrong := [k for k, v in self.settings.items() if v != saved["settings"].get(k)]:
+            other = ", ".join(sorted(wrong))
+            raise self._refuse(f"made with other {other}; use those again, or another file")
         if not self._fits(saved):
             raise self._refuse("made for another model")
         history = saved["history"]
@@ -74,7 +68,7 @@ class Checkpoint:
             self.stepper.load_state_dict(saved["spent"], taken)
         except (ValueError, RuntimeError, TypeError) as error:
             raise self._refuse(str(error)) from None
-        for name in ("model", "optimizer", "scheduler", "average"):
+        for name in _PARTS:
             getattr(self, name).load_state_dict(saved[name])
         device = next(self.model.parameters()).device
         if saved["random_cuda"] is not None and device.type == "cuda":
@@ -86,10 +80,7 @@ class Checkpoint:
         return {
             "settings": self.settings,
             "history": history,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "average": self.average.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in _PARTS},
             "spent": self.stepper.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
@@ -97,8 +88,7 @@ class Checkpoint:
 
     def _read(self) -> dict:
         head, _, content = self.path.read_bytes().partition(b"\n")
-        digest = hashlib.sha256(content).hexdigest().encode()
-        if head != _MAGIC + digest:
+        if head != _head(content):
             raise self._refuse("not a lorakit checkpoint, or damaged")
         try:
             saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
@@ -114,12 +104,7 @@ class Checkpoint:
         now, moments = self._state([]), saved["optimizer"]["state"]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         return (
-            _shapes(saved["model"]) == _shapes(now["model"])
-            and saved["random"].shape == now["random"].shape
-            and saved["scheduler"].keys() == now["scheduler"].keys()
-            and saved["average"].keys() == now["average"].keys()
-            and _shapes(saved["average"]["values"]) == _shapes(now["average"]["values"])
-            and _places(saved) == _places(now)
+            _form(saved) == _form(now)
             and set(moments) <= set(range(len(parameters)))
             and all(
                 value.shape in ((), parameters[index].shape)
@@ -132,16 +117,20 @@ class Checkpoint:
         return ValueError(f"checkpoint={str(self.path)!r}: {reason}")
 
 
+def _head(content: bytes) -> bytes:
+    return _MAGIC + hashlib.sha256(content).hexdigest().encode()
+
+
 def _steps_taken(saved: dict) -> int:
     """As the schedule counted them, and the optimiser, if it counts."""
     moments = saved["optimizer"]["state"].values()
     return max([saved["scheduler"]["last_epoch"], *(int(m.get("step", 0)) for m in moments)])
 
 
-def _shapes(tensors: dict[object, torch.Tensor]) -> dict[object, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _places(state: dict) -> list[list[int]]:
-    """Which parameters are in which group of the optimiser."""
-    return [group["params"] for group in state["optimizer"]["param_groups"]]
+def _form(state: dict) -> list:
+    """Names and shapes of what is replaced, and which parameters are in which optimiser's group."""
+    values = state["average"].get("values", {})
+    tensors = [*state["model"].items(), *values.items(), ("random", state["random"])]
+    shapes = [(name, tensor.shape) for name, tensor in tensors]
+    groups = [group["params"] for group in state["optimizer"]["param_groups"]]
+    return [shapes, groups, set(state["scheduler"]), set(state["average"])]

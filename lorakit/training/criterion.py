@@ -1,7 +1,5 @@
 """What training minimises: the mean cross-entropy of a batch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -20,12 +18,7 @@ class DivergenceError(RuntimeError):
 
 
 class Criterion:
-    """The mean cross-entropy of a batch; what an epoch's means are made of is summed up.
-
-    Args:
-        transform: from uint8 images to what the model sees.
-        precision: one of ``runtime.PRECISIONS``.
-    """
+    """The mean cross-entropy of a batch; what an epoch's means are made of is summed up."""
 
     def __init__(self, transform: Transform = normalise, precision: str = "float32") -> None:
         self.transform, self.precision = transform, precision
@@ -39,8 +32,7 @@ class Criterion:
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """uint8 images (n, 3, H, W), labels (n,). DivergenceError if the loss is not finite.
 
-        With n = 0, where this process has no share of a small batch: a zero that depends on all
-        parameters, so that their gradients are there and zero.
+        With n = 0, a process's share of a small batch, all gradients are there and zero.
         """
         if not len(labels):
             blank = images.new_zeros(1, *images.shape[1:])
@@ -56,8 +48,7 @@ class Criterion:
 
     def means(self) -> dict[str, float]:
         """Loss and accuracy over the images seen, by all processes; NaN if there were none."""
-        sums = [self.seen, self.loss_sum, self.hits]
-        seen, loss, hits = distributed.all_reduce(sums)
+        seen, loss, hits = distributed.all_reduce([self.seen, self.loss_sum, self.hits])
         return {"loss": loss / (seen or math.nan), "accuracy": hits / (seen or math.nan)}
 
 

@@ -1,11 +1,8 @@
 """Several processes, on as many GPUs, as one training: ``torchrun`` starts them.
 
-Every batch is drawn once, by the first process, and each takes its share of it, so that a run on
-several GPUs is the run on one: the same batches, the same gradients, the same epsilon. Without
-``torchrun`` there is one process, and everything here does nothing.
+The first process draws every batch, and each takes its share of it: the same batches, gradients
+and epsilon as on one GPU. Without ``torchrun`` everything here does nothing.
 """
-
-from __future__ import annotations
 
 import os
 
@@ -76,6 +73,5 @@ def data_parallel(model: nn.Module) -> nn.Module:
     if world_size() == 1:
         return model
     device = next(model.parameters()).device
-    return nn.parallel.DistributedDataParallel(
-        model, device_ids=[device] if device.type == "cuda" else None
-    )
+    devices = [device] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=devices)

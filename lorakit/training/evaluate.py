@@ -1,7 +1,5 @@
 """The loss and the accuracy of a model on a split."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,18 +37,14 @@ def predict(
 ) -> Tensor:
     """Logits of a split, float32 (N, classes) on the CPU, in evaluation mode.
 
-    Args:
-        model: it is moved to the device and left there.
-        split: N images and their labels.
-        batch_size: images at a time; it does not change the result.
-        device, transform, precision: as in ``training.fit``.
+    Settings are those of ``fit``; the model stays on the device.
     """
     device = pick_device(device)
     precision = chosen_precision(precision, device)
     model.to(device).eval()
-    chunks = []
     with product_precision(precision):
-        for images in split.images.split(batch_size):
-            logits = logits_of(model, images.to(device), transform, precision)
-            chunks.append(logits.float().cpu())
-    return torch.cat(chunks)
+        logits = [
+            logits_of(model, images.to(device), transform, precision).float().cpu()
+            for images in split.images.split(batch_size)
+        ]
+    return torch.cat(logits)

@@ -1,8 +1,5 @@
 """Train a model: the loop over epochs, and over the batches of one."""
 
-from __future__ import annotations
-
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -31,19 +28,14 @@ from lorakit.training.step import PlainStep
 
 @dataclass(frozen=True)
 class Moment:
-    """What a callback sees after each optimiser step; ``step`` counts from 1 to ``steps``.
-
-    ``loss`` is the batch's mean, NaN if private sampling left the batch empty; ``accuracy`` that of
-    the training images seen so far in this epoch. ``spent()`` gives the privacy spent so far, as
-    ``{"epsilon": 1.2}``; it takes a moment to work out.
-    """
+    """What a callback sees after each optimiser step."""
 
     epoch: int
-    step: int
+    step: int  # from 1 to steps
     steps: int
-    loss: float
-    accuracy: float = math.nan
-    spent: Callable[[], dict[str, float]] = dict
+    loss: float  # the batch's mean, NaN if private sampling left it empty
+    accuracy: float  # on the images seen so far in this epoch
+    spent: Callable[[], dict[str, float]]  # works out the privacy spent so far: {"epsilon": 1.2}
 
 
 Callback = Callable[[Moment], bool | None]
@@ -65,27 +57,21 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train the trainable parameters, privately if the recipe says so.
 
-    The model is moved to the device and left there. Under ``torchrun`` all processes train one
-    model, see ``training.distributed``.
     Under privacy the trained parameters keep the promise; the returned losses and the checkpoint
     do not, they are made from the examples themselves. Every call is a release of its own: the
     epsilons of several calls on the same data add up, tuning included. PyTorch's generator is not
     a cryptographic one, so this is for lessons and experiments, not for deployment.
 
     Args:
-        model: anything from images (N, 3, H, W) in [-1, 1] to logits (N, classes).
-        train: images and labels to learn from.
-        recipe: epochs, batch, learning rates, schedule, privacy.
+        model: from images (N, 3, H, W) in [-1, 1] to logits (N, classes); it stays on the device.
         seed: of the order of the images, of dropout and of private noise. None: 0, or under
             privacy a secret one from the system, since known noise hides nothing.
-        val: measured after every epoch, if given.
+        val: measured after every epoch.
         transform: from uint8 images to what the model sees, on the device, batch by batch.
         device: see ``runtime.pick_device``.
         checkpoint: a file that keeps the state after every epoch. If it is there already, training
             goes on from it, to the same result as an unbroken run.
-        callback: called after each step with a ``Moment``; if it returns anything true, training
-            stops there.
-        progress: show a progress bar.
+        callback: called after each step; if it returns anything true, training stops there.
 
     Returns:
         One dict for each finished epoch: epoch, loss and accuracy while training, lr (of the
@@ -94,7 +80,6 @@ def fit(
         the last row says; ``Moment.spent`` says how much.
 
     Raises:
-        ValueError: an argument out of range, nothing to train, or merged LoRA.
         DivergenceError: the loss is not finite; the message names the step.
         PrivacyError: see ``training.private_step.PrivateStep``.
     """
@@ -106,6 +91,7 @@ def fit(
     device = pick_device(device)
     precision = chosen_precision(recipe.precision, device)
     model.to(device)
+    measure = {"device": device, "transform": transform, "precision": precision}
     steps = recipe.steps(len(train))
     optimizer = make_optimizer(model, recipe)
     scheduler = make_scheduler(optimizer, recipe, steps)
@@ -134,9 +120,8 @@ def fit(
                 if row is None:
                     break
                 if val is not None:
-                    options = {"device": device, "transform": transform, "precision": precision}
                     average.swap()
-                    measured = evaluate(model, val, **options)
+                    measured = evaluate(model, val, **measure)
                     average.swap()
                     row |= {f"val_{name}": value for name, value in measured.items()}
                 history.append({"epoch": epoch, **row})
@@ -156,8 +141,7 @@ def train_one_epoch(
 ) -> dict[str, float] | None:
     """One pass over the data: means of loss and accuracy, lr, seconds, privacy spent so far.
 
-    ``after_step`` hears the loss of each step; if it returns True, the epoch ends there, and
-    gives None.
+    ``after_step`` hears the loss of each step; if it returns True, the epoch ends and gives None.
     """
     stepper.model.train()
     stepper.criterion.reset()
@@ -167,26 +151,25 @@ def train_one_epoch(
         scheduler.step()
         if after_step(loss):
             return None
-    seconds = time.perf_counter() - start
-    lr = scheduler.get_last_lr()[0]
-    return {**stepper.criterion.means(), "lr": lr, "seconds": seconds, **stepper.spent()}
+    row = {"lr": scheduler.get_last_lr()[0], "seconds": time.perf_counter() - start}
+    return {**stepper.criterion.means(), **row, **stepper.spent()}
 
 
+@dataclass
 class _Progress:
     """Counts the steps of a run, moves its bar, asks its callback whether to stop."""
 
-    def __init__(
-        self,
-        stepper: PlainStep | PrivateStep,
-        steps: int,
-        done: int,
-        callback: Callback | None,
-        progress: bool,
-    ) -> None:
-        self.stepper, self.steps, self.done, self.callback = stepper, steps, done, callback
-        hidden = not (progress and distributed.is_main_process())
-        self.bar = tqdm(total=steps, initial=done, unit="step", leave=False, disable=hidden)
-        self.epoch = 0
+    stepper: PlainStep | PrivateStep
+    steps: int
+    done: int
+    callback: Callback | None
+    visible: bool
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        look = {"unit": "step", "leave": False}
+        look["disable"] = not (self.visible and distributed.is_main_process())
+        self.bar = tqdm(total=self.steps, initial=self.done, **look)
 
     def __call__(self, loss: float) -> bool:
         self.done += 1
@@ -205,9 +188,8 @@ def _settings(model: nn.Module, train: Split, transform: Transform, recipe: Reci
     """What a checkpoint must have been made with."""
     settings = asdict(recipe)
     del settings["physical_batch"]  # it may change on the way
-    trains = [name for name, p in model.named_parameters() if p.requires_grad]
     lr = dict(recipe.lr) if isinstance(recipe.lr, Mapping) else recipe.lr
     data = [len(train), fingerprint(train, transform)]
-    updates = [update for _, layer in lora_layers(model) for update in layer.updates.values()]
-    scales = [update.scale for update in updates]
+    trains = [name for name, p in model.named_parameters() if p.requires_grad]
+    scales = [u.scale for _, layer in lora_layers(model) for u in layer.updates.values()]
     return settings | {"lr": lr, "data": data, "trains": trains, "LoRA scales": scales}

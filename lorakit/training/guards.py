@@ -1,7 +1,5 @@
 """What a private step refuses: a model or an optimiser with which it would break its promise."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -26,7 +24,7 @@ def matched_parameters(
     model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, nn.Parameter]:
     """The trainable parameters by name, once they are known to be the optimiser's."""
-    trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    trainable = _trainable(model)
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if missing := {n: p for n, p in trainable.items() if id(p) not in held}:
         raise PrivacyError(
@@ -55,7 +53,7 @@ def check_unchanged(
             "the model is in evaluation mode, where Opacus records no gradients of examples; "
             "call model.train() first"
         )
-    now = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    now = _trainable(model)
     if {n: id(p) for n, p in now.items()} != {n: id(p) for n, p in parameters.items()}:
         raise PrivacyError(
             "the model's trainable parameters are not those it was wrapped with; choose them "
@@ -66,6 +64,10 @@ def check_unchanged(
             f"the model was moved from {device} after it was wrapped: {listed(moved)}; "
             "move it first"
         )
+
+
+def _trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {n: p for n, p in model.named_parameters() if p.requires_grad}
 
 
 def listed(parameters: dict[str, nn.Parameter]) -> str:

@@ -1,7 +1,5 @@
 """Batches of images with their labels, where the model is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -16,15 +14,14 @@ Batch = tuple[Tensor, Tensor]  # uint8 images (n, 3, H, W) and labels (n,)
 class Loader:
     """A split on a device, to be asked for batches.
 
-    On a GPU the images lie there if they fill less than half of its memory; on the CPU they stay
+    On a GPU the images lie there if they fill less than half of its free memory; else they stay
     where they are, on disk maybe.
     """
 
     def __init__(self, split: Split, device: torch.device) -> None:
-        self.device, self.labels = device, split.labels.to(device)
-        self.images = split.images
-        if _has_room(device, split.images):
-            self.images = split.images.to(device)
+        self.device, self.labels, self.images = device, split.labels.to(device), split.images
+        if device.type != "cuda" or self.images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+            self.images = self.images.to(device)
 
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Batch]:
         """This process's share of each batch; the indices are those of the first process."""
@@ -35,9 +32,3 @@ class Loader:
         """The images and labels at some places, int64 (n,)."""
         images = self.images[indices.to(self.images.device)].to(self.device)
         return images, self.labels[indices.to(self.device)]
-
-
-def _has_room(device: torch.device, images: Tensor) -> bool:
-    if device.type != "cuda":
-        return device.type != "cpu"
-    return images.nbytes < torch.cuda.mem_get_info(device)[0] / 2

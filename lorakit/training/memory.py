@@ -1,7 +1,5 @@
 """How many images fit into memory at a time, found by trying."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import psutil
@@ -36,48 +34,49 @@ def choose_physical_batch(stepper: PlainStep | PrivateStep, loader: Loader, reci
 def largest_chunk(
     trial: Callable[[int], None], most: int, device: torch.device, later: int = 0
 ) -> int:
-    """The largest of most, most / 2, most / 4, ... images that a step can hold at a time.
+    """The largest of most, most / 2, most / 4 ... images that a step can hold; or a MemoryError.
 
     Args:
         trial: does what a step does with so many images, and leaves nothing behind.
-        most: images in a whole batch.
-        device: on CUDA the chunk is halved until it fits; elsewhere memory is never filled, but
-            estimated from small chunks.
+        device: on CUDA it tries; elsewhere it estimates from small chunks, and fills no memory.
         later: bytes that a step needs and a trial does not, such as the optimiser's.
-
-    Raises:
-        MemoryError: not even one image fits.
     """
-    size = most
-    if device.type != "cuda":
+    needs = ""
+    if device.type == "cuda":
+
+        def fits(size: int) -> bool:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+            try:
+                trial(size)
+            except torch.cuda.OutOfMemoryError:
+                return False
+            _, total = torch.cuda.mem_get_info(device)
+            return torch.cuda.max_memory_reserved(device) + later < _SPARE * total or size == 1
+
+    else:
         fixed, each = memory_needs(trial, most, device)
         room = _SPARE * psutil.virtual_memory().available - fixed - later
-        while size > 1 and size * each > room:
-            size = -(-size // 2)
-        if size * each > room:
-            raise MemoryError(_too_small(each + fixed, device))
-        return size
-    while True:
-        try:
-            trial(size)
-            _, total = torch.cuda.mem_get_info(device)
-            if torch.cuda.max_memory_reserved(device) + later < _SPARE * total or size == 1:
-                return size
-        except torch.cuda.OutOfMemoryError:
-            if size == 1:
-                raise MemoryError(_too_small(0, device)) from None
+        needs = f", about {(fixed + each) / 2**30:.1f} GiB,"
+
+        def fits(size: int) -> bool:
+            return size * each <= room
+
+    size = most
+    while not fits(size):
+        if size == 1:
+            raise MemoryError(
+                f"the memory of {device} does not hold one image's gradients{needs}: choose a "
+                "smaller backbone, another method than 'full', or another device"
+            )
         size = -(-size // 2)
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+    return size
 
 
 def memory_needs(
     trial: Callable[[int], None], most: int, device: torch.device
 ) -> tuple[float, float]:
-    """Bytes that a step takes beyond what is taken already: a fixed part, and one for each image.
-
-    Read off the peaks of two small chunks.
-    """
+    """Bytes that a step takes: a fixed part, and one for each image; from two small chunks."""
     small, large = min(2, most), min(6, most)
     trial(1)  # what the first call sets up once
     peaks = [_peak(trial, size, device) for size in (small, large)]
@@ -89,18 +88,8 @@ def memory_needs(
 
 def _peak(trial: Callable[[int], None], size: int, device: torch.device) -> float:
     """Bytes above the present level while a trial runs."""
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-    else:
-        before = psutil.Process().memory_info().rss
+    cuda = device.type == "cuda"
+    before = torch.cuda.memory_allocated(device) if cuda else psutil.Process().memory_info().rss
     reset_peak_memory(device)
     trial(size)
     return max(0.0, peak_memory_mb(device) * 2**20 - before)
-
-
-def _too_small(needed: float, device: torch.device) -> str:
-    amount = f", about {needed / 2**30:.1f} GiB," if needed else ""
-    return (
-        f"the memory of {device} does not hold one image's gradients{amount}: choose a smaller "
-        "backbone, another method than 'full', or another device"
-    )

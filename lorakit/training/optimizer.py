@@ -1,7 +1,5 @@
 """The optimiser, with a learning rate for each part, its schedule, and an average beside it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 
@@ -16,20 +14,15 @@ DEFAULT_LR = 1e-3
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """An optimiser with a group for each part that trains; tensors decay, vectors do not.
-
-    Raises:
-        ValueError: a part that trains without a rate, or nothing to train.
-    """
+    """An optimiser with a group for each part that trains; tensors decay, vectors do not."""
     lr = recipe.lr if isinstance(recipe.lr, Mapping) else dict.fromkeys(PARTS, recipe.lr)
     groups = []
     for part, parameters in parts(model).items():
         if part not in lr:
             raise ValueError(f"lr={recipe.lr}: part {part!r} trains but has no learning rate")
-        for decay, dims in ((recipe.weight_decay, "tensors"), (0.0, "vectors")):
-            chosen = [p for p in parameters if (p.ndim > 1) == (dims == "tensors")]
-            rate = DEFAULT_LR if lr[part] is None else lr[part]
-            if chosen:
+        rate = DEFAULT_LR if lr[part] is None else lr[part]
+        for tensors, decay in ((True, recipe.weight_decay), (False, 0.0)):
+            if chosen := [p for p in parameters if (p.ndim > 1) == tensors]:
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
     if not groups:
         raise ValueError("model: no parameter has requires_grad, so there is nothing to train")

@@ -3,8 +3,6 @@
 ``privacy.dpsgd`` is the same by hand, to be read first.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Iterator
@@ -33,13 +31,8 @@ class PrivateStep:
     like any other. Gradients are clipped example by example to norm C, summed, noised with
     standard deviation sigma C and divided by the expected batch size.
 
-    The arguments are those of ``PlainStep``. The optimiser must hold exactly the parameters that
-    train; the noise is chosen for the steps that the recipe takes on N examples.
-
-    Raises:
-        ValueError: delta not below 1/N, or a batch size above N.
-        PrivacyError: the optimiser's parameters are not the model's trainable ones, some sit in no
-            layer, or a layer lets examples meet, as BatchNorm does.
+    The arguments are those of ``PlainStep``; the noise is chosen for the steps that the recipe
+    takes on N examples. PrivacyError: see ``guards``.
     """
 
     def __init__(
@@ -98,11 +91,6 @@ class PrivateStep:
 
         The promise covers the parameters. It does not cover the loss, which gets no noise, nor the
         error for missing gradients, which are looked for before the noise.
-
-        Raises:
-            PrivacyError: the step would pass the target epsilon, the model was changed or moved
-                since it was wrapped, a parameter has had no gradient in three steps, or an earlier
-                step was broken off.
         """
         check_unchanged(self.model, self.parameters, self.device)
         if self._broken:
@@ -154,10 +142,7 @@ class PrivateStep:
         self._module.to_standard_module()
 
     def _backward(self, batch: Batch) -> float:
-        """Leave each example's gradient, float32, the mean over its views, in ``grad_sample``.
-
-        Returns the mean loss.
-        """
+        """The mean loss; leaves each example's gradient, the mean over its views, in float32."""
         for parameter in self.parameters.values():
             parameter.grad = parameter.grad_sample = None  # those of the chunk before
         if not len(batch[1]):
@@ -170,11 +155,10 @@ class PrivateStep:
             loss.backward()
         for parameter in self.parameters.values():
             if isinstance(parameter.grad_sample, Tensor):
-                parameter.grad_sample = parameter.grad_sample.float()  # else norms are in bfloat16
+                each = parameter.grad_sample.float()  # else norms are in bfloat16
                 if self.views:  # (n K, ...) to (n, ...)
-                    parameter.grad_sample = parameter.grad_sample.unflatten(
-                        0, (-1, self.views)
-                    ).mean(1)
+                    each = each.unflatten(0, (-1, self.views)).mean(1)
+                parameter.grad_sample = each
         return loss.item()
 
     def _count(self, *, empty: bool) -> None:
@@ -197,10 +181,8 @@ class PrivateStep:
         self.taken = after
 
     def _epsilon_after(self, steps: int) -> float:
-        p = self.privacy
-        return compute_epsilon(
-            self.sigma, self.sample_rate, steps, p.delta, accountant=p.accountant
-        )
+        delta, accountant = self.privacy.delta, self.privacy.accountant
+        return compute_epsilon(self.sigma, self.sample_rate, steps, delta, accountant=accountant)
 
     def _clear(self) -> None:
         """Take away what a step that was broken off leaves behind, images among it."""

@@ -18,34 +18,29 @@ OPTIMIZERS = ("adamw", "sgd")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained.
+    """How a model is trained; a value out of range is a ValueError that names it.
 
     Attributes:
         epochs: passes over the training images.
-        batch_size: images a step (a smaller last batch is kept); under ``privacy`` the expected
-            number of a Poisson batch.
+        batch_size: images a step; under ``privacy`` the expected number of a Poisson batch.
         lr: peak learning rate, one for all or one for each of ``lora.PARTS``. None: those tuned
             for an experiment's method, see ``experiments.learning_rates``; elsewhere 1e-3.
         optimizer: ``adamw`` (Loshchilov and Hutter 2019, arXiv 1711.05101) or ``sgd`` (momentum
             0.9).
-        weight_decay: decoupled weight decay, not applied to biases and norms.
+        weight_decay: decoupled, not applied to biases and norms.
         schedule: ``one-cycle`` (cosine up and down, and momentum against it) or ``cosine``
             (linear warm-up, cosine to zero).
         warmup: share of all steps in which the rate rises, 0 to below 1.
         privacy: train with differential privacy (DP-SGD, or DP-Adam), or not.
         precision: of matrix products, see ``runtime.chosen_precision``.
-        physical_batch: images in memory at a time; larger batches are summed up from several, to
-            the same result. ``"auto"``: as many as fit, by trying; None: "auto" on CUDA, elsewhere
-            the whole batch, or under ``privacy`` as many as have gradients of 256 MiB.
+        physical_batch: images in memory at a time; it does not change the result. ``"auto"``: as
+            many as fit, by trying; None: "auto" on CUDA, elsewhere the whole batch, or under
+            ``privacy`` as many as have gradients of 256 MiB.
         views: random views of each image in a step, see ``training.augment``. Their gradients are
-            averaged before they are clipped, so under privacy they cost no epsilon (De et al. 2022,
-            arXiv 2204.13650). None: the image as it is.
-        ema: train as ever, and keep a moving average of what trains, at this rate (0.99, say): the
-            model ends with the average. It is made from what is released already, so it costs no
-            epsilon. None: the last weights.
-
-    Raises:
-        ValueError: a value out of range; the message names it and what is allowed.
+            averaged before they are clipped, so they cost no epsilon (De et al. 2022, arXiv
+            2204.13650). None: the image as it is.
+        ema: rate of a moving average of what trains (0.99, say) with which the model ends; it
+            costs no epsilon. None: the last weights.
     """
 
     epochs: int = 6
@@ -95,5 +90,4 @@ class Recipe:
         """This recipe on N training examples: delta filled in, privacy settings checked."""
         if self.privacy is None:
             return self
-        privacy = self.privacy.for_examples(examples, self.batch_size)
-        return self.replace(privacy=privacy)
+        return self.replace(privacy=self.privacy.for_examples(examples, self.batch_size))

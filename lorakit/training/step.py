@@ -1,7 +1,5 @@
 """A training step: the gradient of the mean loss. ``private_step`` has the other kind."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
@@ -18,12 +16,7 @@ from lorakit.training.recipe import Recipe
 class PlainStep:
     """Shuffled batches; the gradient of a batch's mean loss, then an update.
 
-    Args:
-        model: on its device already, what trains is chosen.
-        optimizer: over its trainable parameters.
-        recipe: a step needs its batch size, physical batch, views and privacy.
-        examples: N, in the training set.
-        criterion: the loss.
+    The model is on its device, what trains is chosen; ``examples`` is N, in the training set.
     """
 
     def __init__(
