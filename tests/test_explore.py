@@ -419,10 +419,11 @@ def test_stop_ends_a_training_within_a_step(tmp_path):
 
 def test_what_goes_wrong_in_a_training_is_said(tmp_path, monkeypatch):
     live = LiveTraining(tmp_path / "mine.csv")
-    monkeypatch.setattr(live, "experiment", lambda: Experiment(backbone="nothing"))
+    nowhere = Experiment(dataset="folder:nothing", train=1, val=1, test=1)
+    monkeypatch.setattr(live, "experiment", lambda: nowhere)
     live.start()
     live.wait()
-    assert "alert" in live.message.value and "name=&#x27;nothing" in live.message.value
+    assert "alert" in live.message.value and "name=&#x27;folder:nothing" in live.message.value
     assert "Traceback" not in live.message.value and "\n" not in live.message.value
     assert not live.running and not live.train_button.disabled
 

@@ -52,15 +52,15 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def vit_micro(pretrained: bool = False, **kwargs) -> VisionTransformer:
     """Images of 32 x 32 pixels, patches of 8 x 8: 16 tokens and a class token of width 128."""
-    return _vit("vit_micro", pretrained, embed_dim=128, depth=6, num_heads=4, **kwargs)
+    return _vit("vit_micro", pretrained, {"embed_dim": 128, "depth": 6, "num_heads": 4}, kwargs)
 
 
 @register_model
 def vit_mini(pretrained: bool = False, **kwargs) -> VisionTransformer:
     """As ``vit_micro``, wider and deeper: ``lora+patch`` at q, v and rank 1 is 0.9 % of it."""
-    return _vit("vit_mini", pretrained, embed_dim=192, depth=12, num_heads=6, **kwargs)
+    return _vit("vit_mini", pretrained, {"embed_dim": 192, "depth": 12, "num_heads": 6}, kwargs)
 
 
-def _vit(name: str, pretrained: bool, **kwargs) -> VisionTransformer:
-    shape = {"img_size": 32, "patch_size": 8, **kwargs}
+def _vit(name: str, pretrained: bool, shape: dict, changes: dict) -> VisionTransformer:
+    shape = {"img_size": 32, "patch_size": 8, **shape, **changes}
     return build_model_with_cfg(VisionTransformer, name, pretrained, feature_cfg={}, **shape)

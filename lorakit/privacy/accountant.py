@@ -154,7 +154,7 @@ def find_noise_multiplier(
     """
     from scipy.optimize import brentq
 
-    check_number("epsilon", epsilon, above=0)
+    check_number("epsilon", epsilon, above=0, most=1e8)
     check_number("steps", steps, least=1, whole=True)
     _check(sample_rate, steps, delta, accountant)
 

@@ -16,7 +16,7 @@ from lorakit.data.dataset import normalise
 from lorakit.lora.vit import apply_method, create_backbone
 from lorakit.privacy.accountant import Privacy
 from lorakit.runtime import PRECISIONS, product_precision
-from lorakit.training.evaluate import Criterion
+from lorakit.training.criterion import Criterion
 from lorakit.training.optimizer import make_optimizer
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
