@@ -139,6 +139,7 @@ def test_on_a_card_memory_is_what_a_step_takes_beyond_the_other_models(turns, mo
         "max_memory_allocated": lambda _: peak[0] * 2**20,
         "reset_peak_memory_stats": lambda _: peak.__setitem__(0, held[0]),
         "synchronize": waits.append,
+        "init": lambda: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, call)
 
