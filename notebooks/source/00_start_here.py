@@ -22,8 +22,8 @@
 # %% [markdown]
 # You have pictures that you may not show to anyone. Somebody else has the computers to train a model. Can
 # they train on your pictures without seeing them? And once the model exists, what does it tell about the
-# pictures it learned from? These are two questions, with two different answers. Mixing them up is the most
-# common mistake in this field, so this lesson takes them apart before anything else.
+# pictures it learned from? These are two questions, with two different answers. They are easily mixed
+# up, so this lesson takes them apart before anything else.
 #
 # You will also check that your computer is ready, and see the whole idea once, in about a minute.
 
@@ -104,8 +104,8 @@ with style():
 #
 # Two cells deserve a second look. **Labels go to the trainer as they are**: nothing in this course hides
 # them. And a **user needs the owner's key**, because a model that learned from encrypted pictures reads only
-# pictures encrypted with the same key. Whoever holds that key can decrypt all the owner's pictures, so it can
-# not be given to just anyone.
+# pictures encrypted with the same key. Whoever holds that key can decrypt all the owner's pictures, so it
+# cannot be given to just anyone.
 #
 # ## Two tools for two worries
 #
@@ -283,7 +283,7 @@ with style():
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
         ax.spines[:].set_visible(False)
-    axes[0].set_title("The trainer can not read the digits, but flat blocks still look alike")
+    axes[0].set_title("The trainer cannot read the digits, but flat blocks still look alike")
 
 # %% [markdown]
 # Look at the trainer's row for long enough and you see that it is not random noise: blocks that were all
@@ -426,7 +426,7 @@ with style():
 # %% [markdown]
 # Here is what to take from it, and what not.
 #
-# - **A model can learn from pictures that you can not read.** The cipher moves the values of every block in
+# - **A model can learn from pictures that you cannot read.** The cipher moves the values of every block in
 #   the same way, so what was regular stays regular. A model needs regularity, not looks.
 # - **On these digits the patch embedding buys nothing.** In the run shown `lora` falls further from plain to
 #   encrypted than `lora+patch`, yet ends no lower. In so few epochs training it may even cost a little: its
