@@ -63,11 +63,11 @@ def test_reported_runs_used_the_rates_that_won(trials, reported, tmp_path):
 
 
 def test_the_headline_has_the_same_seeds_for_all_and_its_rows_are_todays_experiments(reported):
-    micro = reported[reported["backbone"] == "vit_micro.synthetic"]
+    micro = reported[reported["backbone"] == "vit_micro"]
     shown = micro[(micro["cipher"] == CIPHER_SHOWN) & micro["method"].isin(HEADLINE)]
     seeds = shown.groupby("method")["seed"].apply(set)
     assert set(seeds.index) == set(HEADLINE)
     assert set.intersection(*seeds) >= set(range(SEEDS))
-    today = [e.id for c in cells("vit_micro.synthetic", headline=True)
+    today = [e.id for c in cells("vit_micro", headline=True)
              for e in repeat(c, HEADLINE_SEEDS)]  # fmt: skip
     assert set(shown["id"]) <= set(today)
