@@ -15,7 +15,6 @@ from lorakit.experiments.search_rates import (
     best_rates,
     write_rates,
 )
-from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.lora.vit import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
