@@ -1,6 +1,6 @@
 """What a private training promises, in full: for a reader, and for a program.
 
-After the list of Ponomareva et al. (2023, arXiv 2303.00654, section 5.3.3): what a claim of
+After the list of Ponomareva et al. (2023, arXiv 2303.00654): what a claim of
 differential privacy has to say.
 """
 
