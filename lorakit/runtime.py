@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from lorakit.checks import check_choice
-from lorakit.checks import check_number as check_number  # from here too
 
 PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")

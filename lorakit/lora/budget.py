@@ -12,10 +12,10 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from lorakit.checks import check_number
 from lorakit.lora.adapter_file import read_adapter
 from lorakit.lora.lora import LAYERS, check_targets
 from lorakit.lora.vit import create_backbone
-from lorakit.runtime import check_number
 
 _FLOAT32 = 4  # bytes
 

@@ -31,13 +31,6 @@ def assemble(costs: Tensor, *, starts: int = 16, seed: int = 0) -> Tensor:
     return torch.from_numpy(min(tried, key=lambda grid: _total(grid, right, below)).flatten())
 
 
-def total_cost(place: Tensor, costs: Tensor) -> float:
-    """Summed cost of all neighbours when place i shows block ``place[i]``, int64 (N,)."""
-    right, below = costs.double().cpu().numpy()
-    n = math.isqrt(len(place))
-    return float(_total(place.view(n, n).numpy(), right, below))
-
-
 def _total(grid: np.ndarray, right: np.ndarray, below: np.ndarray) -> float:
     return right[grid[:, :-1], grid[:, 1:]].sum() + below[grid[:-1], grid[1:]].sum()
 

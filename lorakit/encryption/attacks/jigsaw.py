@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lorakit.checks import check_number
 from lorakit.encryption.attacks.assembly import assemble
 from lorakit.encryption.cipher import CHANNELS, Key, identity_key, pictures_to_blocks
-from lorakit.runtime import check_number
 
 
 def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16, seed: int = 0) -> Key:

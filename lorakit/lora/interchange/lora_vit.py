@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
+from lorakit.checks import check_number
 from lorakit.lora.adapter_file import put_adapter
 from lorakit.lora.lora import check_vit
 from lorakit.lora.tensors import read_tensors, refuse
-from lorakit.runtime import check_number
 
 
 def import_lora_vit(

@@ -17,10 +17,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from lorakit.checks import check_choice, check_number
 from lorakit.lora.adapter_file import describe, put_adapter
 from lorakit.lora.lora import LAYERS, LoRA, LoRALinear, check_fresh, lora_layers
 from lorakit.lora.tensors import check_tensors, read_tensors, refuse, write_tensors
-from lorakit.runtime import check_choice, check_number, write_atomic
+from lorakit.runtime import write_atomic
 
 _WHOLE = ("head", "patch_embed")  # parts that an adapter may bring as a whole
 _PREFIX = "base_model.model."
