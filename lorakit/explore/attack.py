@@ -12,11 +12,7 @@ from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
 from lorakit.encryption.cipher import Key, decrypt, encrypt, make_key
 from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, notches, slider
 from lorakit.explore.view import View, bullets, four_pictures
-<<<<<<< HEAD
 from lorakit.figures.style import DATASET_NAMES
-from lorakit.runtime import check_number
-=======
->>>>>>> statement
 
 _ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
 _MOST_KNOWN, _MOST_PICTURES, _MOST_STARTS = 8, 40, 8

@@ -7,12 +7,8 @@ from contextlib import suppress
 import numpy as np
 from matplotlib.axes import Axes
 
-<<<<<<< HEAD
-from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, log_slider, slider
-=======
 from lorakit.checks import check_choice, check_number
-from lorakit.explore.explorer import Controls, Explorer, dropdown, log_slider, slider, switch_off
->>>>>>> statement
+from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, log_slider, slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
 from lorakit.lora.budget import budget
