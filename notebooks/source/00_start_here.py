@@ -287,7 +287,7 @@ with style():
     ax.set(xlim=(0, 1), xlabel=f"accuracy on {len(test):,} test pictures")
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set_title(f"Without the key, all four learn to name {min(learned.values()):.0%} or more")
+    ax.set_title(f"Without the key, all four learn to name {min(learned.values()):.1%} or more")
 
 # %%
 lost = accuracy["plain pictures"] - learned["probe"]

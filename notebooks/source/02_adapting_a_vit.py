@@ -101,8 +101,8 @@ with style():
     figure.suptitle("A boot becomes 16 patches, 17 tokens, 10 numbers", fontweight="bold")
 
 # %% [markdown]
-# Nearly every arrow is a linear map, with attention, normalisation and one nonlinearity in each block between them. The usual
-# answer to the question is: LoRA inside the attention, and a new head. Lin, Imaizumi and Kiya (2025, [arXiv
+# Most of the weights are linear maps. Between them stand, in each block, attention, normalisation and one
+# nonlinear function. The usual answer to the question is: LoRA inside the attention, and a new head. Lin, Imaizumi and Kiya (2025, [arXiv
 # 2507.11943](https://arxiv.org/abs/2507.11943)) add one more part, the **patch embedding** $E$, the map that
 # every pixel has to pass first. In this lesson you take a ViT apart far enough to see why that part is
 # special, put LoRA in, count exactly what trains, and compare the methods on real photographs. The
@@ -342,7 +342,7 @@ with style():
 # %% [markdown]
 # Not at the boot. In each block this small ViT looks at the same few *places*, whatever is there. In large ViTs
 # that were trained without labels, the maps trace objects (Caron et al. 2021, [arXiv
-# 2104.14294](https://arxiv.org/abs/2104.14294)); ours has sixteen patches and needs no searching. Keep two things in mind. An attention
+# 2104.14294](https://arxiv.org/abs/2104.14294)); ours has sixteen patches and is another case. Keep two things in mind. An attention
 # map says where information is taken from, not what is done with it. And a model that goes by places is in
 # trouble when a cipher moves whole patches, unless the rows of its position embedding move along.
 #
@@ -466,8 +466,8 @@ assert [lora + head, lora + patch + head] == [rows[1]["trainable"], rows[3]["tra
 #
 # ## On real photographs
 #
-# Now five methods train on the same 2,000 plain pictures of clothes, with rates that were searched for each
-# method on this data set. `patch` trains the head and the patch embedding, without LoRA: it stands beside
+# Now five methods train on the same 2,000 plain pictures of clothes, each at its own learning rates
+# (a search on validation images chose them, for the probe on other pictures, for the others on encrypted clothes). `patch` trains the head and the patch embedding, without LoRA: it stands beside
 # `lora+patch` to show what the one part does without the other. **Predict** the order of the five.
 
 # %%
@@ -506,7 +506,7 @@ with style():
 # come within a few points: the pre-trained features tell clothes apart already, and the probe has a thousand
 # times fewer parameters to train than `full`. Two things follow. A ranking of methods needs more pictures and several
 # seeds (lesson 10). And on **plain** pictures the patch embedding has little to add, for the pre-trained one reads
-# them. The paper's reason to train it is encryption; what it does there is measured in lesson 04.
+# them: `lora+patch` even came last in the run shown. The paper's reason to train it is encryption; what it does there is measured in lesson 04.
 #
 # ## Merge, and hand it on
 #
