@@ -151,6 +151,7 @@ def test_errors_name_the_argument(tmp_path, seed, place):
         ({"seed": 1.5}, "seed=1.5: allowed: a whole number"),
         ({"backbone": ""}, "backbone='': allowed: 'vit_micro'"),
         ({"backbone": "resnet0"}, "backbone='resnet0'"),
+        ({"backbone": "vit_micro.none"}, "backbone='vit_micro.none'"),
         ({"dataset": 5}, "dataset=5: allowed: str"),
         ({"rank": None}, "rank=None"),
         ({"recipe": {}}, "recipe={}: allowed: Recipe"),
