@@ -6,9 +6,8 @@ from safetensors.torch import load_file
 
 from lorakit import Experiment, read_table
 from lorakit.experiments.learning_rates import LEARNING_RATES
-from lorakit.experiments.pretrain import RECIPE, pretrain
+from lorakit.experiments.pretrain import RECIPE, WEIGHTS, pretrain
 from lorakit.experiments.tune import TABLE, best_rates, candidates, tune
-from lorakit.lora.backbones import WEIGHTS
 from lorakit.lora.vit import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +49,7 @@ def test_the_learning_rates_in_use_are_the_tuned_ones():
     for row in best.to_dict("records"):
         lora = {"targets": row["targets"], "rank": int(row["rank"])} if row["rank"] > 0 else {}
         privacy = {"epsilon": 2.0} if row["private"] else {}
-        experiment = Experiment.from_settings(method=row["method"], **lora, **privacy)
+        letters = {"dataset": "street", "backbone": "vit_micro.letters", "method": row["method"]}
+        experiment = Experiment.from_settings(**letters, **lora, **privacy)
         tuned = {part: row[f"lr_{part}"] for part in PARTS if row[f"lr_{part}"] > 0}
         assert experiment.recipe.lr == tuned

@@ -108,7 +108,7 @@ def test_a_linear_probe_is_logistic_regression_on_what_the_head_sees():
     from lorakit.experiments.sources import features, linear_probe
 
     data = load("fashion", train=1500, val=500, test=1)
-    model = create_backbone("vit_micro.synthetic")
+    model = create_backbone("vit_micro")
     seen = features(model, data.val.images)
     assert seen.shape == (500, 128)
     torch.testing.assert_close(

@@ -40,7 +40,7 @@ class Experiment:
         seed: of the start, the order of images and the (teaching) key.
     """
 
-    dataset: str = "street"
+    dataset: str = "fashion"
     train: int | None = None
     val: int | None = None
     test: int | None = None
@@ -88,9 +88,7 @@ class Experiment:
         """A learning rate for each part that trains, and delta."""
         asked = self.recipe.lr
         asked = asked if isinstance(asked, dict) else dict.fromkeys(PARTS, asked)
-        cell = (self.dataset, self.backbone, self.cipher, self.method, self.targets, self.rank)
-        epsilon = self.recipe.privacy.epsilon if self.private else None
-        tuned = tuned_rates(*cell, self.freeze_a, epsilon)
+        tuned = tuned_rates(self.settings())
         lr = {p: float(asked.get(p) or tuned[p]) for p in PARTS if p in tuned}
         self._set("recipe", self.recipe.replace(lr=lr).for_examples(self.train))
 
@@ -119,7 +117,8 @@ class Experiment:
         """
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
         recipe = {n: getattr(self.recipe, n) for n in _RECIPE if n not in _APART}
-        rates = {f"lr_{part}": self.recipe.lr.get(part) for part in PARTS}
+        lr = self.recipe.lr
+        rates = {f"lr_{part}": lr.get(part) if isinstance(lr, dict) else lr for part in PARTS}
         privacy = asdict(self.recipe.privacy) if self.private else dict.fromkeys(_PRIVACY)
         privacy["epsilon"] = float(privacy["epsilon"]) if self.private else math.inf
         return own | recipe | rates | privacy

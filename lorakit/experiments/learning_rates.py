@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
-from operator import eq
 
 RATES = files("lorakit.experiments") / "rates.csv"  # made by experiments.search_rates
 
@@ -53,47 +53,47 @@ _TUNED_APART: dict[tuple, Rates] = {
 _SMALL = ("vit_micro", "vit_mini")  # architectures for which the first two tables are meant
 
 
-def tuned_rates(
-    dataset: str,
-    backbone: str,
-    cipher: str,
-    method: str,
-    targets: str | None = None,
-    rank: int | None = None,
-    freeze_a: bool | None = None,
-    epsilon: float | None = None,
-) -> Rates:
-    """The rates of an experiment that names none of its own; ``epsilon=None`` is no privacy.
+def tuned_rates(settings: Mapping[str, object]) -> Rates:
+    """The rates of an experiment with these settings (see ``Experiment.settings``).
 
-    Of all searched cells with this data set, backbone, method and privacy or none, the one with
-    most of the other settings in common; where none was searched, a table above.
+    Of all searched cells with the same data set, backbone, method, and privacy or none, those of
+    the cell with most of its other settings in common; where none was searched, a table above.
     """
-    alike = searched_rates().get((dataset, backbone, method, epsilon is not None))
+    wanted = {name: _plain(value) for name, value in settings.items()}
+    alike = [cell for cell in searched_rates() if _task(cell) == _task(wanted)]
     if alike:
-        wanted = (cipher, targets, rank, bool(freeze_a), epsilon)
-        return alike[max(alike, key=lambda cell: sum(map(eq, cell, wanted)))]
+        best = max(alike, key=lambda cell: sum(wanted.get(n) == v for n, v in cell.items()))
+        return {name[3:]: float(v) for name, v in best.items() if name.startswith("lr_") and v}
+    method, private = settings["method"], _task(wanted)[-1]
     if method == "lora+patch+pos":
-        rates = tuned_rates(dataset, backbone, cipher, "lora+patch", targets, rank, None, epsilon)
+        rates = tuned_rates({**settings, "method": "lora+patch"})
         return rates | {"position": rates["patch_embed"]}
-    if backbone.split(".")[0] not in _SMALL:
+    if settings["backbone"].split(".")[0] not in _SMALL:
         rates = LARGE_LEARNING_RATES[method]
-        whole = epsilon is not None and method == "full"  # then the position has a part of its own
+        whole = private and method == "full"  # then the position has a part of its own
         return rates | ({"position": rates["backbone"]} if whole else {})
-    if epsilon is not None:
+    if private:
         return PRIVATE_LEARNING_RATES[method]
-    return _TUNED_APART.get((method, targets, rank), LEARNING_RATES[method])
+    lora = (method, settings["targets"], settings["rank"])
+    return _TUNED_APART.get(lora, LEARNING_RATES[method])
 
 
 @lru_cache(maxsize=1)
-def searched_rates() -> dict[tuple, dict[tuple, Rates]]:
-    """The file of searched rates: what ``tuned_rates`` needs in common, other settings, rates."""
-    found: dict[tuple, dict[tuple, Rates]] = {}
-    for line in csv.DictReader(RATES.read_text().splitlines()) if RATES.is_file() else ():
-        epsilon = float(line["epsilon"])
-        epsilon = epsilon if epsilon < math.inf else None
-        rank = int(float(line["rank"])) if line["rank"] else None
-        task = (line["dataset"], line["backbone"], line["method"], epsilon is not None)
-        cell = (line["cipher"], line["targets"] or None, rank, line["freeze_a"] == "True", epsilon)
-        rates = {n[3:]: float(rate) for n, rate in line.items() if n.startswith("lr_") and rate}
-        found.setdefault(task, {})[cell] = rates
-    return found
+def searched_rates() -> list[dict[str, str | float]]:
+    """The lines of the file of searched rates."""
+    lines = csv.DictReader(RATES.read_text().splitlines()) if RATES.is_file() else ()
+    return [{name: _plain(value) for name, value in line.items()} for line in lines]
+
+
+def _task(settings: Mapping[str, object]) -> tuple:
+    """What two experiments must share for the rates of one to serve the other."""
+    private = settings["epsilon"] != math.inf or settings.get("noise_multiplier", "") != ""
+    return (settings["dataset"], settings["backbone"], settings["method"], private)
+
+
+def _plain(value: object) -> str | float:
+    """A setting as it is, or as a table holds it, in one form."""
+    try:
+        return str(value) if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return str(value or "")

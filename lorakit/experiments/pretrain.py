@@ -1,4 +1,4 @@
-"""Pre-train ``vit_micro`` on ``letters``: ``python -m lorakit.experiments.pretrain``.
+"""Pre-train ``vit_micro.letters``: ``python -m lorakit.experiments.pretrain``.
 
 Public pre-training, private fine-tuning: the letters are public, the digits are not among them.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lorakit.data.load import load
-from lorakit.lora.backbones import WEIGHTS
+from lorakit.lora.backbones import weights_of
 from lorakit.lora.vit import create_backbone
 from lorakit.runtime import (
     device_name,
@@ -28,6 +28,7 @@ from lorakit.training.evaluate import evaluate
 from lorakit.training.fit import fit
 from lorakit.training.recipe import Recipe
 
+WEIGHTS = weights_of("vit_micro_letters")
 RECIPE = Recipe(epochs=8, batch_size=128, lr=1.5e-3, weight_decay=0.05, warmup=0.2)
 
 

@@ -28,8 +28,9 @@ KNOBS: dict[str, tuple[tuple[str, ...], ...]] = {  # parts whose rates move toge
     "lora+patch+pos": (("head", "lora"), ("patch_embed", "position")),
     "full": (("head", "backbone", "position"), ("patch_embed",)),
 }
-CELL = ["dataset", "backbone", "cipher", "method", "targets", "rank", "freeze_a", "epsilon"]
 LR = [f"lr_{part}" for part in PARTS]
+_APART = {*LR, "alpha", "val", "test", "eval_split", "seed"}
+CELL = [name for name in Experiment().settings() if name not in _APART]
 
 
 def search_rates(

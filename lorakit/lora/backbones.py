@@ -1,9 +1,9 @@
 """Small ViTs, registered with timm by these names.
 
-``vit_micro``            1.2 M parameters, knows drawn letters (``experiments.pretrain``);
-``vit_micro.synthetic``  the same, knows synthetic pictures (``experiments.pretrain_synthetic``);
-``vit_mini``             5.4 M parameters; its weights do not ship yet, an hour on a CPU makes them
-                         (``python -m lorakit.experiments.pretrain_synthetic vit_mini``).
+``vit_micro``          1.2 M parameters, knows synthetic pictures
+                       (``python -m lorakit.experiments.pretrain_synthetic vit_micro``);
+``vit_micro.letters``  the same, knows drawn letters only (``experiments.pretrain``): a contrast;
+``vit_mini``           5.4 M parameters; its weights do not ship yet, an hour on a CPU makes them.
 
 None of them saw a photograph or a digit.
 """
@@ -21,8 +21,7 @@ def weights_of(name: str) -> str:
     return str(files("lorakit.lora") / "weights" / f"{name}.safetensors")
 
 
-SHIPPED = ("vit_micro", "vit_micro.synthetic")
-WEIGHTS = weights_of("vit_micro")
+SHIPPED = ("vit_micro", "vit_micro.letters")
 # lora+patch of rank 16, trained on encrypted street digits by python -m lorakit.explore.example
 EXAMPLE_ADAPTER = weights_of("example_adapter")
 
@@ -42,8 +41,8 @@ def _weights(name: str, outputs: int) -> dict:
 
 default_cfgs = generate_default_cfgs(
     {
-        "vit_micro.letters": _weights("vit_micro", 96),
-        "vit_micro.synthetic": _weights("vit_micro_synthetic", 128),
+        "vit_micro.synthetic": _weights("vit_micro_synthetic", 128),  # the first is the default
+        "vit_micro.letters": _weights("vit_micro_letters", 96),
         "vit_mini.synthetic": _weights("vit_mini_synthetic", 128),
     }
 )
