@@ -53,7 +53,7 @@ def test_a_frozen_a_is_kept_in_the_file_and_stays_frozen(images, tmp_path):
 
 def test_the_header_says_what_it_is(saved):
     header, tensors = read_adapter(saved)
-    assert header["backbone"] == "vit_micro.letters" and header["method"] == "lora+patch"
+    assert header["backbone"] == "vit_micro.synthetic" and header["method"] == "lora+patch"
     assert header["rank"] == 4 and header["alpha"] == 8 and header["targets"] == ["q", "v"]
     assert header["classes"] == list("0123456789") and "torch" in header["versions"]
     assert tensors["head.bias"].shape == (10,)
@@ -61,7 +61,7 @@ def test_the_header_says_what_it_is(saved):
 
 
 def test_the_backbone_is_made_again_with_the_weights_it_had(images, tmp_path):
-    model = shaken(apply_method(create_backbone("vit_micro.synthetic", 10), "lora+patch"))
+    model = shaken(apply_method(create_backbone("vit_micro.letters", 10), "lora+patch"))
     path = save_adapter(model, tmp_path / "a.safetensors")
     assert torch.equal(load_adapter(path).eval()(images), model(images))
     refused_untouched(create_backbone("vit_micro", 10), lambda m: load_adapter(path, m), "frozen")
