@@ -1,7 +1,5 @@
 """How an argument is checked: what is allowed is declared, and the error says it."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import reprlib
