@@ -1,6 +1,7 @@
 """What a reader does on a page with explorers, and what there is to see then."""
 
 import time
+from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
@@ -61,6 +62,21 @@ def control(explorer: Locator, label: str) -> Locator:
 
 def choose(explorer: Locator, label: str, option: str) -> None:
     control(explorer, label).select_option(label=option)
+
+
+def upload(page: Page, explorer: Locator, path: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        explorer.get_by_role("button", name="Your own picture").click()
+    chooser.value.set_files(path)
+
+
+def upload_too_much(page: Page, cipher: Locator, folder: Path) -> None:
+    """A picture above the explorer's limit, and above the 10 MiB that Jupyter allows untold."""
+    path = folder / "large.png"
+    path.write_bytes(bytes(12_000_000))
+    upload(page, cipher, path)
+    words = "large.png: 12,000,000 bytes; allowed: 8,000,000"
+    until(lambda: words in "".join(alerts(cipher)), "the alert")
 
 
 def move(explorer: Locator, label: str) -> None:
