@@ -31,7 +31,8 @@ def run_all(page: Page) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
     def prompts() -> list[str]:
-        texts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+        shown = ".jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder-prompt)"  # not the folded ones
+        texts = page.locator(shown).all_text_contents()
         return [text.strip("[]: ") for text in texts]
 
     end = time.monotonic() + 300
