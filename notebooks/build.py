@@ -10,11 +10,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
 
 import nbformat
-from compose import BEGIN, END, HERE, MEASURED, README, compose, course_table, measured, sources
+from compose import (
+    BEGIN,
+    END,
+    HERE,
+    MEASURED,
+    README,
+    TITLE,
+    compose,
+    course_table,
+    measured,
+    sources,
+)
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -60,8 +72,9 @@ def write(source: Path, executed: NotebookNode) -> Path:
 
 
 def _lesson_code(cells: list[NotebookNode]) -> list[str]:
-    """What the author wrote; the set-up cell is part of the frame."""
-    return [cell.source for cell in cells if "setup" not in cell.metadata.get("tags", [])]
+    """What the author wrote; the set-up cell and titles are part of the frame."""
+    mine = [cell.source for cell in cells if "setup" not in cell.metadata.get("tags", [])]
+    return [re.sub(f"^{TITLE}.*\\n", "", source) for source in mine]
 
 
 def write_readme() -> None:

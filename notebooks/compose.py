@@ -19,12 +19,13 @@ HERE = Path(__file__).resolve().parent
 MEASURED = HERE / "measured.json"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- course: written by notebooks/build.py -->", "<!-- end of course -->"
+TITLE = "# @title "  # of a folded cell; both JupyterLab and Colab show this line
 REPOSITORY = re.search(
     r'^Repository = "(.+?)"', (HERE.parent / "pyproject.toml").read_text(), re.M
 )[1]
 
 SETUP = f"""\
-# Set-up, the same in every notebook: find the course here; on Colab, fetch it.
+# @title Set-up: find the course here, or fetch it (on Colab)
 import subprocess
 import sys
 from pathlib import Path
@@ -58,10 +59,25 @@ def compose(source: Path) -> NotebookNode:
     back = new_markdown_cell(_links(source), metadata={"tags": ["frame"]})
     story = 1 if cells[0].cell_type == "markdown" else 0  # a first paragraph stands before set-up
     notebook.cells = [front, *cells[:story], setup, *cells[story:], back]
+    imports = next((c for c in cells if "context" in _tags(c)), None)
+    for cell in notebook.cells:
+        if cell in (setup, imports) or "folded" in _tags(cell):
+            _fold(cell, "Imports" if cell is imports else "Drawing")
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # stable, so that a rebuild shows only what changed
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
     return notebook
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def _fold(cell: NotebookNode, title: str) -> None:
+    """Hide a cell's code, not what it shows, in JupyterLab and in Colab; a title stays."""
+    cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+    if not cell.source.startswith(TITLE):
+        cell.source = f"{TITLE}{title}\n{cell.source}"
 
 
 def course_table() -> str:
@@ -101,12 +117,19 @@ def _front(source: Path) -> str:
     learn = "\n".join(f"- {verb}" for verb in lesson["learn"])
     return (
         f"# {_name(source)}\n\n{_badges(source)}\n\n"
+        f"{_links(source)}\n\n"
+        f"**Time** {_reading(source)} min to read; the cells run in {_time(source)} on two CPU "
+        f"cores (preset `quick`, peak memory {memory:.1f} GB).\n\n"
+        f"<details><summary>What you will learn, and what you need before</summary>\n\n"
         f"**You will learn to**\n{learn}\n\n"
-        f"**Before you start** {lesson['needs']}\n\n"
-        f"**Time** the cells run in {_time(source)} on two CPU cores (preset `quick`; the kernel's "
-        f"peak memory is {memory:.1f} GB); reading and exercises take as long as you like.\n\n"
-        f"{_links(source)}"
+        f"**Before you start** {lesson['needs']}\n\n</details>"
     )
+
+
+def _reading(source: Path) -> int:
+    """Minutes to read all text and code once, solutions included, at 200 words a minute."""
+    words = sum(len(cell.source.split()) for cell in jupytext.read(source).cells)
+    return round(words / 200)
 
 
 def _links(source: Path) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lorakit import read_table
-from lorakit.experiments.claim import HEADLINE, HEADLINE_SEEDS, ROWS, SEEDS, TRIALS, cells, repeat
+from lorakit.experiments import claim
+from lorakit.experiments.claim import FOLDER, HEADLINE, SEEDS, TABLES, cells
 from lorakit.experiments.learning_rates import RATES
 from lorakit.experiments.search_rates import (
     CELL,
@@ -14,21 +15,25 @@ from lorakit.experiments.search_rates import (
     best_rates,
     write_rates,
 )
-from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.lora.vit import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
 LR = [f"lr_{part}" for part in PARTS]
 
 
-@pytest.fixture(scope="module")
-def trials():
-    return read_table(ROOT / TRIALS)
+@pytest.fixture(scope="module", params=sorted({*TABLES.values()}))
+def table(request):
+    return ROOT / FOLDER / request.param
 
 
 @pytest.fixture(scope="module")
-def reported():
-    return read_table(ROOT / ROWS)
+def trials(table):
+    return read_table(f"{table}_trials.csv")
+
+
+@pytest.fixture(scope="module")
+def reported(table):
+    return read_table(f"{table}.csv")
 
 
 def test_tuning_saw_neither_a_reported_seed_nor_a_test_image(trials, reported):
@@ -53,21 +58,34 @@ def test_the_edge_of_what_was_tried_never_wins(trials):
                 assert tried[tuple(map(str, moved[CELL + LR]))] <= best["accuracy"]
 
 
-def test_reported_runs_used_the_rates_that_won(trials, reported, tmp_path):
-    write_rates([ROOT / TRIALS], tmp_path / "rates.csv")
-    assert (tmp_path / "rates.csv").read_bytes() == Path(RATES).read_bytes()
-    won = {tuple(map(str, line[CELL])): tuple(map(str, line[LR]))
+def test_reported_runs_used_the_rates_that_won(trials, reported):
+    same = [n for n in CELL if n not in ("epsilon", "noise_multiplier")]  # one recipe for a curve
+    won = {tuple(map(str, line[same])): tuple(map(str, line[LR]))
            for _, line in best_rates(trials).iterrows()}  # fmt: skip
     for _, row in reported.iterrows():
-        assert tuple(map(str, row[LR])) == won[tuple(map(str, row[CELL]))]
+        assert tuple(map(str, row[LR])) == won[tuple(map(str, row[same]))]
 
 
-def test_the_headline_has_the_same_seeds_for_all_and_its_rows_are_todays_experiments(reported):
-    micro = reported[reported["backbone"] == "vit_micro"]
-    shown = micro[(micro["cipher"] == CIPHER_SHOWN) & micro["method"].isin(HEADLINE)]
-    seeds = shown.groupby("method")["seed"].apply(set)
-    assert set(seeds.index) == set(HEADLINE)
-    assert set.intersection(*seeds) >= set(range(SEEDS))
-    today = [e.id for c in cells("vit_micro", headline=True)
-             for e in repeat(c, HEADLINE_SEEDS)]  # fmt: skip
-    assert set(shown["id"]) <= set(today)
+def test_the_rates_in_use_are_made_of_the_committed_trials(tmp_path):
+    write_rates(sorted((ROOT / FOLDER).glob("claim*_trials.csv")), tmp_path / "rates.csv")
+    assert (tmp_path / "rates.csv").read_bytes() == Path(RATES).read_bytes()
+
+
+def test_every_row_is_an_experiment_of_a_study_and_has_the_seeds_of_its_like():
+    """With the same number of seeds for all that a figure compares."""
+    for study, table in TABLES.items():
+        rows = read_table(ROOT / FOLDER / f"{table}.csv").set_index("id")
+        today = {e.id: e for c in cells(study, "vit_micro") for e in claim.reported(study, c)}
+        there = rows.loc[[i for i in today if i in rows.index]]
+        apart = ["cipher", "method", "epsilon", "noise_multiplier"]
+        seeds = there.groupby(apart, dropna=False)["seed"].apply(set)
+        if study == "headline":
+            assert set(there["method"]) == set(HEADLINE) and len(there) == len(today)
+        assert len(seeds) and min(map(len, seeds)) >= min(SEEDS[study], 5)
+
+
+def test_every_row_is_of_some_study():
+    for table in {*TABLES.values()}:
+        studies = [study for study, name in TABLES.items() if name == table]
+        today = {e.id for s in studies for c in cells(s, "vit_micro") for e in claim.reported(s, c)}
+        assert set(read_table(ROOT / FOLDER / f"{table}.csv")["id"]) <= today

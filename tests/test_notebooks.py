@@ -23,7 +23,7 @@ NAMES = [p.stem for p in sources()]
 
 
 def cells(notebook):
-    return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in notebook.cells]
+    return [(c.cell_type, c.source, c.metadata) for c in notebook.cells]
 
 
 def test_there_are_notebooks_and_none_without_a_source():
@@ -51,13 +51,26 @@ def test_a_lesson_has_its_frame(name):
     assert tags.count("setup") == tags.count("parameters") == 1
     front, *_, back = (cell.source for cell in notebook.cells)
     assert 2 <= len(re.findall(r"^- ", front, re.M)) <= 5 and "not measured" not in front
-    assert "**Before you start**" in front and "The course" in back
+    assert "**Before you start**" in front and "min to read" in front and "The course" in back
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert "**Predict" in text and "\n## What you can do now" in "\n" + text
     assert re.search(r"^## What this does not protect", text, re.M)
     assert re.search(r"^##+ Find the silent bug", text, re.M)
     for path in re.findall(r"\]\((?!http|#)([^)#]+)\)", text):
         assert (ROOT / "notebooks" / path).exists(), path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_set_up_imports_and_drawing_are_folded_and_nothing_else(name):
+    """Hidden in JupyterLab and Colab, under a title; the lesson's own code is open."""
+    notebook = compose(ROOT / "notebooks" / "source" / f"{name}.py")
+    tags = [(c, set(c.metadata.get("tags", []))) for c in notebook.cells]
+    first = next(c for c, tag in tags if "context" in tag)  # later ones are part of the lesson
+    for cell, tag in tags:
+        asked = cell is first or bool(tag & {"setup", "folded"})
+        assert asked == (cell.metadata.get("cellView") == "form")
+        assert asked == cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        assert asked == bool(re.match(r"# @title \w", cell.source))
 
 
 @pytest.mark.parametrize("name", NAMES)

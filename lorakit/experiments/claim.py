@@ -1,9 +1,9 @@
-"""The paper's claim on real pictures: ``python -m lorakit.experiments.claim``; it resumes.
+"""The evidence on real pictures: ``python -m lorakit.experiments.claim STUDY``; it resumes.
 
-Every way to train on clothes, plain and encrypted, from small ViTs that never saw a photograph, at
-rates searched for each cell: the headline (pixel shuffling with negative-positive) first, at ten
-seeds. ``figures/claim`` is drawn from what is in the table. ``vit_mini`` has to be
-pre-trained before.
+Ways to train on clothes, from a small ViT that never saw a photograph, at rates searched for each
+cell. ``headline``: the paper's claim (pixel shuffling with negative-positive), ten seeds.
+``ciphers``: every other method and cipher, five seeds. ``privacy``: plain pictures against epsilon,
+one recipe along the curve, tuned at epsilon 2, and the same without noise, five seeds.
 """
 
 from __future__ import annotations
@@ -17,58 +17,68 @@ import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import CIPHERS
-from lorakit.experiments.search_rates import search_rates, write_rates
-from lorakit.experiments.sweep import read_table, sweep
-from lorakit.figures.paired import plot_paired
+from lorakit.experiments.search_rates import LR, search_rates, write_rates
+from lorakit.experiments.sweep import sweep
+from lorakit.figures.paired import claim_sentences, plot_paired
 from lorakit.figures.style import CIPHER_SHOWN, save_figure
-from lorakit.lora.backbones import SHIPPED
 from lorakit.lora.vit import METHODS
 
+FOLDER = Path("figures/results")
+TABLES = {"headline": "claim", "ciphers": "claim", "privacy": "claim_privacy"}
 BACKBONES = ("vit_micro", "vit_mini")
 HEADLINE = ("lora+patch", "full", "lora", "patch")
-TRIALS, ROWS = Path("figures/results/claim_trials.csv"), Path("figures/results/claim.csv")
 SETTINGS = {"dataset": "fashion", "epochs": 5}
-SEEDS, HEADLINE_SEEDS = 5, 10
+PRIVATE = {"dataset": "fashion", "epochs": 4, "batch_size": 512}
+TUNED_AT, EPSILONS = 2.0, (2.0, 8.0, 0.5, 1.0, 4.0)
+SEEDS = {"headline": 10, "ciphers": 5, "privacy": 5}
 
 
-def cells(backbone: str, *, headline: bool) -> list[Experiment]:
-    """The cells of the headline, or all others, without rates of their own yet."""
+def cells(study: str, backbone: str) -> list[Experiment]:
+    """What rates are searched for in a study."""
+    if study == "privacy":
+        private = {**PRIVATE, "backbone": backbone, "epsilon": TUNED_AT}
+        methods = ("probe", *HEADLINE)
+        return [Experiment.from_settings(**private, method=method) for method in methods]
     made = [
         Experiment.from_settings(**SETTINGS, backbone=backbone, cipher=cipher, method=method)
         for cipher, method in product(CIPHERS, METHODS)
-        if (cipher == CIPHER_SHOWN and method in HEADLINE) == headline
+        if (cipher == CIPHER_SHOWN and method in HEADLINE) == (study == "headline")
     ]
-    if headline and backbone == "vit_mini":  # the paper's share: less than one in a hundred
+    if study == "headline" and backbone == "vit_mini":  # the paper's share: less than a hundredth
         made.append(made[0].replace(method="lora+patch", rank=1))
     return made
 
 
-def repeat(cell: Experiment, seeds: int) -> Iterable[Experiment]:
-    """A cell at its seeds, with the rates that were found for it."""
-    settings = {n: v for n, v in cell.settings().items() if not n.startswith("lr_")}
-    for seed in range(seeds):
-        yield Experiment.from_settings(**settings | {"seed": seed})
+def reported(study: str, cell: Experiment, seeds: int | None = None) -> Iterable[Experiment]:
+    """The runs of a cell, at the rates that were found for it."""
+    settings = {name: value for name, value in cell.settings().items() if name not in LR}
+    budgets = [{}]
+    if study == "privacy":
+        budgets = [{"epsilon": epsilon} for epsilon in EPSILONS]
+        budgets.append({"epsilon": None, "noise_multiplier": 0.0})  # the control: clipped, no noise
+    for seed, budget in product(range(seeds or SEEDS[study]), budgets):
+        yield Experiment.from_settings(**settings | budget | {"seed": seed})
 
 
 def run_claim(
-    backbones: Iterable[str] = BACKBONES, *, only_headline: bool = False, n_jobs: int | None = None
+    study: str, backbone: str = "vit_micro", *, seeds: int | None = None, n_jobs: int | None = None
 ) -> pd.DataFrame:
     """Search rates, then run every cell at its seeds; returns the rows. Stopped, it goes on."""
-    rows = []
-    for headline, backbone in product((True,) if only_headline else (True, False), backbones):
-        wanted = cells(backbone, headline=headline)
-        for cell in wanted:
-            search_rates(cell, TRIALS, n_jobs=n_jobs)
-        write_rates(sorted(TRIALS.parent.glob("*_trials.csv")))
-        runs = [e for c in wanted for e in repeat(c, HEADLINE_SEEDS if headline else SEEDS)]
-        rows.append(sweep(sorted(runs, key=lambda e: e.seed), ROWS, n_jobs=n_jobs))
-    return pd.concat(rows)
+    table, wanted = FOLDER / f"{TABLES[study]}.csv", cells(study, backbone)
+    for cell in wanted:
+        search_rates(cell, table.with_name(f"{table.stem}_trials.csv"), n_jobs=n_jobs)
+    write_rates(sorted(FOLDER.glob("claim*_trials.csv")))
+    runs = [run for cell in wanted for run in reported(study, cell, seeds)]
+    return sweep(sorted(runs, key=lambda run: run.seed), table, n_jobs=n_jobs)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
-    parser.add_argument("--only", choices=("headline",))
-    parser.add_argument("--backbones", nargs="+", default=SHIPPED[:1], choices=BACKBONES)
+    parser.add_argument("study", choices=TABLES)
+    parser.add_argument("--backbone", default="vit_micro", choices=BACKBONES)
+    parser.add_argument("--seeds", type=int, help="how many, from 0")
     asked = parser.parse_args()
-    run_claim(asked.backbones, only_headline=asked.only == "headline")
-    save_figure(plot_paired(read_table(ROWS)), "figures/claim")
+    rows = run_claim(asked.study, asked.backbone, seeds=asked.seeds)
+    if asked.study == "headline":
+        print(*claim_sentences(rows, CIPHER_SHOWN, ("full", "lora", "patch")), sep="\n")
+        save_figure(plot_paired(rows), "figures/claim")
