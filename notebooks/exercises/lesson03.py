@@ -1,35 +1,10 @@
-"""Exercises of lesson 03: cut a picture into blocks, shuffle them, adapt the embedding."""
+"""Exercises of lesson 03: shuffle blocks, decrypt, adapt the embedding."""
 
 import torch
 from torch import Tensor
 
 from exercises.verdict import Answer, ask, exercise, same
-from lorakit.encryption.cipher import to_blocks
-
-
-@exercise("03.blocks", (2, 3, 3, 4, 2), (1, 3, 2, 5, 3), (2, 1, 4, 2, 4))
-def blocks(answer: Answer, n: int, c: int, rows: int, columns: int, p: int) -> str:
-    images = torch.randn(n, c, rows * p, columns * p)
-    right = to_blocks(images, p)
-    split = images.reshape(n, c, rows, p, columns, p)
-    mixed = images.reshape(n, c, p, rows, p, columns).permute(0, 3, 5, 1, 2, 4)
-    strips = images.reshape(right.shape)
-
-    def cut(*order: int) -> Tensor:
-        return split.permute(order).reshape(right.shape)
-
-    known = {
-        "a reshape alone cuts strips of pixels, not squares: axes have to change places": strips,
-        "the blocks come column by column: first left to right, then down": cut(0, 4, 2, 1, 3, 5),
-        "values come pixel by pixel: all of one channel should come first": cut(0, 2, 4, 3, 5, 1),
-        "the pixels of each block are transposed: rows come before columns": cut(0, 2, 4, 1, 5, 3),
-        "a block holds pixels from all over the picture: when an axis is split in two, the first "
-        "of the two is the slow one": mixed.reshape(right.shape),
-        "the axes are (n, values, blocks): blocks come first, then values": right.mT,
-    }
-    what = f"the blocks of pictures {tuple(images.shape)} with p = {p}"
-    same(ask(answer, images, p), right, what, known)
-    return "right: blocks in reading order, values channel by channel, as the ViT reads them."
+from lorakit.encryption.cipher import encrypt, from_blocks, make_key, to_blocks
 
 
 @exercise("03.shuffle", (2, 12, 12), (3, 5, 27), (1, 20, 12))
@@ -45,6 +20,45 @@ def shuffle(answer: Answer, n: int, number: int, values: int) -> str:
     got = ask(answer, x, permutation, keep=True)
     same(got, x[..., permutation], "the shuffled blocks", known)
     return "right: every block keeps its place, and its values move in the same way."
+
+
+@exercise("03.decrypt", (2, 8, 0), (1, 12, 1), (3, 8, 2))
+def decrypting(answer: Answer, n: int, size: int, seed: int) -> str:
+    plain = torch.randint(256, (n, 3, size, size), dtype=torch.uint8)
+    key = make_key(size, 4, seed=seed)
+    back, home = key.pixels.argsort(), key.blocks.argsort()
+    secret = encrypt(plain, key)
+    x = to_blocks(secret, 4)
+    turned = torch.where(key.flips, 255 - x, x)
+
+    def image(blocks: Tensor) -> Tensor:
+        return from_blocks(blocks, 4, size)
+
+    known = {
+        "this is still the encrypted picture": secret,
+        "this encrypts once more: each step needs its inverse": encrypt(secret, key),
+        "blocks and values are shuffled once more: the inverse of a permutation is its argsort": (
+            image(turned[:, key.blocks][..., key.pixels])
+        ),
+        "the values are shuffled once more: key.pixels needs its inverse": (
+            image(turned[:, home][..., key.pixels])
+        ),
+        "the blocks are scrambled once more: key.blocks needs its inverse": (
+            image(turned[:, key.blocks][..., back])
+        ),
+        "the negatives are still there": image(x[:, home][..., back]),
+        "the negatives come too late: flips counts places of the encrypted block, so undo them "
+        "before you move the values": image(
+            torch.where(key.flips, 255 - x[:, home][..., back], x[:, home][..., back])
+        ),
+        "bytes: the negative of x is 255 - x; -x is off by one": image(
+            torch.where(key.flips, -x, x)[:, home][..., back]
+        ),
+        "the blocks are still scrambled": image(turned[..., back]),
+        "the values are still shuffled": image(turned[:, home]),
+    }
+    same(ask(answer, secret, key, keep=True), plain, "the decrypted picture", known)
+    return "right, to the last bit: who has the key has the picture."
 
 
 @exercise("03.embedding", (12, 12), (7, 27), (40, 12))

@@ -1,42 +1,15 @@
 """Wrong answers to lesson 03 that people really give, and words of the message they should get."""
 
-_SPLIT = """
-def image_to_blocks(images, p):
-    n, c, h, w = images.shape
-    x = images.reshape(n, c, h // p, p, w // p, p)
-    return x.permute({}).reshape(n, (h // p) * (w // p), c * p * p)
+_DECRYPT = """
+def decrypt_by_hand(images, key):
+    x = to_blocks(images, key.block_size)
+    {}
+    return from_blocks(x, key.block_size, key.image_size)
 """
+_FLIPS = "x = torch.where(key.flips, 255 - x, x)"
+_BACK = "x = x[..., key.pixels.argsort()][..., key.blocks.argsort(), :]"
 
 WRONG = {
-    "03.blocks": [
-        (
-            "a reshape alone",
-            """
-def image_to_blocks(images, p):
-    n, c, h, w = images.shape
-    return images.reshape(n, (h // p) * (w // p), c * p * p)
-""",
-        ),
-        ("column by column", _SPLIT.format("0, 4, 2, 1, 3, 5")),
-        ("pixel by pixel", _SPLIT.format("0, 2, 4, 3, 5, 1")),
-        ("transposed", _SPLIT.format("0, 2, 4, 1, 5, 3")),
-        (
-            "from all over the picture",
-            """
-def image_to_blocks(images, p):
-    n, c, h, w = images.shape
-    x = images.reshape(n, c, p, h // p, p, w // p)
-    return x.permute(0, 3, 5, 1, 2, 4).reshape(n, -1, c * p * p)
-""",
-        ),
-        (
-            "blocks come first",
-            """
-def image_to_blocks(images, p):
-    return torch.nn.functional.unfold(images, p, stride=p)
-""",
-        ),
-    ],
     "03.shuffle": [
         (
             "backwards",
@@ -60,6 +33,39 @@ def shuffle(blocks, permutation):
 def shuffle(blocks, permutation):
     blocks[:] = blocks[..., permutation]
     return blocks
+""",
+        ),
+    ],
+    "03.decrypt": [
+        ("the negatives come too late", _DECRYPT.format(f"{_BACK}; {_FLIPS}")),
+        ("the negatives are still there", _DECRYPT.format(_BACK)),
+        ("off by one", _DECRYPT.format(f"x = torch.where(key.flips, -x, x); {_BACK}")),
+        (
+            "key.pixels needs its inverse",
+            _DECRYPT.format(f"{_FLIPS}; x = x[..., key.pixels][..., key.blocks.argsort(), :]"),
+        ),
+        (
+            "key.blocks needs its inverse",
+            _DECRYPT.format(f"{_FLIPS}; x = x[..., key.pixels.argsort()][..., key.blocks, :]"),
+        ),
+        (
+            "its argsort",
+            _DECRYPT.format(f"{_FLIPS}; x = x[..., key.pixels][..., key.blocks, :]"),
+        ),
+        (
+            "the blocks are still scrambled",
+            _DECRYPT.format(f"{_FLIPS}; x = x[..., key.pixels.argsort()]"),
+        ),
+        (
+            "encrypts once more",
+            "def decrypt_by_hand(images, key):\n    return encrypt(images, key)",
+        ),
+        (
+            "what you were given was changed",
+            """
+def decrypt_by_hand(images, key):
+    images[:] = decrypt(images, key)
+    return images
 """,
         ),
     ],
