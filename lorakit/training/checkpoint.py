@@ -63,16 +63,20 @@ class Checkpoint:
         told, taken = len(history) * steps_per_epoch, _steps_taken(saved)
         if told != taken:
             raise self._refuse(f"its history tells of {told} steps, its optimiser took {taken}")
+        device = next(self.model.parameters()).device
+        cuda = saved["random_cuda"] if device.type == "cuda" else None
         try:
-            torch.set_rng_state(saved["random"])
+            torch.Generator().set_state(saved["random"])  # one that is there to try it on
+            if cuda is not None:
+                torch.Generator(device).set_state(cuda)
             self.stepper.load_state_dict(saved["spent"], taken)
         except (ValueError, RuntimeError, TypeError) as error:
             raise self._refuse(str(error)) from None
         for name in _PARTS:
             getattr(self, name).load_state_dict(saved[name])
-        device = next(self.model.parameters()).device
-        if saved["random_cuda"] is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(saved["random_cuda"], device)
+        torch.set_rng_state(saved["random"])
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)
         return history
 
     def _state(self, history: list[dict[str, float]]) -> dict:
