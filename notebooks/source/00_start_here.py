@@ -79,7 +79,8 @@ def show(rows, title):
     return figure
 
 
-# %%
+# %% tags=["folded"]
+# @title The attack: one picture leaked
 secret_key = make_key(32, 8, seed=5)  # the owner's
 secret = encrypt(clothes.train.images, secret_key)
 start = time.perf_counter()
@@ -96,7 +97,8 @@ opened = (decrypt(secret, stolen) == clothes.train.images).flatten(1).all(dim=1)
 print(f"{opened:,} of {len(secret):,} pictures opened exactly, in {1000 * seconds:.0f} ms")
 
 # %% [markdown]
-# The attacker knew **one** picture in both forms, plain and encrypted, and tried no key at all. [Lesson 05](05_breaking_the_cipher.ipynb) builds this attack, and another that needs no known picture.
+# The attacker knew **one** picture in both forms, plain and encrypted, and tried no key at all. (Open the folded
+# cell to see the call.) [Lesson 05](05_breaking_the_cipher.ipynb) builds this attack, and another that needs no known picture.
 #
 # So is the idea of encrypted pictures worthless? No. It keeps a casual eye out, and
 # the way a model copes with it is lovely. But you should know what you get. First the good part.
