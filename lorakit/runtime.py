@@ -1,7 +1,5 @@
 """Where and how a run happens: seed, device, precision, versions, peak memory, atomic writes."""
 
-from __future__ import annotations
-
 import os
 import platform
 import random

@@ -1,7 +1,5 @@
 """What an adapter costs before it is trained: parameters, disk, memory; and what it learned."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Put square blocks together on a square grid, given how well every two fit side by side."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

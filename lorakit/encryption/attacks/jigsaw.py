@@ -5,8 +5,6 @@ and Kiya 2022, arXiv 2202.00806; with pixels shuffled too: arXiv 2211.02369. The
 Gallagher 2012, "Jigsaw puzzles with pieces of unknown orientation", CVPR.)
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

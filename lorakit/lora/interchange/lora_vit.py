@@ -1,7 +1,5 @@
 """The files of LoRA-ViT (github.com/JamesQFreeman/LoRA-ViT) and MeLo (arXiv 2311.08236)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -5,8 +5,6 @@ rank n r: their A stacked, their B along a diagonal of blocks, the same scale. T
 every slice gets PEFT's whole A and its own rows of B. The function is the same.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import re
