@@ -91,13 +91,7 @@ class Checkpoint:
         }
 
     def _read(self) -> dict:
-        head, _, content = self.path.read_bytes().partition(b"\n")
-        if head != _head(content):
-            raise self._refuse("not a lorakit checkpoint, or damaged")
-        try:
-            saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise self._refuse(f"not a lorakit checkpoint ({error})") from None
+        saved = read_checkpoint(self.path)
         now = {**self._state([]), "random_cuda": saved.get("random_cuda")}
         if {n: type(v) for n, v in saved.items()} != {n: type(v) for n, v in now.items()}:
             raise self._refuse("not a lorakit checkpoint")
@@ -118,7 +112,22 @@ class Checkpoint:
         )
 
     def _refuse(self, reason: str) -> ValueError:
-        return ValueError(f"checkpoint={str(self.path)!r}: {reason}")
+        return _refused(self.path, reason)
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """What a checkpoint's file holds; ValueError if it is none, or damaged."""
+    head, _, content = Path(path).read_bytes().partition(b"\n")
+    if head != _head(content):
+        raise _refused(path, "not a lorakit checkpoint, or damaged")
+    try:
+        return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise _refused(path, f"not a lorakit checkpoint ({error})") from None
+
+
+def _refused(path: str | Path, reason: str) -> ValueError:
+    return ValueError(f"checkpoint={str(path)!r}: {reason}")
 
 
 def _head(content: bytes) -> bytes:
