@@ -421,7 +421,7 @@ print(
 # $\delta$ in the legend.
 
 # %%
-size, epochs, canaries = (100, 2, 40) if preset == "smoke" else (400, 20, 300)
+size, epochs, canaries = (100, 2, 40) if preset == "smoke" else (400, 12, 300)
 exam = Experiment(train=size, val=100, test=200, method="full")
 exam = exam.replace(epochs=epochs)
 audits = {
