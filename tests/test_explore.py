@@ -302,13 +302,14 @@ def test_points_are_means_over_seeds_alone(table):
 def test_a_chart_is_a_picture_too_and_needs_nothing_from_elsewhere(table):
     chart = results_chart(table)
     data, metadata = chart._repr_mimebundle_()
+    assert not plt.get_fignums()
     assert Image.open(BytesIO(b64decode(data["image/png"]))).width > 500
     spec = json.dumps(data[MIME])
     assert spec.count("http") == 1 and "vega.github.io/schema/vega-lite/v5" in spec
     assert not metadata[MIME]["embed_options"]["actions"]
     menus = {p["name"]: p.get("value") for p in data[MIME]["params"]}
     assert menus.pop("budget") == 5 and menus["privacy"] == "no privacy"
-    best = "best with at most 100,000 parameters is lora+patch, r = 4 on q+v, 77.0 ± 2.5 %"
+    best = "best with at most 100,000 parameters is lora+patch, r = 1 on q+v, 77.0 ± 2.5 %"
     assert data["text/plain"] == f"{menus['dataset']}, shuffle + negative, no privacy: {best}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import altair as alt
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lorakit.explore.view import to_png
@@ -37,8 +38,9 @@ class SavedChart:
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         """The chart, and its picture for GitHub; for Colab a page that fetches its scripts."""
-        data = self.output()["data"]
-        data["image/png"] = b64encode(to_png(self.still())).decode()
+        data, figure = self.output()["data"], self.still()
+        data["image/png"] = b64encode(to_png(figure)).decode()
+        plt.close(figure)  # a notebook would show it too
         if "google.colab" in sys.modules:
             data["text/html"] = self.chart.to_html()
         return data, _OPTIONS
