@@ -1,4 +1,4 @@
-"""Exercises of lesson 05: the chosen pictures, the fingerprint and the keys that are left."""
+"""Exercises of lesson 05: chosen pictures, fingerprints, the keys that are left, borders."""
 
 import math
 from collections import Counter
@@ -28,6 +28,8 @@ def chosen(answer: Answer, p: int, seed: int) -> str:
     known = {
         "pixels is the inverse: it says, for each encrypted place, where its value was": inverse,
         "pixels misses the flips: at the negative places you read 255 - v for v": unread,
+        "v and 255 - v look alike: one picture that holds both cannot tell a value from a flipped "
+        "one, so ask for two": torch.minimum(unread, 255 - unread),
     }
     same(pixels, key.pixels, "pixels", known)
     known = {
@@ -91,3 +93,35 @@ def bits(answer: Answer, rows: int, count: int, values: int) -> str:
     }
     same(ask(answer, columns), want, "the number of bits", known)
     return "columns that no known picture tells apart, in any order."
+
+
+@exercise("05.border", (5, 4), (7, 6), (3, 8))
+def border(answer: Answer, count: int, p: int) -> str:
+    blocks = torch.randint(0, 256, (count, 3, p, p), dtype=torch.uint8)
+
+    def cost(x: Tensor, first: tuple, second: tuple, power: int = 2) -> Tensor:
+        a, b = x[(..., *first)], x[(..., *second)]  # (N, 3, p)
+        return (a[:, None] - b[None]).abs().pow(power).flatten(2).sum(-1)
+
+    x, every = blocks.double(), slice(None)
+    right, left = (every, -1), (every, 0)
+    wrapped = (blocks[:, None, :, :, -1] - blocks[None, :, :, :, 0]).double().square()
+    steps = x[:, None, :, :, -1] - x[None, :, :, :, 0]
+    want = cost(x, right, left)
+    known = {
+        "bytes wrap around: 3 - 5 is 254. Make numbers of them first": wrapped.flatten(2).sum(-1),
+        "the answer is transposed: entry [a, b] has b to the right of a": want.T,
+        "the border is the lower one: b should be to the right of a": cost(
+            x, (-1, every), (0, every)
+        ),
+        "the last columns of both are compared: b begins with its first": cost(x, right, right),
+        "steps up and down cancel: square them before the sum": steps.flatten(2).sum(-1),
+        "these are sizes of the steps, not their squares": cost(x, right, left, 1),
+        "this is the mean; a sum was asked for": want / (3 * p),
+        "the three colours are added before the square: a red step may hide a green one": (
+            steps.sum(2).square().sum(-1)
+        ),
+        "this is the root of the sum; the squares themselves add up over pictures": want.sqrt(),
+    }
+    same(ask(answer, blocks, keep=True), want, "the table of costs", known)
+    return "small where b continues a; summed over pictures, chance cancels."

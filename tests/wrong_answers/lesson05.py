@@ -11,6 +11,12 @@ def steal(ask, p):
     {}
 """
 
+_BORDER = """
+def border_cost(blocks):
+    x = blocks.double()
+    return {}
+"""
+
 _BITS = """
 from collections import Counter
 def bits_left(columns):
@@ -34,6 +40,15 @@ def steal(ask, p):
     sent = torch.arange(3 * p * p).to(torch.uint8).view(1, 3, p, p)
     got = ask(sent).flatten().long()
     return got, got > 127
+""",
+        ),
+        (
+            "v and 255 - v look alike",
+            """
+def steal(ask, p):
+    sent = torch.arange(3 * p * p).to(torch.uint8).view(1, 3, p, p)
+    got = ask(sent).flatten().long()
+    return torch.minimum(got, 255 - got), got > 127
 """,
         ),
         ("uint8 (M, 3, 8, 8)", "def steal(ask, p):\n    return ask(torch.arange(3 * p * p))"),
@@ -88,6 +103,44 @@ def steal(ask, p):
         (
             "flips are counted",
             _BITS.format("map(min, pairs)", "math.lgamma(g + 1)", "/ math.log(2) + len(pairs)"),
+        ),
+    ],
+    "05.border": [
+        (
+            "wrap around",
+            """
+def border_cost(blocks):
+    steps = blocks[:, None, :, :, -1] - blocks[None, :, :, :, 0]
+    return steps.double().square().sum(dim=(2, 3))
+""",
+        ),
+        (
+            "transposed",
+            _BORDER.format("(x[None, ..., -1] - x[:, None, ..., 0]).square().sum(dim=(2, 3))"),
+        ),
+        (
+            "the lower one",
+            _BORDER.format("(x[:, None, :, -1] - x[None, :, :, 0]).square().sum(dim=(2, 3))"),
+        ),
+        (
+            "begins with its first",
+            _BORDER.format("(x[:, None, ..., -1] - x[None, ..., -1]).square().sum(dim=(2, 3))"),
+        ),
+        (
+            "cancel",
+            _BORDER.format("(x[:, None, ..., -1] - x[None, ..., 0]).sum(dim=(2, 3))"),
+        ),
+        (
+            "not their squares",
+            _BORDER.format("(x[:, None, ..., -1] - x[None, ..., 0]).abs().sum(dim=(2, 3))"),
+        ),
+        (
+            "a sum was asked for",
+            _BORDER.format("(x[:, None, ..., -1] - x[None, ..., 0]).square().mean(dim=(2, 3))"),
+        ),
+        (
+            "hide a green one",
+            _BORDER.format("(x[:, None, ..., -1] - x[None, ..., 0]).sum(2).square().sum(2)"),
         ),
     ],
 }
