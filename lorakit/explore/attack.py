@@ -9,18 +9,20 @@ from lorakit import data
 from lorakit.encryption.attacks import neighbours_right, recover_key
 from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
 from lorakit.encryption.cipher import Key, decrypt, encrypt, make_key
-from lorakit.explore.explorer import Controls, Explorer, dropdown, notches, slider, switch_off
+from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, notches, slider
 from lorakit.explore.view import View, bullets, four_pictures
+from lorakit.figures.style import DATASET_NAMES
 from lorakit.runtime import check_number
 
 _ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
 _MOST_KNOWN, _MOST_PICTURES, _MOST_STARTS = 8, 40, 8
+_INVITE = "Lower “different values” until one known picture is not enough; then know a second."
 _LEVELS = (2, 3, 4, 6, 8, 16, 64, 256)
 
 
 def known_view(
     *,
-    dataset: str = "street",
+    dataset: str = "fashion",
     block_size: int = 8,
     known: int = 1,
     levels: int = 256,
@@ -29,7 +31,7 @@ def known_view(
     """A secret picture opened with the key that known pairs give away.
 
     Args:
-        dataset: ``street`` or ``digits``.
+        dataset: ``fashion`` or ``street``.
         block_size: p in pixels, a divisor of 32.
         known: pairs of a plain and an encrypted picture, 1 to 8.
         levels: of brightness in the known pictures, 2 to 256; few leave places that look alike.
@@ -40,27 +42,26 @@ def known_view(
     images = _images(dataset)
     key = make_key(images.shape[-1], block_size, seed=seed)
     plain = (images[:known].long() * levels // 256 * 255 // (levels - 1)).to(torch.uint8)
-    encrypted, secret = encrypt(plain, key), encrypt(images[-1], key)
-    found = recover_key(plain, encrypted, block_size)
+    found = recover_key(plain, encrypt(plain, key), block_size)
+    secret = encrypt(images[-1], key)
     opened = decrypt(secret, found.key)
     right = (opened == images[-1]).float().mean().item()
-    left = f"about {found.bits_left:,.0f} bits of the key are left open"
-    if found.determined:
-        left = "the key is found, with nothing left to guess"
     finding = (
-        f"{known} known picture{'s' * (known > 1)}: {left}; {right:.0%} of the values of a secret "
-        "picture are right"
+        f"{known} known picture{'s' * (known > 1)}, and {right:.0%} of the values of a secret one "
+        "are read"
     )
     pictures = {
-        "known: plain": plain[0],
-        "known: encrypted": encrypted[0],
-        "secret: encrypted": secret,
-        "secret: opened": opened,
+        "one that the attacker knows": plain[0],
+        "a secret one, encrypted": secret,
+        "opened by the attacker": opened,
+        "the truth": images[-1],
     }
+    left = f"About {found.bits_left:,.0f} bits of the key are left open"
     notes = [
-        "The same key encrypted all pictures: what one gives away opens all others.",
-        "A known picture with few different values leaves places that cannot be told apart. Lower "
-        "them until one picture is not enough; then add a second one.",
+        f"{left}." if found.bits_left else "Nothing of the key is left open.",
+        "A grey picture repeats each value in three channels. Which of them went where stays "
+        "open, and no grey picture shows it.",
+        "A known picture with few different values leaves places that cannot be told apart.",
         "A new key for every picture stops this attack, and training on such pictures too "
         "(lesson 05).",
     ]
@@ -69,9 +70,9 @@ def known_view(
 
 def jigsaw_view(
     *,
-    dataset: str = "street",
+    dataset: str = "fashion",
     block_size: int = 8,
-    pictures: int = 10,
+    pictures: int = 3,
     starts: int = 4,
     seed: int = 1,
 ) -> View:
@@ -90,9 +91,12 @@ def jigsaw_view(
         f"{pictures} encrypted picture{'s' * (pictures > 1)}, none known: "
         f"{neighbours_right(found, key):.0%} of neighbouring blocks are put together right"
     )
-    shown = {}
-    for name, picture in (("first", secret[0]), ("another", secret[-1])):
-        shown |= {f"{name}: encrypted": picture, f"{name}: put together": decrypt(picture, found)}
+    shown = {
+        "encrypted": secret[0],
+        "put together": decrypt(secret[0], found),
+        "the truth": _images(dataset)[0],
+        "another, in the same order": decrypt(secret[-1], found),
+    }
     notes = [
         "Blocks that belong together continue each other. A coincidence in one picture is none in "
         "ten that share a key.",
@@ -106,8 +110,7 @@ def jigsaw_view(
 @lru_cache(maxsize=2)
 def _images(dataset: str) -> Tensor:
     """Pictures, uint8 (40, 3, 32, 32); the last one is the secret."""
-    sizes = {} if dataset == "digits" else {"train": _MOST_PICTURES, "val": 1, "test": 1}
-    return data.load(dataset, **sizes).train.images[:_MOST_PICTURES]
+    return data.load(dataset, train=_MOST_PICTURES, val=1, test=1).train.images
 
 
 @lru_cache(maxsize=32)
@@ -123,9 +126,10 @@ def _scrambled(dataset: str, block_size: int, seed: int) -> tuple[Key, Tensor, T
 def attack_explorer() -> Explorer:
     """Explore how much an attacker needs."""
     levels = "Levels of brightness in the known pictures"
+    datasets = [(DATASET_NAMES[name], name) for name in ("fashion", "street")]
     controls = {
         "attack": dropdown("attack", _ATTACKS.items(), hint="What the attacker has"),
-        "dataset": dropdown("pictures", ["street", "digits"], hint="Which pictures"),
+        "dataset": dropdown("pictures", datasets, hint="Which pictures"),
         "block_size": dropdown("block size", (4, 8, 16), 8, hint="Side of a block, pixels"),
         "known": slider("known pictures", 1, _MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
         "levels": notches("different values", _LEVELS, 256, hint=levels),
@@ -133,7 +137,7 @@ def attack_explorer() -> Explorer:
         "starts": slider("effort: starts", 1, _MOST_STARTS, 4, hint="Of the jigsaw solver"),
         "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
     }
-    return Explorer(_view, controls, rules=_rules)
+    return Explorer(_view, controls, rules=_rules, invite=_INVITE)
 
 
 def _view(attack: str, known: int, levels: int, pictures: int, starts: int, **shared) -> View:
@@ -142,9 +146,6 @@ def _view(attack: str, known: int, levels: int, pictures: int, starts: int, **sh
     return jigsaw_view(pictures=pictures, starts=starts, **shared)
 
 
-def _rules(controls: Controls) -> str:
-    if controls["attack"].value == "jigsaw":
-        switch_off(controls, "known", "levels")
-        return "The jigsaw knows no plain picture."
-    switch_off(controls, "pictures", "starts")
-    return "Known pairs give the key at once: no further pictures, no repeated starts."
+def _rules(controls: Controls) -> None:
+    known = controls["attack"].value == "known"
+    hide(controls, *(("pictures", "starts") if known else ("known", "levels")))

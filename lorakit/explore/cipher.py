@@ -3,8 +3,6 @@
 from io import BytesIO
 
 import ipywidgets as widgets
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
@@ -16,6 +14,8 @@ from lorakit.explore.explorer import Controls, Explorer, dropdown, slider
 from lorakit.explore.view import View, bullets, four_pictures
 
 _UPLOAD_SIZE = 128  # pixels; a divisor of it and of 32 is a block size for every picture
+_CLOTHES = ("ankle boot", "dress", "bag", "sneaker", "trouser", "shirt")
+_INVITE = "Leave scramble alone, with blocks of 16. Can you still name it? Then add one step."
 _BLOCK_SIZES = (2, 4, 8, 16, 32)
 _MOST_BYTES = 8_000_000  # Jupyter takes no message above 10 MiB from a browser
 
@@ -42,8 +42,8 @@ def cipher_view(
     alike = {name: f"{similarity(image, picture):.2f}" for name, picture in pictures.items()}
     titled = {f"{name}: similarity {alike[name]}": x for name, x in pictures.items()}
     finding = (
-        f"{' + '.join(steps) or 'no step chosen'}: encrypted, the similarity to the plain picture "
-        f"is {alike['encrypted']} of 1; the right key restores it exactly"
+        f"{' + '.join(steps) or 'no step chosen'}: similarity to the plain picture "
+        f"{alike['encrypted']} of 1; the right key restores it exactly"
     )
     bits = key_bits(size, block_size, steps)
     parts = ", ".join(f"{step} {count:,.0f}" for step, count in bits.items()) or "none"
@@ -73,13 +73,14 @@ def read_image(content: bytes) -> Tensor:
 
 
 def samples() -> dict[str, Tensor]:
-    """Pictures to begin with, by name: uint8 (3, H, H)."""
-    street = data.load("street", train=40, val=1, test=1).train.images[:6]
-    digits = data.load("digits").train.images[:4]
-    large = F.interpolate(street[:1].float(), scale_factor=4, mode="bicubic").clamp(0, 255)
-    named = {f"street digit {i}": image for i, image in enumerate(street, start=1)}
-    named |= {f"handwritten digit {i}": image for i, image in enumerate(digits, start=1)}
-    return named | {"street digit 1, 128 × 128": large[0].to(torch.uint8)}
+    """Pictures to begin with, by name: uint8 (3, 32, 32), photographs first."""
+    clothes = data.load("fashion", train=100, val=0, test=1)
+    labels = clothes.train.labels.tolist()
+    named = {
+        name: clothes.train.images[labels.index(clothes.classes.index(name))] for name in _CLOTHES
+    }
+    street = data.load("street", train=1, val=1, test=1).train.images
+    return named | {"street digit, in colour": street[0]}
 
 
 class CipherExplorer(Explorer):
@@ -102,7 +103,8 @@ class CipherExplorer(Explorer):
         for step in STEPS:
             hint = f"The step {step}"
             controls[step] = widgets.Checkbox(True, description=step, tooltip=hint)
-        super().__init__(self._view, controls, rules=self._rules, extra=(self.upload,))
+        extra = (self.upload,)
+        super().__init__(self._view, controls, rules=self._rules, extra=extra, invite=_INVITE)
 
     def _view(self, image: str, block_size: int, seed: int, **chosen: bool) -> View:
         steps = tuple(step for step in STEPS if chosen[step])

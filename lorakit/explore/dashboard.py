@@ -16,6 +16,8 @@ from lorakit.explore.privacy import PrivacyExplorer
 from lorakit.explore.rank import rank_explorer, singular_explorer
 from lorakit.explore.results import ResultsExplorer
 
+TABLES = ("claim", "results", "privacy")  # fashion with vit_micro; older ones, vit_micro.letters
+
 
 @checked
 def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.Tab:
@@ -42,6 +44,6 @@ def committed_rows(root: str | Path = ".") -> pd.DataFrame:
     for folder in (root, *root.parents, *here.parents):
         results = folder / "figures" / "results"
         if (results / "results.csv").exists():
-            tables = [read_table(results / f"{name}.csv") for name in ("results", "privacy")]
+            tables = [read_table(results / f"{name}.csv") for name in TABLES]
             return pd.concat(tables, ignore_index=True)
     raise FileNotFoundError(f"root={str(root)!r}: no figures/results/results.csv there or above")

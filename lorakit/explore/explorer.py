@@ -20,9 +20,10 @@ _FORGET = 0.5  # seconds after which a planned picture is no longer waited for
 # JupyterLab hands moves to another thread than cells, and matplotlib's settings are global
 _DRAWING = threading.RLock()
 _WHOLE = ",.0f"  # the form of a scale that shows whole numbers
-_CSS = (  # content as narrow as the page, instead of cut off
+_CSS = (  # content as narrow as the page, instead of cut off; on a phone the picture comes first
     "<style>.lorakit-explorer .widget-html-content, .lorakit-explorer .widget-html "
-    "{min-width: 0; width: 100%; margin-left: 0; margin-right: 0}</style>"
+    "{min-width: 0; width: 100%; margin-left: 0; margin-right: 0; line-height: 1.35} "
+    "@media (max-width: 600px) {.lorakit-controls {order: 2}}</style>"
 )
 _WRAP = {"display": "flex", "flex_flow": "row wrap", "width": "100%"}
 _LEFT = {"flex": "1 1 300px", "max_width": "460px", "margin": "0 16px 8px 0"}
@@ -35,8 +36,9 @@ class Explorer(widgets.VBox):
     Args:
         view: a plain function of the controls' values; a ValueError of it is shown in words.
         controls: by the name of the argument of ``view`` that each gives.
-        rules: called before each picture; switches off what is impossible, and returns why.
+        rules: called before each picture; hides what does not matter; may return a remark.
         extra: widgets to stand below the controls.
+        invite: what to try first.
     """
 
     def __init__(
@@ -44,8 +46,9 @@ class Explorer(widgets.VBox):
         view: Callable[..., View],
         controls: Controls,
         *,
-        rules: Callable[[Controls], str] = lambda controls: "",
+        rules: Callable[[Controls], str | None] = lambda controls: None,
         extra: tuple[widgets.Widget, ...] = (),
+        invite: str = "",
     ) -> None:
         self.view, self.controls, self.rules = view, dict(controls), rules
         self.now: View | None = None
@@ -59,7 +62,9 @@ class Explorer(widgets.VBox):
             if "description_width" in control.style.traits():
                 control.style.description_width = "130px"
             control.observe(self._changed, "value")
-        left = widgets.VBox([*self.controls.values(), *extra, self.message], layout=_LEFT)
+        words = [widgets.HTML(f"<i>Try: {escape(invite)}</i>")] if invite else []
+        left = [*words, *self.controls.values(), *extra, self.message]
+        left = widgets.VBox(left, layout=_LEFT).add_class("lorakit-controls")
         right = widgets.VBox([self.finding, self.picture, self.details], layout=_RIGHT)
         super().__init__([widgets.HTML(_CSS), widgets.Box([left, right], layout=_WRAP)])
         self.add_class("lorakit-explorer")
@@ -73,7 +78,7 @@ class Explorer(widgets.VBox):
             try:
                 reason = self.rules(self.controls)
                 values = self._values()
-                self.show(self.view(**values), reason)
+                self.show(self.view(**values), reason or "")
             except Exception as error:
                 self._fail(error)
             finally:
@@ -82,7 +87,7 @@ class Explorer(widgets.VBox):
             self._changed()
 
     def show(self, view: View, reason: str = "") -> None:
-        """Put a view on the page, and a remark on what is switched off."""
+        """Put a view on the page, and a remark."""
         self.now = view
         source = b64encode(to_png(view.figure)).decode()
         width, height = view.figure.canvas.get_width_height()
@@ -172,6 +177,12 @@ def log_slider(
     return widgets.FloatLogSlider(value, description=text, tooltip=hint, **more)
 
 
+def hide(controls: Controls, *names: str) -> None:
+    """Show all controls but those of these names."""
+    for name, control in controls.items():
+        control.layout.display = "none" if name in names else None
+
+
 def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
     """Offer other options, and keep the chosen one if it is among them."""
     if list(control.options) != options:
@@ -179,9 +190,3 @@ def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None
         control.options = options
         if chosen in [value for _, value in options]:
             control.value = chosen
-
-
-def switch_off(controls: Controls, *names: str) -> None:
-    """Disable the controls of these names, and enable all others."""
-    for name, control in controls.items():
-        control.disabled = name in names

@@ -26,15 +26,19 @@ from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import run
 from lorakit.experiments.table_file import append_row
 from lorakit.explore.curves import curves_view
-from lorakit.explore.explorer import Controls, Explorer, dropdown, slider, switch_off
+from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, slider
 from lorakit.explore.view import View
-from lorakit.figures.style import CIPHER_NAMES, DATASET_NAMES
+from lorakit.figures.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES
 from lorakit.figures.tables import epsilon_name
 from lorakit.lora.lora import TARGETS
 from lorakit.lora.vit import METHODS
 from lorakit.training.fit import Moment
 
-_SIZES = {"street": (250, 500, 1000, 2000, 4000, 10_000), "digits": (100, 250, 500, 1097)}
+_SIZES = {
+    "fashion": (250, 500, 1000, 2000, 5000, 10_000),
+    "street": (250, 500, 1000, 2000, 5000, 10_000),
+    "digits": (100, 250, 500, 1097),
+}
 _TARGETS = ("q+v", "q+k+v", "proj+fc1+fc2", "+".join(TARGETS))
 _EPSILONS = (math.inf, 8.0, 4.0, 2.0, 1.0, 0.5)
 _EVERY = 0.4  # seconds between two moments
@@ -59,13 +63,13 @@ class LiveTraining(Explorer):
         ciphers = [(name, cipher) for cipher, name in CIPHER_NAMES.items()]
         epsilons = [(epsilon_name(epsilon), epsilon) for epsilon in _EPSILONS]
         controls = {
-            "dataset": dropdown("data set", datasets, "digits", hint="Which images"),
-            "train": dropdown("images", _SIZES["digits"], 1097, hint="Training images"),
-            "cipher": dropdown("cipher", ciphers, hint="Of all images"),
+            "dataset": dropdown("data set", datasets, hint="Which images"),
+            "train": dropdown("images", _SIZES["fashion"], 2000, hint="Training images"),
+            "cipher": dropdown("cipher", ciphers, CIPHER_SHOWN, hint="Of all images"),
             "method": dropdown("method", METHODS, "lora+patch", hint="What trains"),
             "rank": dropdown("rank r", (1, 2, 4, 8, 16), 4, hint="Rank of LoRA"),
             "targets": dropdown("LoRA on", _TARGETS, hint="Linear maps with LoRA"),
-            "epochs": slider("epochs", 1, 20, 4, hint="Passes over the training images"),
+            "epochs": slider("epochs", 1, 20, 3, hint="Passes over the training images"),
             "epsilon": dropdown("privacy", epsilons, hint="Privacy budget epsilon"),
             "seed": slider("seed", 0, 9, 0, hint="Of the start, the order and the teaching key"),
         }
@@ -122,15 +126,15 @@ class LiveTraining(Explorer):
     def _view(self, **_values: object) -> View:
         return curves_view(self.moments, self.experiment())
 
-    def _rules(self, controls: Controls) -> str:
+    def _rules(self, controls: Controls) -> None:
         sizes, method = _SIZES[controls["dataset"].value], controls["method"].value
         if controls["train"].options != sizes:
             controls["train"].options = sizes
             controls["train"].value = max(n for n in sizes if n <= 2000)
         self.train_button.disabled, self.stop_button.disabled = self.running, not self.running
-        lora = method.startswith("lora")
-        switch_off(controls, *(controls if self.running else () if lora else ("rank", "targets")))
-        return "" if lora else f"{method} has no LoRA: no rank, no targets."
+        hide(controls, *(() if method.startswith("lora") else ("rank", "targets")))
+        for control in controls.values():
+            control.disabled = self.running
 
     def _read(self, hand: Callable[..., object]) -> None:
         """In a thread: what the process says, for the thread that started it."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 from matplotlib.axes import Axes
 
-from lorakit.explore.explorer import Controls, Explorer, dropdown, log_slider, slider, switch_off
+from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, log_slider, slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
 from lorakit.lora.budget import budget
@@ -160,12 +160,11 @@ class PrivacyExplorer(Explorer):
                 self._changed()
 
 
-def _rules(controls: Controls) -> str:
+def _rules(controls: Controls) -> None:
     known = controls["known"].value
     (other,) = _FOLLOWS.keys() - {known}
-    switch_off(controls, other)
+    hide(controls, other)
     controls["batch"].max = math.log2(round(controls["examples"].value))
-    return f"{_FOLLOWS[known]} follows from {_FOLLOWS[other]}. The batch is at most N."
 
 
 def _tight(*, known, epsilon, noise_multiplier, examples, batch, epochs, delta) -> float:

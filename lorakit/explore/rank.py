@@ -123,7 +123,7 @@ def _rules(controls: Controls) -> str:
 @checked
 def singular_explorer(adapters: Mapping[str, str | Path] | None = None) -> Explorer:
     """Explore the singular values of trained adapters, by name; the default ships with lorakit."""
-    adapters = adapters or {"street, encrypted, r = 16": EXAMPLE_ADAPTER}
+    adapters = adapters or {"encrypted clothes, r = 16": EXAMPLE_ADAPTER}
     options = [(name, str(path)) for name, path in adapters.items()]
     controls = {"adapter": dropdown("adapter", options, hint="A trained adapter's file")}
     return Explorer(singular_view, controls)

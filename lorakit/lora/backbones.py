@@ -22,7 +22,7 @@ def weights_of(name: str) -> str:
 
 
 SHIPPED = ("vit_micro", "vit_micro.letters")
-# lora+patch of rank 16, trained on encrypted street digits by python -m lorakit.explore.example
+# lora+patch of rank 16, trained on encrypted clothes by python -m lorakit.explore.example
 EXAMPLE_ADAPTER = weights_of("example_adapter")
 
 
