@@ -1,7 +1,5 @@
 """How an argument is checked: what is allowed is declared, and the error says it."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import reprlib
@@ -76,7 +74,7 @@ def checked(function: Callable) -> Callable:
     def call(*args: object, **kwargs: object) -> object:
         given = signature.bind(*args, **kwargs)
         for name, value in given.arguments.items():
-            if isinstance(value, Iterator) and "Iterable" in signature.parameters[name].annotation:
+            if isinstance(value, Iterator) and "Iterable" in str(_hints(function).get(name)):
                 given.arguments[name] = tuple(value)  # or to look at it would use it up
         _check_types(function, given.arguments)
         return function(*given.args, **given.kwargs)
@@ -94,6 +92,7 @@ def _check_types(declared: Callable | type, given: Mapping[str, object]) -> None
     for name, value in given.items():
         if name in hints and not _fits(value, hints[name]):
             allowed = declared.__annotations__[name]
+            allowed = allowed.__name__ if isinstance(allowed, type) else allowed
             raise ArgumentError(f"{name}={short(value)}: allowed: {allowed}")
 
 

@@ -1,7 +1,5 @@
 """Where and how a run happens: seed, device, precision, versions, peak memory, atomic writes."""
 
-from __future__ import annotations
-
 import os
 import platform
 import random
@@ -16,7 +14,6 @@ import numpy as np
 import torch
 
 from lorakit.checks import check_choice
-from lorakit.checks import check_number as check_number  # from here too
 
 PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")

@@ -53,11 +53,18 @@ def test_a_frozen_a_is_kept_in_the_file_and_stays_frozen(images, tmp_path):
 
 def test_the_header_says_what_it_is(saved):
     header, tensors = read_adapter(saved)
-    assert header["backbone"] == "vit_micro" and header["rank"] == 4 and header["alpha"] == 8
-    assert header["method"] == "lora+patch" and header["targets"] == ["q", "v"]
+    assert header["backbone"] == "vit_micro.synthetic" and header["method"] == "lora+patch"
+    assert header["rank"] == 4 and header["alpha"] == 8 and header["targets"] == ["q", "v"]
     assert header["classes"] == list("0123456789") and "torch" in header["versions"]
     assert tensors["head.bias"].shape == (10,)
     assert saved.stat().st_size < 5 * sum(t.numel() for t in tensors.values())
+
+
+def test_the_backbone_is_made_again_with_the_weights_it_had(images, tmp_path):
+    model = shaken(apply_method(create_backbone("vit_micro.letters", 10), "lora+patch"))
+    path = save_adapter(model, tmp_path / "a.safetensors")
+    assert torch.equal(load_adapter(path).eval()(images), model(images))
+    refused_untouched(create_backbone("vit_micro", 10), lambda m: load_adapter(path, m), "frozen")
 
 
 def edit(path, change):
@@ -102,7 +109,7 @@ def test_other_weights_or_shapes_of_a_backbone_are_refused(saved, make_vit):
         other.blocks[3].mlp.fc1.weight[0, 0] += 1
     refused_untouched(other, lambda m: load_adapter(saved, m), "frozen weights")
     load_adapter(saved, other, check_base=False)
-    refused_untouched(make_vit(), lambda m: load_adapter(saved, m), "made for backbone 'vit_micro'")
+    refused_untouched(make_vit(), lambda m: load_adapter(saved, m), "made for backbone 'vit_micro")
     refused_untouched(create_backbone("vit_micro", 7), lambda m: load_adapter(saved, m), "has 7")
     with pytest.raises(ValueError, match="LoRA already"):
         load_adapter(saved, trained())

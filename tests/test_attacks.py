@@ -18,7 +18,7 @@ from lorakit.encryption.attacks import (
     recover_pixels,
     solve_jigsaw,
 )
-from lorakit.encryption.attacks.assembly import assemble, total_cost
+from lorakit.encryption.attacks.assembly import assemble
 from lorakit.encryption.attacks.ciphertext_only import correlations, lookalikes
 from lorakit.encryption.attacks.jigsaw import border_costs
 from lorakit.encryption.attacks.refinement import complete, refine
@@ -209,10 +209,17 @@ def test_columns_of_another_embedding_match_badly_and_shapes_are_checked():
 # --- jigsaw
 
 
+def total_cost(place, costs):
+    """Summed cost of all neighbours when place i shows block ``place[i]``."""
+    grid = place.view(math.isqrt(len(place)), -1)
+    right, below = costs
+    return (right[grid[:, :-1], grid[:, 1:]].sum() + below[grid[:-1], grid[1:]].sum()).item()
+
+
 @given(seed=st.integers(0, 10**6), n=st.sampled_from([2, 3]))
 @settings(max_examples=20, deadline=None)
 def test_an_assembly_has_every_block_once_and_no_swap_makes_it_cheaper(seed, n):
-    costs = torch.rand(2, n * n, n * n, generator=torch.Generator().manual_seed(seed))
+    costs = torch.rand(2, n * n, n * n, generator=torch.Generator().manual_seed(seed)).double()
     place = assemble(costs)
     assert sorted(place.tolist()) == list(range(n * n))
     for a, b in itertools.combinations(range(n * n), 2):
@@ -227,17 +234,6 @@ def test_on_four_blocks_of_a_picture_the_assembly_is_the_cheapest_of_all(seed):
     every = [torch.tensor(p) for p in itertools.permutations(range(4))]
     best = min(total_cost(place, costs) for place in every)
     assert total_cost(assemble(costs), costs) == pytest.approx(best)
-
-
-def test_total_cost_matches_a_sum_over_neighbours_one_at_a_time():
-    costs, place = torch.rand(2, 9, 9), torch.randperm(9)
-    wanted = 0.0
-    for y, x in itertools.product(range(3), repeat=2):
-        if x < 2:
-            wanted += costs[0, place[3 * y + x], place[3 * y + x + 1]].item()
-        if y < 2:
-            wanted += costs[1, place[3 * y + x], place[3 * y + x + 3]].item()
-    assert total_cost(place, costs) == pytest.approx(wanted)
 
 
 def test_true_neighbours_fit_best_in_both_directions():

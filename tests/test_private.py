@@ -317,12 +317,14 @@ def test_a_checkpoint_that_lies_about_what_was_spent_is_refused(digits, tmp_path
     model = apply_method(create_backbone(classes=10), "probe")
     fit(model, digits.train, recipe, checkpoint=path, **RUN)
     assert path.stat().st_mode & 0o077 == 0
-    rewrite(path, change)
+    random = torch.Generator().manual_seed(5).get_state()
+    rewrite(path, lambda state: (state.update(random=random), change(state)))
     fresh = apply_method(create_backbone(classes=10), "probe")
     before = [p.clone() for p in fresh.parameters()]
     with pytest.raises(ValueError, match=words):
         fit(fresh, digits.train, recipe, checkpoint=path, **RUN)
     assert all(torch.equal(a, b) for a, b in zip(before, fresh.parameters()))
+    assert not torch.equal(torch.get_rng_state(), random)
 
 
 def test_no_step_past_the_target(make_vit, batch):

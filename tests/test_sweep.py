@@ -195,12 +195,12 @@ def test_grids():
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
     private = grid("full", study="privacy")
     assert {e.recipe.privacy.epsilon for e in private} == {0.5, 1, 2, 4, 8}
-    assert all(grid(preset, "street", 1, "privacy") for preset in ("smoke", "quick", "full"))
+    assert all(grid(preset, None, 1, "privacy") for preset in ("smoke", "quick", "full"))
     assert {e.seed for e in private} == {0, 1, 2}
-    assert {e.dataset for e in grid("quick", datasets="digits", seeds=2)} == {"digits"}
+    assert {e.dataset for e in grid("quick", datasets="fashion", seeds=2)} == {"fashion"}
     for arguments, words in (
         (("tiny",), "tiny.*smoke"),
-        (("quick", ["cifar"]), "cifar.*street"),
+        (("quick", ["cifar"]), "cifar.*fashion"),
         (("quick", []), "datasets"),
         (("quick", None, 0), "seeds=0"),
         (("quick", None, 1, "speed"), "study='speed'.*'privacy'"),

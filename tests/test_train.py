@@ -250,6 +250,20 @@ def test_divergence_names_the_step(digits):
         fit(model, digits.train, QUICK, **RUN)
 
 
+def test_a_criterion_of_another_loss_is_summed_and_watched_as_well(digits):
+    class Distance(Criterion):
+        def loss(self, logits, images, labels):
+            return F.mse_loss(logits[:, 0], images.float().mean((1, 2, 3)) / 0**self.broken)
+
+    criterion, images, labels = Distance(), digits.train.images[:9], digits.train.labels[:9]
+    criterion.broken = 0
+    loss = criterion(fresh(), images, labels).item()
+    assert criterion.means()["loss"] == pytest.approx(loss)
+    criterion.broken = 1
+    with pytest.raises(DivergenceError):
+        criterion(fresh(), images, labels)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -38,7 +38,9 @@ def renew(path: Path) -> None:
         if name in values and (values[name] != default).any():
             raise ValueError(f"{path}: {name} is not {default} everywhere")
     for row, (_, settings) in zip(rows, values.iterrows()):
-        row["id"] = experiment_of(settings).id
+        experiment = experiment_of(settings)
+        row |= {name: "" for name in experiment.settings() if name not in row}  # newer settings
+        row["id"] = experiment.id
     if len({row["id"] for row in rows}) < len(rows):
         raise ValueError(f"{path}: two rows have the same settings")
     write_rows(rows, path)

@@ -1,7 +1,5 @@
 """From pictures as they are stored to what the model sees."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch.nn.functional as F

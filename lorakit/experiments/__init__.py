@@ -5,16 +5,18 @@
 ``presets``         the grids behind the figures;
 ``search_rates``    learning rates of each cell on validation images; ``tune``, by a fixed grid;
 ``claim``           the paper's claim on real pictures;
-``audit``           train with canaries and attack;
+``audit``           train with canaries and attack; ``statement``, what a private run promises;
 ``paper``           the paper's own experiment, ``estimate`` what it takes;
 ``pretrain``        the weights that know letters, ``pretrain_synthetic`` those that know more,
-                    ``sources`` what each kind of picture is worth.
+                    ``sources`` what each kind of picture is worth;
+``public``          adapt to a key on public pictures before private training.
 """
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import grid
 from lorakit.experiments.run import run, train_model
+from lorakit.experiments.statement import privacy_statement
 from lorakit.experiments.sweep import sweep
 from lorakit.experiments.table_file import read_table
 
-__all__ = ["Experiment", "grid", "read_table", "run", "sweep", "train_model"]
+__all__ = ["Experiment", "grid", "privacy_statement", "read_table", "run", "sweep", "train_model"]

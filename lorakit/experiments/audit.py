@@ -3,8 +3,6 @@
 The statistics are in ``privacy.audit``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What an experiment will take, measured on a few steps before it starts."""
 
-from __future__ import annotations
-
 import shutil
 import statistics
 import time

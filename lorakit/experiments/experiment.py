@@ -34,6 +34,8 @@ class Experiment:
         method: one of ``lora.METHODS``.
         rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; alpha defaults to 2 x rank.
         freeze_a: True trains only B of LoRA, see ``lora.apply_method``.
+        public: of encrypted pictures, so many public ones to train on first, see
+            ``experiments.public``; None for none.
         recipe: how it is trained. Learning rates left open are the tuned ones, delta is
             ``privacy.default_delta(train)``.
         eval_split: the split that gives the accuracy: ``test``, or ``val`` to tune.
@@ -52,6 +54,7 @@ class Experiment:
     alpha: float | None = None
     targets: str | None = "q+v"
     freeze_a: bool | None = None
+    public: int | None = None
     recipe: Recipe = field(default_factory=Recipe)
     eval_split: str = "test"
     seed: int = 0
@@ -72,6 +75,13 @@ class Experiment:
                 self._set(name, size)
             least = 0 if name == "val" and self.eval_split == "test" else 1
             check_number(name, getattr(self, name), least=least, whole=True)
+        if self.public is not None:
+            check_number("public", self.public, least=1, whole=True)
+            if self.cipher == "none" or self.method == "probe":
+                raise ValueError(
+                    f"public={self.public}: allowed: None without a cipher, or where only the "
+                    "head trains: there is no key to adapt to"
+                )
         if self.method.startswith("lora"):
             check_number("rank", self.rank, least=1, most=100_000, whole=True)
             alpha = 2 * self.rank if self.alpha is None else self.alpha

@@ -4,8 +4,6 @@ It says what it will take, refuses what cannot fit, and trains; stopped, it goes
 epoch. On four GPUs: ``torchrun --nproc-per-node 4 -m lorakit.experiments.paper``.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Sequence

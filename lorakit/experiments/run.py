@@ -15,6 +15,7 @@ from lorakit.data.load import EMBEDDED, load
 from lorakit.encryption.cipher import Key, encrypt, make_key
 from lorakit.encryption.transform import Transform
 from lorakit.experiments.experiment import Experiment
+from lorakit.experiments.public import pretrain_on_public
 from lorakit.lora.vit import apply_method, count_parameters, create_backbone
 from lorakit.runtime import (
     device_name,
@@ -90,6 +91,8 @@ def train_model(
     image_size, patch_size = model.patch_embed.img_size[0], model.patch_embed.patch_size[0]
     if e.cipher != "none":
         key = make_key(image_size, patch_size, e.cipher.split("+"), seed=e.seed)
+    if e.public is not None:
+        pretrain_on_public(model, key, e.public, seed=e.seed, device=device)
     images, transform = prepare(e, dataset.train, key, image_size)
     options = {"seed": e.seed, "transform": transform, "device": device, "progress": progress}
     options |= {"checkpoint": checkpoint, "callback": callback}

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from nbformat import v4, write
 
+# bytes of an upload, which the explorer refuses in words above 8 MB; Voilà's own 10 MiB end in
+# silence. JupyterLab is told the same by binder/jupyter_server_config.json.
+LIMIT = "--Voila.tornado_settings={'websocket_max_message_size': 134217728}"
 TITLE = """\
 # lorakit
 
@@ -34,5 +37,5 @@ if __name__ == "__main__":
     except ImportError:
         sys.exit("Voilà is missing; install it with: pip install voila")
     with tempfile.TemporaryDirectory() as folder:
-        sys.argv = ["voila", str(write_page(Path(folder))), *sys.argv[1:]]
+        sys.argv = ["voila", str(write_page(Path(folder))), LIMIT, *sys.argv[1:]]
         main()

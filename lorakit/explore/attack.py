@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from lorakit import data
+from lorakit.checks import check_number
 from lorakit.encryption.attacks import neighbours_right, recover_key
 from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
 from lorakit.encryption.cipher import Key, decrypt, encrypt, make_key
 from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, notches, slider
 from lorakit.explore.view import View, bullets, four_pictures
 from lorakit.figures.style import DATASET_NAMES
-from lorakit.runtime import check_number
 
 _ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
 _MOST_KNOWN, _MOST_PICTURES, _MOST_STARTS = 8, 40, 8

@@ -7,13 +7,13 @@ from contextlib import suppress
 import numpy as np
 from matplotlib.axes import Axes
 
+from lorakit.checks import check_choice, check_number
 from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, log_slider, slider
 from lorakit.explore.view import View, bullets, new_axes, new_figure
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
 from lorakit.lora.budget import budget
 from lorakit.privacy.accountant import compute_epsilon, find_noise_multiplier
 from lorakit.privacy.curves import Quick, quick_noise
-from lorakit.runtime import check_choice, check_number
 
 _FOLLOWS = {"epsilon": "σ", "noise_multiplier": "ε"}  # from what is known
 SHOWS = ("ε against steps", "ε against δ", "noise against gradient")

@@ -119,7 +119,7 @@ def load_adapter(
         except (ValueError, TypeError) as error:
             raise refuse(path, str(error)) from None
     check_fresh(model)
-    if (name := _architecture(model)) != header["backbone"]:
+    if (name := _name(model)).split(".")[0] != header["backbone"].split(".")[0]:
         raise refuse(path, f"made for backbone {header['backbone']!r}, not {name!r}")
     if (number := model.head.out_features) != classes:
         raise refuse(path, f"made for {classes} classes, the model has {number}")
@@ -164,11 +164,13 @@ def describe(model: VisionTransformer) -> dict:
     if any(layer.merged for layer in layers):
         raise ValueError("model: its LoRA is merged into the backbone; call unmerge_lora first")
     base = _fingerprint(model, model)
-    return {"backbone": _architecture(model), "base": base, **settings}
+    return {"backbone": _name(model), "base": base, **settings}
 
 
-def _architecture(model: VisionTransformer) -> str:
-    return getattr(model, "pretrained_cfg", {}).get("architecture", type(model).__name__)
+def _name(model: VisionTransformer) -> str:
+    """For ``create_backbone``: timm's architecture, and the tag of its weights."""
+    made = getattr(model, "pretrained_cfg", {"architecture": type(model).__name__})
+    return ".".join(made[part] for part in ("architecture", "tag") if made.get(part))
 
 
 def _stored(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,7 +1,5 @@
 """What an adapter costs before it is trained: parameters, disk, memory; and what it learned."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +10,10 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from lorakit.checks import check_number
 from lorakit.lora.adapter_file import read_adapter
 from lorakit.lora.lora import LAYERS, check_targets
 from lorakit.lora.vit import create_backbone
-from lorakit.runtime import check_number
 
 _FLOAT32 = 4  # bytes
 

@@ -4,8 +4,6 @@ timm's ``pos_embed`` is a raw parameter of the whole ViT, which under Opacus wou
 without a fast gradient sampler. So e stays frozen.
 """
 
-from __future__ import annotations
-
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Read and write safetensors files, which hold numbers and text and never code."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import timm
 import torch
+from timm.models import is_model_pretrained
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -56,8 +57,8 @@ def create_backbone(
 
 
 def check_backbone(argument: str, name: str) -> None:
-    """Raise ValueError unless timm knows a model of this name."""
-    if not timm.is_model(name):
+    """Raise ValueError unless timm knows the model, and the weights if the name has a tag."""
+    if not timm.is_model(name) or ("." in name and not is_model_pretrained(name)):
         raise ValueError(
             f"{argument}={name!r}: allowed: 'vit_micro' or a ViT that timm knows, such as "
             "'vit_base_patch16_224'; timm.list_models('vit_*') lists them"

@@ -4,6 +4,7 @@
 ``accountant``  settings, epsilon, the noise multiplier;
 ``ledger``      what Opacus' accountants answer, in bounded memory;
 ``meaning``     what the best attack finds, and may believe;
+``tuning``      what several trainings spend, of which the best is published;
 ``curves``      accountants compared, a quick one, two classic mistakes;
 ``audit``       a lower bound on epsilon from what an attacker guesses.
 

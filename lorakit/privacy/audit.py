@@ -6,8 +6,6 @@ than (epsilon, delta)-DP allows; how many that is, is a lower bound on the true 
 Nasr and Jagielski 2023, arXiv 2305.08846: all canaries in one training run).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Curves of privacy accountants, and two common mistakes with what they hide."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Iterable

@@ -8,8 +8,6 @@
 holds the two equal.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

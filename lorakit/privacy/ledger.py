@@ -1,7 +1,5 @@
 """What Opacus' accountants answer, in bounded memory and time."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from functools import lru_cache

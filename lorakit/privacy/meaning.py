@@ -1,7 +1,5 @@
 """What a promise means to an attacker who wants to know whether one example was trained on."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import NamedTuple

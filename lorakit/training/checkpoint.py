@@ -63,16 +63,20 @@ class Checkpoint:
         told, taken = len(history) * steps_per_epoch, _steps_taken(saved)
         if told != taken:
             raise self._refuse(f"its history tells of {told} steps, its optimiser took {taken}")
+        device = next(self.model.parameters()).device
+        cuda = saved["random_cuda"] if device.type == "cuda" else None
         try:
-            torch.set_rng_state(saved["random"])
+            torch.Generator().set_state(saved["random"])  # one that is there to try it on
+            if cuda is not None:
+                torch.Generator(device).set_state(cuda)
             self.stepper.load_state_dict(saved["spent"], taken)
         except (ValueError, RuntimeError, TypeError) as error:
             raise self._refuse(str(error)) from None
         for name in _PARTS:
             getattr(self, name).load_state_dict(saved[name])
-        device = next(self.model.parameters()).device
-        if saved["random_cuda"] is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(saved["random_cuda"], device)
+        torch.set_rng_state(saved["random"])
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)
         return history
 
     def _state(self, history: list[dict[str, float]]) -> dict:
@@ -87,13 +91,7 @@ class Checkpoint:
         }
 
     def _read(self) -> dict:
-        head, _, content = self.path.read_bytes().partition(b"\n")
-        if head != _head(content):
-            raise self._refuse("not a lorakit checkpoint, or damaged")
-        try:
-            saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise self._refuse(f"not a lorakit checkpoint ({error})") from None
+        saved = read_checkpoint(self.path)
         now = {**self._state([]), "random_cuda": saved.get("random_cuda")}
         if {n: type(v) for n, v in saved.items()} != {n: type(v) for n, v in now.items()}:
             raise self._refuse("not a lorakit checkpoint")
@@ -114,7 +112,22 @@ class Checkpoint:
         )
 
     def _refuse(self, reason: str) -> ValueError:
-        return ValueError(f"checkpoint={str(self.path)!r}: {reason}")
+        return _refused(self.path, reason)
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """What a checkpoint's file holds; ValueError if it is none, or damaged."""
+    head, _, content = Path(path).read_bytes().partition(b"\n")
+    if head != _head(content):
+        raise _refused(path, "not a lorakit checkpoint, or damaged")
+    try:
+        return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise _refused(path, f"not a lorakit checkpoint ({error})") from None
+
+
+def _refused(path: str | Path, reason: str) -> ValueError:
+    return ValueError(f"checkpoint={str(path)!r}: {reason}")
 
 
 def _head(content: bytes) -> bytes:

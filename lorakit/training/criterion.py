@@ -38,13 +38,17 @@ class Criterion:
             blank = images.new_zeros(1, *images.shape[1:])
             return 0 * logits_of(model, blank, self.transform, self.precision).sum()
         logits = logits_of(model, images, self.transform, self.precision)
-        loss = F.cross_entropy(logits, labels)
+        loss = self.loss(logits, images, labels)
         if not math.isfinite(value := loss.item()):
             raise DivergenceError(f"loss is {value}")
         self.seen += len(labels)
         self.loss_sum += value * len(labels)
         self.hits += (logits.argmax(dim=1) == labels).sum().item()
         return loss
+
+    def loss(self, logits: Tensor, _images: Tensor, labels: Tensor) -> Tensor:
+        """Of a model's outputs; another criterion has another one."""
+        return F.cross_entropy(logits, labels)
 
     def means(self) -> dict[str, float]:
         """Loss and accuracy over the images seen, by all processes; NaN if there were none."""

@@ -15,23 +15,11 @@ _WHO = {  # worry and tool: a question that leads from one to the other
     "way. Which tool speaks of what a model gives away?",
     ("company publishes", "both"): "there are two who look here, at two things. Does one tool keep "
     "both out?",
-    ("labels", "neither"): "look at the column 'labels' in the row of the trainer: does any tool "
-    "change it?",
+    ("labels", "neither"): "labels are sent as they are: does any tool change what the trainer "
+    "gets?",
     ("leaked pair", "neither"): "one known pair gives the key away, and the noise of DP is in the "
     "model, not in the pictures. What is left?",
 }
-
-
-@exercise("00.who")
-def who(answer: dict[str, str]) -> str:
-    expect(answer, dict, "the answer")
-    begun(*(answer.get(name) for name, _ in _WHO))
-    for (name, right), question in _WHO.items():
-        tool, allowed = answer.get(name), ", ".join(map(repr, _TOOLS))
-        wrong_if(tool is ... or tool is None, f"{name!r} has no answer yet")
-        wrong_if(tool not in _TOOLS, f"{name!r} is {tool!r}; allowed: {allowed}")
-        wrong_if(tool != right, f"{name!r} is not {tool!r}: {question}")
-    return "each worry has its tool, and two of them have none here."
 
 
 @exercise("00.encrypt", (5, 32, 8), (3, 16, 4), (7, 24, 8))
@@ -55,6 +43,10 @@ def share(answer: Answer, method: str, rank: int, classes: int) -> str:
     model = create_backbone("vit_micro", classes, pretrained=False)
     counts = count_parameters(apply_method(model, method, rank=rank))
     part, whole = counts["trainable"], counts["total"]
+    got, before = answer(model), part / (whole - counts["lora"])
+    papers = (
+        isinstance(got, float) and abs(got - before) < 1e-6
+    )  # divides by the model without LoRA
     known = {
         "that is a number of parameters; a share is divided by the whole": part,
         "that is upside down: the part is divided by the whole": whole / part,
@@ -62,5 +54,17 @@ def share(answer: Answer, method: str, rank: int, classes: int) -> str:
         "the whole is all parameters, not only the frozen ones": part / (whole - part),
         "that is in per cent; the share should lie between 0 and 1": 100 * part / whole,
     }
-    same(answer(model), part / whole, f"the share for {method!r}", known)
+    same(got, before if papers else part / whole, f"the share for {method!r}", known)
     return "that is how papers say 'so many per cent trainable parameters'."
+
+
+@exercise("00.who")
+def who(answer: dict[str, str]) -> str:
+    expect(answer, dict, "the answer")
+    begun(*(answer.get(name) for name, _ in _WHO))
+    for (name, right), question in _WHO.items():
+        tool, allowed = answer.get(name), ", ".join(map(repr, _TOOLS))
+        wrong_if(tool is ... or tool is None, f"{name!r} has no answer yet")
+        wrong_if(tool not in _TOOLS, f"{name!r} is {tool!r}; allowed: {allowed}")
+        wrong_if(tool != right, f"{name!r} is not {tool!r}: {question}")
+    return "each worry has its tool, and two of them have none here."

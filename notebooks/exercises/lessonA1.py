@@ -1,22 +1,59 @@
-"""Exercises of lesson A1: the loss at chance, the steps of a run, bytes in half precision."""
+"""Exercises of lesson A1: votes for directions, the error of a blind guess, the steps of a run."""
 
 import math
 
-from torch import nn
+import torch
 
-from exercises.verdict import Answer, exercise, same
+from exercises.verdict import Answer, ask, exercise, same
 
 
-@exercise("A1.chance", (96,), (10,), (3,))
-def chance(answer: Answer, classes: int) -> str:
+@exercise("A1.votes", (3, 4), (5, 2))
+def votes(answer: Answer, height: int, width: int) -> str:
+    dx, dy = torch.randn(2, height, width)
+    length, angle = torch.hypot(dx, dy), torch.atan2(dy, dx)
+
+    def right(a=angle, size=length, turn=math.pi / 4, power=4, least=0.0):
+        cosine = (a - turn * torch.arange(8)[:, None, None]).cos()
+        return size * cosine.clamp(min=least) ** power
+
+    nearest = torch.zeros(8, height, width)
+    which = (angle / (math.pi / 4)).round().long() % 8
+    nearest.scatter_(0, which[None], length[None])
+    cubed = right(size=length**4)
     known = {
-        "that is in bits: cross-entropy in PyTorch takes the natural logarithm": math.log2(classes),
-        "that takes the logarithm to base 10: take the natural one": math.log10(classes),
-        "that is the accuracy at chance; the loss is its negative logarithm": 1 / classes,
-        "that is the probability of a wrong guess, not a loss": 1 - 1 / classes,
+        "the length is missing: a strong edge must count for more": right(size=1.0),
+        "an opposite direction gets the same vote: cut negative cosines to 0": right(least=-1.0),
+        "the fourth power is missing: the votes are too broad": right(power=1),
+        "dx and dy have changed places: the angle is atan2(dy, dx)": right(a=torch.atan2(dx, dy)),
+        "your eight directions cover half a turn only": right(turn=math.pi / 8),
+        "the whole vote went to the nearest direction: share it by the cosine": nearest,
+        "the whole product was raised to the fourth power: the length counts once": cubed,
+        "the length counts once, not squared": right() * length,
     }
-    same(answer(classes), math.log(classes), f"the loss for {classes} classes", known)
-    return "that is where every classifier begins, and where you look first."
+    same(ask(answer, dx, dy), right(), "votes", known)
+    return "that is the heart of HOG; means over cells do the rest."
+
+
+@exercise("A1.blind", (40, 7), (9, 3), (200, 1))
+def blind(answer: Answer, n: int, t: int) -> str:
+    targets = torch.randn(n, t) * torch.linspace(0.5, 3, t) + torch.linspace(-1, 4, t)
+    gap = targets - targets.mean(dim=0)
+    columns, rows = gap.square().mean(dim=0), targets - targets.mean(dim=1, keepdim=True)
+    right, one = columns.mean(), targets.var(correction=0)
+    known = {
+        "that guesses 0 everywhere: the mean of each column is closer": targets.square().mean(),
+        "that is one guess for all columns: each column may have its own": one,
+        "that divides by N - 1; a mean of N squared errors divides by N": right * n / (n - 1),
+        "that is a standard deviation: the error is squared": right.sqrt(),
+        "that is a mean standard deviation: the error is squared": columns.sqrt().mean(),
+        "that is the sum over columns: take the mean over all N T numbers": right * t,
+        "that is the mean absolute error": gap.abs().mean(),
+        "the guess may differ between columns, not between pictures": rows.square().mean(),
+    }
+    if t == 1:  # one column: some mistakes make no difference
+        known = {words: wrong for words, wrong in known.items() if abs(wrong - right) > 1e-3}
+    same(ask(answer, targets), right, f"the error for {n} x {t} targets", known)
+    return "whatever a network reports, it has to be below this."
 
 
 @exercise("A1.steps", (10, 4, 3), (1000, 128, 5), (150_000, 128, 8), (256, 64, 2))
@@ -33,20 +70,3 @@ def steps(answer: Answer, images: int, batch: int, epochs: int) -> str:
     what = f"the number of steps for {images} images, batch size {batch}, {epochs} epochs,"
     same(answer(images, batch, epochs), epochs * each, what, known)
     return "a schedule that is told this number ends exactly with the training."
-
-
-@exercise("A1.half", (5, 30, 12), (21, 8, 17), (3, 40, 6))
-def half(answer: Answer, a: int, b: int, c: int) -> str:
-    model = nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c, bias=False))
-    model[0].requires_grad_(False)
-    number = sum(p.numel() for p in model.parameters())
-    known = {
-        "that is how many numbers there are; how many bytes does each take?": number,
-        "those are bits: a byte has 8 of them": 16 * number,
-        "that is single precision, 32 bits a number": 4 * number,
-        "frozen parameters are stored as well": 2 * b * c,
-        "only the weights of the first layer are counted": 2 * a * b,
-        "biases are stored as well": 2 * (a * b + b * c),
-    }
-    same(answer(model), 2 * number, "the number of bytes", known)
-    return "that is half of what single precision takes."

@@ -170,6 +170,6 @@ def same(
     wrong_if(not torch.isfinite(mine).all(), f"{what} is not finite")
     wrong_if(near(mine, -want), f"{what} has the wrong sign")
     factor = ((mine * want).sum() / want.square().sum().clamp(min=1e-30)).item()
-    scaled = near(mine, factor * want) and abs(factor) > 1e-3
+    scaled = want.numel() > 1 and near(mine, factor * want) and abs(factor) > 1e-3
     wrong_if(scaled, f"{what} is {factor:.4g} times what it should be: look at the scale")
     raise Mistake(f"{what} differs from the right one by up to {(mine - want).abs().max():.3g}")

@@ -20,14 +20,8 @@
 # ---
 
 # %% [markdown]
-# Somebody hands you a model and says: trained with differential privacy, $\varepsilon = 1$. Can you check?
-# You cannot see the noise in the weights, and one forgotten line of code (no noise at all) gives a model
-# that works even better.
-#
-# You can attack it, and best of all if you may run the training yourself, with examples of your own in it.
-# If you can tell which examples it was trained on more often than $\varepsilon$ allows, the claim is wrong.
-# This lesson builds the attack, turns its success into a statement with a confidence, and shows how easily
-# such an audit fools its owner.
+# Three trainings learned the same pictures, with the same method. Each says: "differentially private, $\varepsilon =
+# 1$." Two of them lie. **You hold only the finished models. Can you find out who?**
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
@@ -44,88 +38,134 @@ from exercises import check
 from scipy.stats import beta, binom, binomtest
 from sklearn.metrics import roc_curve
 
-from lorakit import Experiment, evaluate, train_model
-from lorakit.data import Split
-from lorakit.experiments.audit import audit, membership_scores
+from lorakit import Experiment, Split, evaluate, train_model
+from lorakit.experiments.audit import membership_scores
 from lorakit.experiments.run import load_data
-from lorakit.figures.privacy import plot_audit
-from lorakit.figures.style import OTHER_COLOURS, style
+from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.privacy.accountant import default_delta
 from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries
 from lorakit.training.evaluate import example_losses
 from lorakit.training.recipe import Recipe
 
-BLUE, ORANGE, GREEN = OTHER_COLOURS[:3]
+BLUE, ORANGE, GREEN, PINK = OTHER_COLOURS[:4]
+GREY = "#777777"
 smoke = preset == "smoke"
-size, M, epochs = (60, 40, 2) if smoke else (200, 200, 20)  # training images, canaries
+size, M, epochs = (60, 40, 2) if smoke else (300, 300, 20)  # pictures, canaries
+claim, delta = 1.0, default_delta(size + M)  # below one over the number of examples
+
+# %% tags=["folded"]
+# @title Training: the three suspects (below, you build what happens here)
+rates = dict.fromkeys(("lr_head", "lr_lora", "lr_patch_embed"), 5e-3)  # the same for all
+sizes = {"train": size, "val": 1, "test": 100 if smoke else 1000}
+open_run = Experiment(**sizes, recipe=Recipe(epochs=epochs)).replace(**rates)  # lora+patch, clothes
+clipped = open_run.replace(noise_multiplier=0.0, delta=delta).replace(**rates)
+honest = open_run.replace(epsilon=claim, delta=delta).replace(**rates)
+
+data = load_data(open_run.replace(train=size + M))
+parts = data.train.images.split([size, M]), data.train.labels.split([size, M])
+train, candidates = map(Split, *parts)
+mixed, canaries, joined = insert_canaries(train, candidates, classes=10, seed=0)
+
+
+def trial(experiment):
+    """Train with canaries in the set, attack: the model, its accuracy in %, what was found."""
+    model, _, _ = train_model(experiment, dataset=replace(data, train=mixed))
+    scores = membership_scores(model, canaries)
+    found = attack(scores, joined, claimed=claim, delta=delta)
+    return model, 100 * evaluate(model, data.test)["accuracy"], found
+
+
+suspects = {"A": trial(open_run), "B": trial(clipped), "C": trial(honest)}
+
+
+# %% tags=["folded"]
+# @title Drawing: what an attacker finds, and what ε = 1 allows
+def draw_trials(trials, title, epsilon=claim):
+    """ROC curves on logarithmic axes, under the ceiling that (epsilon, delta) allows."""
+    least = 0.5 / int((~joined).sum())  # below one false alarm
+    grid = np.geomspace(least, 1, 300)
+    roof = math.exp(epsilon) * grid + delta, 1 - math.exp(-epsilon) * (1 - grid - delta)
+    roof = np.minimum(*roof).clip(max=1)
+    with style():
+        figure, ax = plt.subplots(figsize=(8.8, 4.4))
+        ax.fill_between(
+            grid, roof, 1.15, color="#DDDDDD", label=f"more than ε = {epsilon:g} allows"
+        )
+        ax.plot(grid, grid, color=GREY, linestyle=":", label="guessing blindly")
+        for (name, (_, accuracy, found)), colour, dashes in zip(
+            trials.items(), (ORANGE, BLUE, GREEN, PINK), ("-", "--", "-.", (0, (1, 1)))
+        ):
+            label = f"{name}: right on {accuracy:.0f}% of new pictures"
+            rates = found.fpr.clip(least), found.tpr.clip(least)
+            ax.plot(*rates, color=colour, linestyle=dashes, linewidth=2, label=label)
+        ax.set(xscale="log", yscale="log")
+        ax.set(
+            xlabel="strangers accused (false positive rate)",
+            ylabel="members found (true positive rate)",
+        )
+        ticks = [0.01, 0.1, 1]
+        ax.set_xticks(ticks, ["1%", "10%", "100%"])
+        ax.set_yticks(ticks, ["1%", "10%", "100%"])
+        ax.set(xlim=(least, 1), ylim=(least, 1.15))
+        figure.legend(loc="outside right center")
+        suptitle(figure, title)
+    return figure
+
+
+figure = draw_trials(suspects, "Three models that claim ε = 1. Which of them lie?")
 
 # %% [markdown]
-# ## A model that learned its pictures too well
+# Each line is one model under attack: how many of its training pictures are found, while so many strangers are
+# accused by mistake. No attack on a training with $\varepsilon = 1$ can live in the grey area, except by luck. **Predict**
+# before you go on: who lies, and by how much could luck fool you?
 #
-# We fine-tune all of a small ViT on a few hundred handwritten digits for twenty epochs: enough to fit every
-# one of them. The **attacker** has the trained model and some pictures with their labels, and asks of each:
-# *was this one in the training set?* That is **membership inference** (Shokri et al. 2017, arXiv
-# 1610.05820).
+# This lesson builds the picture piece by piece: the attack, the grey area, and the sentence "with 95 % confidence, the
+# claim is false". It also shows how easily such an audit fools its owner.
 #
-# The simplest attack looks at one number, the loss. Training pushed the losses of **members** down; nothing
-# pushed those of others. So: guess "member" where the loss is below a threshold (Yeom et al. 2018,
-# arXiv 1709.01604).
+# ## The attack: look at the loss
+#
+# The **attacker** has the trained model and some pictures with their labels, and asks of each: *was this one in
+# the training set?* That is **membership inference** (Shokri et al. 2017, arXiv 1610.05820). The simplest attack
+# looks at one number, the loss. Training pushed the losses of **members** down; nothing pushed those of others. So
+# guess "member" where the loss is below a threshold (Yeom et al. 2018, arXiv 1709.01604).
 
 # %%
-sizes = {"train": size, "val": 50, "test": 100 if smoke else 300}
-plain = Experiment("digits", **sizes, method="full", recipe=Recipe(epochs=epochs))
-data = load_data(plain.replace(train=2 * size + M))  # pictures for all that follows
+model = suspects["A"][0]
+inside, outside = example_losses(model, train), example_losses(model, data.test)  # (size,), (test,)
 
 
-def part(start, stop):
-    return Split(data.train.images[start:stop], data.train.labels[start:stop])
-
-
-train, candidates, home = part(0, size), part(size, size + M), part(size + M, 2 * size + M)
-first, _, _ = train_model(plain, dataset=replace(data, train=home))
-for name, split in (("members", home), ("others", data.test)):
-    found = evaluate(first, split)
-    print(
-        f"{name:8} {len(split):4} pictures, accuracy {found['accuracy']:.1%}, loss {found['loss']:.3f}"
-    )
-
-# %% [markdown]
-# **Predict** before you go on. The model is right on nearly all the others as well. Will the attacker still
-# see a difference? And which guess is the safer one: "member" at a very low loss, or "not" at a high one?
-
-
-# %%
+# %% tags=["folded"]
+# @title Drawing: two groups of losses
 def show_losses(inside, outside, names, title):
     """Histograms of two groups of losses on one logarithmic axis."""
-    together = torch.cat([inside, outside])
-    bins = np.geomspace(together.min().item(), together.max().item(), 40)
+    together = torch.cat([inside, outside]).clamp(min=1e-5)
+    bins = np.geomspace(together.min().item(), together.max().item(), 36)
     with style():
-        figure, ax = plt.subplots(figsize=(7.4, 3.4))
+        figure, ax = plt.subplots(figsize=(7.8, 3.3))
         for losses, name, colour in zip((inside, outside), names, (ORANGE, BLUE)):
-            share = np.full(len(losses), 1 / len(losses))
-            ax.hist(losses.numpy(), bins, weights=share, color=colour, alpha=0.6, label=name)
-        ax.set(xscale="log", xlabel="loss of a picture", ylabel="share of its group", title=title)
+            share = np.full(len(losses), 100 / len(losses))
+            shown = losses.clamp(min=1e-5).numpy()
+            ax.hist(shown, bins, weights=share, color=colour, alpha=0.6, label=name)
+        ax.set(xscale="log", xlabel="loss of a picture", ylabel="% of its group", title=title)
         ax.legend()
     return figure
 
 
-inside, outside = example_losses(first, home), example_losses(first, data.test)  # (size,), (test,)
 limit = inside.quantile(0.9).item()
-title = (
-    f"Below a loss of {limit:.2g}: 90% of members, {(outside < limit).float().mean():.0%} of others"
-)
+caught = (outside < limit).float().mean().item()
+title = f"Below a loss of {limit:.2g}: 90% of members, {caught:.0%} of others"
 figure = show_losses(inside, outside, ("members", "others"), title)
 
 # %% [markdown]
-# The two groups overlap, and yet they differ. Look at the two ends. On the left they are nearly alike: a
-# low loss says little, for the model is sure of many pictures it never saw. The long tail on the right
-# belongs to the others alone: a picture that the model gets badly wrong was *not* in its training set.
+# The two groups overlap, and yet they differ. Look at the two ends. On the left are members, and others that the
+# model is just as sure of: a low loss says little. The long tail on the right belongs to the others alone: a
+# picture that the model gets badly wrong was *not* in its training set.
 #
 # ## Advantage, and what it hides
 #
 # Every threshold gives one attack, with a **true positive rate** (members that are called members) and a
-# **false positive rate** (others that are called members). All thresholds together draw the **ROC curve**.
-# Its largest distance from the diagonal,
+# **false positive rate** (others that are called members). All thresholds together draw the **ROC curve**, a line
+# of the first picture. Its largest distance from the diagonal,
 #
 # $$\text{advantage} = \max_{t}\; \big(\mathrm{tpr}(t) - \mathrm{fpr}(t)\big),$$
 #
@@ -185,36 +225,19 @@ check("08.advantage", advantage)
 # %% [markdown]
 # One number for a whole curve hides something. Carlini et al. (2022, arXiv 2112.03570) argue that an attack
 # which is sure about a few people does more harm than one which is a little better than chance about
-# everyone. So look at the **low-FPR regime**, the left edge, on logarithmic axes: how many members are
+# everyone. So look at the left edge, on logarithmic axes as in the first picture: how many members are
 # found while hardly anyone is accused falsely?
 
 # %%
 scores = -torch.cat([inside, outside])  # high score: low loss
 members = torch.arange(len(scores)) < len(inside)
 fpr, tpr, _ = roc_curve(members.numpy(), scores.numpy())
-sure = tpr[fpr <= 0.01].max()
-with style():
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.8))
-    for ax in (left, right):
-        ax.plot(fpr, tpr, color=ORANGE, linewidth=2, label="loss threshold")
-        ax.plot([1e-3, 1], [1e-3, 1], color="#999999", linestyle=":", label="guessing blindly")
-        ax.set(xlabel="false positive rate")
-    best = (tpr - fpr).argmax()
-    left.plot(fpr[[best, best]], [fpr[best], tpr[best]], color=BLUE, linewidth=2, label="advantage")
-    left.set(ylabel="true positive rate", title=f"Advantage {tpr[best] - fpr[best]:.0%}")
-    right.set(xscale="log", yscale="log", xlim=(2e-3, 1), ylim=(2e-3, 1.2))
-    right.set_title(f"At 1% false alarms: {sure:.0%} found")
-    left.legend(loc="lower right")
+print(f"advantage {(tpr - fpr).max():.0%}; found at 1% false alarms: {tpr[fpr <= 0.01].max():.1%}")
 
 # %% [markdown]
-# Left, the attack looks like a real leak. Right, at the edge where an accusation would be worth something,
-# the curve is close to the diagonal: this attack recognises *others* by their high loss, and almost nobody
-# as a member.
-#
-# A stronger attacker asks not "is the loss low?" but "is it lower than it would be **without** this
-# picture?" That takes **reference models**, trained on other pictures, to compare with (the
-# likelihood-ratio attack of Carlini et al. 2022, with many reference models). We come back to it when we
-# have a second model.
+# A real leak by the first number; by the second, hardly anybody is found: this attack recognises *others* by their
+# high loss. A stronger attacker asks whether the loss is lower than it would be **without** this picture, and trains
+# many models to compare with (the likelihood-ratio attack of Carlini et al. 2022).
 #
 # ## Canaries and coins
 #
@@ -225,67 +248,53 @@ with style():
 # - **canaries**: pictures with a wrong label. Nothing but memory can get them right.
 # - **coins**: for each of the $M$ canaries a fair coin decides whether it joins the training set. The
 #   attacker must guess the coins.
-#
+
+# %% tags=["folded"]
+# @title Drawing: canaries, their labels and their coins
+with style():
+    figure, axes = plt.subplots(2, 8, figsize=(9, 3.5))
+    for ax, picture, label, coin in zip(axes.flat, canaries.images, canaries.labels, joined):
+        ax.imshow(picture[0], cmap="gray")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f'"{data.classes[label]}"', loc="center", fontsize=9)
+        ax.set_xlabel("in" if coin else "out", color=ORANGE if coin else BLUE, fontweight="bold")
+        for spine in ax.spines.values():
+            spine.set(visible=True, edgecolor=ORANGE if coin else BLUE, linewidth=3)
+    suptitle(figure, "Canaries: a wrong label, and a coin that says in or out")
+print(f"{len(train)} pictures + {int(joined.sum())} of {M} canaries = {len(mixed)} to train on")
+
+# %% [markdown]
 # Formerly an audit took one coin a training run, and hundreds of runs (Jagielski et al. 2020, arXiv
 # 2006.07709). Steinke, Nasr and Jagielski (2023, arXiv 2305.08846) showed that **one run is enough**: $M$
-# independent coins in one training set are $M$ tries. From here on we train with LoRA and the patch
-# embedding, the method of this course, in three ways that differ in nothing but privacy.
+# independent coins in one training set are $M$ tries. All three suspects were trained on this mixed set.
 
 # %%
-rates = {"lr_head": 5e-3, "lr_lora": 5e-3, "lr_patch_embed": 5e-3}  # the same for all three
-open_run = plain.replace(method="lora+patch").replace(**rates)
-mixed, canaries, joined = insert_canaries(train, candidates, classes=10, seed=0)
-print(f"{len(train)} pictures + {int(joined.sum())} of {M} canaries = {len(mixed)} to train on")
-model, _, _ = train_model(open_run, dataset=replace(data, train=mixed))
-canary_losses = example_losses(model, canaries)  # (M,)
-into, out = canary_losses[joined], canary_losses[~joined]
+losses = example_losses(model, canaries)  # (M,), of suspect A
+into, out = losses[joined], losses[~joined]
 limit = out.quantile(0.05).item()
-title = (
-    f"Below a loss of {limit:.2g}: {(into < limit).float().mean():.0%} of those in, 5% of those out"
-)
+title = f"Below {limit:.2g}: {(into < limit).float().mean():.0%} of those in, 5% of those out"
 figure = show_losses(into, out, ("canary was in", "canary was out"), title)
 
 # %% [markdown]
 # Now the groups come apart. A wrong label has a low loss only if the model learned it by heart.
 #
 # The attacker orders the canaries by loss, says "in" for the lowest quarter and "out" for the highest, and
-# keeps silent on the rest. `attack` does that; `audit(open_run, canaries=M)` does all of it, from the coins
-# to the guesses.
+# keeps silent on the rest. `attack` does that; `audit(experiment)` of `lorakit.experiments.audit` does all of it,
+# from the coins to the guesses.
 
 # %%
-delta = default_delta(size + M)  # below one over the number of examples
-found = attack(membership_scores(model, canaries), joined, delta=delta)
+found = attack(-losses, joined, delta=delta)
 print(f"{found.correct} of {found.guesses} guesses right, advantage {found.advantage:.0%}")
 
 # %% [markdown]
-# ### What a reference model adds
-#
-# The first model saw none of the pictures that this one was trained on, so it can serve as a reference.
-# Attack the second model's *ordinary* members, with and without it.
-
-# %%
-images = torch.cat([train.images, data.test.images])
-pool = Split(images, torch.cat([train.labels, data.test.labels]))
-members = torch.arange(len(pool)) < len(train)
-for name, references in (("loss alone", []), ("against a reference", [first])):
-    scores = membership_scores(model, pool, references)
-    fpr, tpr, _ = roc_curve(members.numpy(), scores.numpy())
-    sure = tpr[fpr <= 0.01].max()
-    print(f"{name:20} advantage {(tpr - fpr).max():.0%}, found at 1% false alarms {sure:.1%}")
-
-# %% [markdown]
-# Compare the last column. Dividing out what is easy for any model is meant to help just there, at few false
-# alarms. A single reference, trained another way, does not deliver it reliably: its own luck is added to
-# every score. The published attack uses dozens of models, trained with and without each picture.
-#
 # ## From right guesses to a bound on epsilon
 #
-# Under $\varepsilon$-DP (take $\delta = 0$ first) a fair coin that was known to nobody is guessed right
+# Under $\varepsilon$-DP (take $\delta = 0$ first) a fair coin that nobody has seen is guessed right
 # with probability at most
 #
 # $$p = \frac{e^{\varepsilon}}{1 + e^{\varepsilon}},$$
 #
-# whatever the attacker saw of the model: at $\varepsilon = 0$ that is one half, at $\varepsilon = 1$ it is
+# whatever is seen of the model: at $\varepsilon = 0$ that is one half, at $\varepsilon = 1$ it is
 # 73 %. Steinke et al. prove that $r$ guesses among many coins of one run do no better than $r$ independent
 # ones: the number of right guesses is at most **binomial** with $r$ tries and probability $p$ (in
 # distribution; their section 5 also has the term for $\delta$).
@@ -345,23 +354,24 @@ check("08.bound", epsilon_bound)
 # %% [markdown]
 # How much can an audit prove at best? Less than one may hope.
 
-# %%
+# %% tags=["folded"]
+# @title Drawing: what so many right guesses prove
 tries = 20 * np.unique(np.geomspace(1, 100, 25).astype(int))
 with style():
-    figure, ax = plt.subplots(figsize=(7.4, 3.8))
-    for share, colour in ((1.0, ORANGE), (0.9, BLUE), (0.75, GREEN)):
+    figure, ax = plt.subplots(figsize=(7.8, 3.5))
+    for share, colour, dashes in ((1.0, ORANGE, "-"), (0.9, BLUE, "--"), (0.75, GREEN, "-.")):
         bounds = [epsilon_lower_bound(round(share * r), int(r), int(r)) for r in tries]
-        ax.plot(tries, bounds, color=colour, linewidth=2, label=f"{share:.0%} right")
+        ax.plot(tries, bounds, dashes, color=colour, linewidth=2, label=f"{share:.0%} right")
         if share < 1:
             ax.axhline(math.log(share / (1 - share)), color=colour, linestyle=":", linewidth=1)
-    ceiling = epsilon_lower_bound(100, 100, 100)
+    best = epsilon_lower_bound(100, 100, 100)
     ax.set(xscale="log", xlabel="guesses", ylabel="lower bound on ε (δ = 0)")
-    ax.set_title(f"100 guesses, all right, prove ε ≥ {ceiling:.1f} and no more")
+    ax.set_title(f"100 guesses, all right, prove ε ≥ {best:.1f} and no more")
     ax.legend()
 for d in (0.0, 1e-5, delta):
-    bound = epsilon_lower_bound(found.correct, found.guesses, M, d)
+    least = epsilon_lower_bound(found.correct, found.guesses, M, d)
     print(
-        f"our canaries, {found.correct} of {found.guesses} right, delta = {d:g}: epsilon >= {bound:.2f}"
+        f"suspect A, {found.correct} of {found.guesses} right, delta = {d:g}: epsilon >= {least:.2f}"
     )
 
 # %% [markdown]
@@ -373,11 +383,12 @@ for d in (0.0, 1e-5, delta):
 # - It is a lower bound, found by one attack. **It can refute a claim, and never prove one.** A better
 #   attack may exist; the upper bound is the accountant's (lesson 06).
 #
-# ## The line that DP draws
+# ## The grey area
 #
-# In lesson 06 the promise became a region: for each example, over the coins of the training, no attack has
+# In lesson 06 the promise bounded an attacker: for each example, over the coins of the training, no attack has
 # $\mathrm{tpr} > e^{\varepsilon}\,\mathrm{fpr} + \delta$. Neighbours are symmetric, so the same holds for
-# "it was not in": $1 - \mathrm{fpr} \le e^{\varepsilon} (1 - \mathrm{tpr}) + \delta$.
+# "it was not in": $1 - \mathrm{fpr} \le e^{\varepsilon} (1 - \mathrm{tpr}) + \delta$. Where both hold, the first
+# picture is white.
 
 # %% [markdown] tags=["hints"] exercise="08.region"
 # ### Exercise 3: the best that an attack may do
@@ -421,58 +432,68 @@ check("08.region", largest_tpr)
 #
 # </details>
 
+# %% [markdown]
+# A curve in the grey is a strong hint, but not yet a proof: the ceiling binds *probabilities*, while the curve
+# is made of a few hundred coins. Look at its far left, where one step is a single canary: even an honest line
+# may step into the grey by luck. The bound of the last section takes luck into account.
+#
+# ## The verdict
+#
+# - **A**: no privacy at all, with a claim that nobody earned;
+# - **B**: each example's gradient is clipped to norm 1 as in DP-SGD, but the noise is missing, as after one
+#   forgotten line;
+# - **C**: clipped and noised for $\varepsilon = 1$.
+#
+# And a fourth run, which we slip in: **B again, without any noise, but stopped early**. **Predict** its verdict.
+
 # %%
-grid = np.linspace(0, 1, 200)
+early = clipped.replace(epochs=1 if smoke else 4).replace(**rates)
+trials = {
+    "A, no privacy": suspects["A"],
+    "B, clipped only": suspects["B"],
+    "C, clipped and noised": suspects["C"],
+    "D, as B, stopped early": trial(early),
+}
+for name, (_, accuracy, a) in trials.items():
+    said = "REFUTED" if a.refutes_claim else "not refuted"
+    shown = f"shown >= {a.epsilon_lower:.2f}"
+    print(f"{name:24} accuracy {accuracy:3.0f}%, claims {claim:g}, {shown}: {said}")
+
+# %% tags=["folded"]
+# @title Drawing: the verdict, accuracy beside it
 with style():
-    figure, ax = plt.subplots(figsize=(7.4, 4.2))
-    for epsilon, shade in ((2.0, "#AAAAAA"), (1.0, "#555555")):
-        lines = math.exp(epsilon) * grid + delta, 1 - math.exp(-epsilon) * (1 - grid - delta)
-        ceiling = np.minimum(*lines).clip(max=1)
-        ax.plot(grid, ceiling, "--", color=shade, label=f"ceiling of ε = {epsilon:g}")
-    ax.plot(found.fpr, found.tpr, color=ORANGE, linewidth=2, label="canaries, no privacy")
-    ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="guessing blindly")
-    ax.set(xlabel="false positive rate", ylabel="true positive rate")
-    allowed = (ceiling - grid).max()
-    ax.set_title(f"Advantage {found.advantage:.0%}; ε = {epsilon:g} would allow {allowed:.0%}")
-    ax.legend(loc="lower right")
+    figure, ax = plt.subplots(figsize=(8.8, 3))
+    colours = (ORANGE, BLUE, GREEN, PINK)
+    for place, ((_, accuracy, a), colour) in enumerate(zip(trials.values(), colours)):
+        edge = 4.6
+        ax.plot([a.epsilon_lower, edge], [place, place], color=colour, linewidth=6, alpha=0.35)
+        ax.plot(a.epsilon_lower, place, ">", color=colour, markersize=11)
+        text = f"{accuracy:.0f}% of new pictures right"
+        ax.text(edge + 0.1, place, text, va="center", color=colour)
+    ax.axvline(claim, color="black", linestyle="--")
+    ax.text(claim, -0.62, " claimed", va="center")
+    ax.set_yticks(range(4), list(trials))
+    ax.set(
+        xlim=(-0.1, 6.6),
+        ylim=(3.5, -0.9),
+        xlabel="ε is at least (95% confidence); the band: not excluded",
+    )
+    ax.set_xticks(range(5))
+    ax.grid(axis="y", visible=False)
+    refuted = sum(a.refutes_claim for _, _, a in trials.values())
+    suptitle(figure, f"{refuted} of 4 claims are refuted. The others are not thereby proved")
 
 # %% [markdown]
-# The measured curve lies far above both ceilings. That is a strong hint, but not yet the proof: the ceiling
-# binds *probabilities*, while the curve is made of a few hundred coins and may lie above it by luck. The
-# bound of the last section is what takes luck into account.
+# Clipping alone slows the memorising, but does not stop it: B cannot keep $\varepsilon = 1$, and the audit says so.
+# (At `smoke`, with 40 canaries, it is too small to say anything.) With noise, C leaves the attacker near the diagonal.
 #
-# ## Three trainings on trial
+# At a small $\delta$ no finite $\varepsilon$ holds for D: given the batches, the data alone decide its weights, and
+# every example is in some batch far more often than $\delta$ forgives. Yet its verdict is that of the honest run.
+# **Two runs passed; only one of them has a proof.**
 #
-# Each of these claims $\varepsilon = 1$. All use the same data, method, learning rates and number of epochs.
-#
-# - **no privacy**: the run from above, with a claim that nobody earned;
-# - **clipping, no noise**: each example's gradient is clipped to norm 1 as in DP-SGD, but the noise
-#   multiplier is 0, as after a forgotten line: everything else looks private;
-# - **DP**: clipped and noised for $\varepsilon = 1$.
-#
-# **Predict**: clipping bounds what one example can do in a step. Will it hide the canaries?
-
-# %%
-claim = 1.0
-audits = {"no privacy": attack(-canary_losses, joined, claimed=claim, delta=delta)}
-clipped = open_run.replace(noise_multiplier=0.0).replace(**rates)
-audits["clipping, no noise"] = audit(clipped, canaries=M, claimed=claim)
-private = open_run.replace(epsilon=claim).replace(**rates)
-audits["DP, ε = 1"] = audit(private, canaries=M)
-early = clipped.replace(epochs=1 if smoke else 4)
-audits["no noise, stopped early"] = audit(early, canaries=M, claimed=claim)
-figure = plot_audit(audits)
-for name, a in audits.items():
-    verdict = "REFUTED" if a.refutes_claim else "not refuted"
-    print(f"{name:24} claims {a.epsilon_claimed:.2f}, shown >= {a.epsilon_lower:.2f}: {verdict}")
-
-# %% [markdown]
-# Clipping alone slows the memorising, but does not stop it: the run without noise cannot keep $\varepsilon = 1$, and the audit says so (at `smoke`, with 40 canaries, it is too small to say it). With noise the attacker is left near the diagonal: with 200 canaries, even random scores have an advantage of 8 % on average.
-#
-# We slipped in a fourth run: the broken training again, **without any noise, stopped early**. At a small
-# $\delta$ no finite $\varepsilon$ holds for it: given the batches, the data alone decide its weights, and
-# every example is in some batch far more often than $\delta$ forgives. Yet its bound stays below the claim,
-# and its verdict is that of the DP run. Two runs passed; only one of them has a proof.
+# Look at the accuracies too. D is the best of the four: it had no time to learn wrong labels by heart. C pays for
+# its promise, and with so few pictures it pays much (lesson 07 shows what more pictures do). An audit without the
+# accuracy beside it says little: a model that learned nothing passes every one.
 #
 # ## Decide before you look
 #
@@ -500,15 +521,18 @@ print(f"the best number of guesses:    a false alarm in {alarm.any(axis=1).mean(
 #
 # A colleague has no canaries. She takes members from the training pipeline and, as non-members, test
 # pictures from an archive that keeps them small, 8 × 8. Before trusting her audit she runs a **control**:
-# she audits a model that was trained on *neither* group. It knows nothing about them, so the answer must be
-# close to 0.
+# she audits suspect A on two groups that it was **never** trained on. It knows nothing about them, so the answer must
+# be close to 0.
 
 # %%
 small = F.interpolate(data.test.images.float(), size=8, mode="area")  # (N, 3, 8, 8), the archive
 archive = Split(F.interpolate(small, size=32).to(torch.uint8), data.test.labels)  # (N, 3, 32, 32)
-losses = torch.cat([example_losses(first, train), example_losses(first, archive)])
-members = torch.arange(len(losses)) < len(train)
-control = attack(-losses, members)
+half = len(archive) // 2
+fresh = Split(data.test.images[:half], data.test.labels[:half])
+archive = Split(archive.images[half:], archive.labels[half:])
+losses = torch.cat([example_losses(model, fresh), example_losses(model, archive)])
+called = torch.arange(len(losses)) < len(fresh)  # "members", as her files say
+control = attack(-losses, called)
 print(f"control: advantage {control.advantage:.0%}, epsilon >= {control.epsilon_lower:.2f}")
 
 # %% [markdown]
@@ -517,10 +541,9 @@ print(f"control: advantage {control.advantage:.0%}, epsilon >= {control.epsilon_
 #
 # <details><summary>What went wrong</summary>
 #
-# It does not know. The two groups are **different pictures**: `F.interpolate` without a `mode` repeats
-# pixels (`"nearest"`), while the training pipeline enlarges smoothly (`"bilinear"`). The model finds blocky
-# digits harder, and the attack finds blocky digits. Any difference between the groups does this: another
-# date, another camera, another folder, a list sorted by class whose first half "joined". Whole published
+# It does not know. The two groups are **different pictures**: the archive kept 8 × 8 pixels and enlarged them again,
+# and the model finds blocky clothes harder. The attack finds blocky clothes. Any difference between the groups does
+# this: another date, another camera, another folder, a list sorted by class whose first half "joined". Whole published
 # evaluations were beaten by attacks that never look at the model (Das, Zhang and Tramèr 2024, arXiv
 # 2406.16201).
 #
@@ -530,19 +553,38 @@ print(f"control: advantage {control.advantage:.0%}, epsilon >= {control.epsilon_
 
 # %%
 coin = torch.rand(len(archive), generator=torch.Generator().manual_seed(0)) < 0.5
-control = attack(-example_losses(first, archive), coin)
-right, bound = f"{control.correct} of {control.guesses} right", control.epsilon_lower
-print(f"control with coins: {right}, epsilon >= {bound:.2f}")
+control = attack(-example_losses(model, archive), coin)
+right, least = f"{control.correct} of {control.guesses} right", control.epsilon_lower
+print(f"control with coins: {right}, epsilon >= {least:.2f}")
 
 # %% [markdown]
 # The same blocky pictures and the same model, and the alarm is gone. A control costs one more attack. Run
 # one for every audit.
 #
+# ## Recap
+#
+# <details><summary>An audit with 20 guesses, all right, and a claim of ε = 4. What can it say?</summary>
+#
+# Nothing against the claim: 20 right guesses prove about ε ≥ 1.8 at most. The audit is too small for this claim.
+#
+# </details>
+# <details><summary>Why must a canary have a wrong label, and why must its coin be fair?</summary>
+#
+# A right label can be guessed without memory, and then being in makes little difference. With a coin that is not
+# fair, or that somebody knows, right guesses prove nothing about the training.
+#
+# </details>
+# <details><summary>A model passes the audit with ε ≥ 0. Is it private?</summary>
+#
+# Nobody knows. D passed too. Only the way it was trained, with the noise and the accountant, gives a promise.
+#
+# </details>
+#
 # ## What you can do now
 #
 # - Attack a model from its losses, draw the ROC curve, and read both its advantage and its left edge.
-# - Audit a training in one run, `audit(experiment, claimed=...)`, and say what the bound means: at which
-#   $\delta$, with which confidence, from how many guesses.
+# - Audit a training in one run and say what the bound means: at which $\delta$, with which confidence, from how
+#   many guesses, at which accuracy.
 # - Catch a DP training without its noise, and an audit without its coins.
 # - Next: [explore the results](09_explore.ipynb) of all methods side by side. How to train privately *and*
 #   accurately was [lesson 07](07_private_fine_tuning.ipynb).
@@ -557,3 +599,17 @@ print(f"control with coins: {right}, epsilon >= {bound:.2f}")
 #   outside it (lesson 06).
 # - Encryption does not enter here. It hides pictures from the trainer; nothing in it keeps a model from
 #   memorising them.
+#
+# ## ★ Open task: a canary that shows more
+#
+# Invent a canary: noise instead of a picture, a rare pattern in a corner, one picture planted with two labels. Audit
+# suspect B's training with it, at equal $M$, guesses, $\delta$ and epochs, and try to show a larger $\varepsilon$ than
+# wrong labels do.
+#
+# | your report | points |
+# | --- | --- |
+# | fixes guesses, confidence and $\delta$ before the first attack, and says so | 2 |
+# | compares the two canaries over five seeds, all shown, accuracies beside | 3 |
+# | runs a control that must come out near 0 | 2 |
+# | audits the honest run too, and explains what it would mean if the bound exceeded 1 | 2 |
+# | counts how many designs were tried, and what that does to the confidence | 1 |

@@ -8,8 +8,6 @@ how many pictures a drag of 30 moves draws, and what memory 500 moves leave behi
 figures/results/explorers.csv; takes about two minutes.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

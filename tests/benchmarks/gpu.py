@@ -21,8 +21,6 @@ Memory of a step is what it takes beyond what was taken before; on a CPU that is
 ratio. ``note`` says why something was not measured.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

@@ -7,8 +7,6 @@ minutes; with a GPU it runs there, in bfloat16 and with larger batches, and also
 second and the share of the card's measured matrix rate.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

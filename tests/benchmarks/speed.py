@@ -5,8 +5,6 @@ many CPUs merely imitate it). They take turns, and the median of each is divided
 as it is. Written to figures/results/speed.csv. On the command line: other backbones of ``SIZES``.
 """
 
-from __future__ import annotations
-
 import statistics
 import sys
 import time

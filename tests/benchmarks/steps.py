@@ -1,7 +1,5 @@
 """Optimiser steps to be measured: all made alike, each a function of the precision."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Take turns: each mode of a step in each precision, timed one by one, so that drift hits all."""
 
-from __future__ import annotations
-
 import gc
 import math
 import time

@@ -128,8 +128,10 @@ def lab(course, tmp_path_factory):
         path = home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
         path.write_text(settings)
+    config = ROOT / "binder" / "jupyter_server_config.json"
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--allow-root",
+        sys.executable, "-m", "jupyterlab", f"--config={config}", "--no-browser",
+        f"--port={port}", "--allow-root",
         "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
         "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={course}",
         f"--LabApp.user_settings_dir={home / 'settings'}",

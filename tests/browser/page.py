@@ -1,6 +1,7 @@
 """What a reader does on a page with explorers, and what there is to see then."""
 
 import time
+from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
@@ -30,7 +31,8 @@ def run_all(page: Page) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
     def prompts() -> list[str]:
-        texts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+        shown = ".jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder-prompt)"  # not the folded ones
+        texts = page.locator(shown).all_text_contents()
         return [text.strip("[]: ") for text in texts]
 
     end = time.monotonic() + 300
@@ -61,6 +63,21 @@ def control(explorer: Locator, label: str) -> Locator:
 
 def choose(explorer: Locator, label: str, option: str) -> None:
     control(explorer, label).select_option(label=option)
+
+
+def upload(page: Page, explorer: Locator, path: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        explorer.get_by_role("button", name="Your own picture").click()
+    chooser.value.set_files(path)
+
+
+def upload_too_much(page: Page, cipher: Locator, folder: Path) -> None:
+    """A picture above the explorer's limit, and above the 10 MiB that Jupyter allows untold."""
+    path = folder / "large.png"
+    path.write_bytes(bytes(12_000_000))
+    upload(page, cipher, path)
+    words = "large.png: 12,000,000 bytes; allowed: 8,000,000"
+    until(lambda: words in "".join(alerts(cipher)), "the alert")
 
 
 def move(explorer: Locator, label: str) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from .conftest import free_port, serve
-from .page import ROWS, alerts, labels, move, state, until
+from .page import ROWS, alerts, labels, move, state, until, upload_too_much
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TABS = ("Results", "Rank", "Cipher", "Privacy", "Attack", "Train")
@@ -60,3 +60,9 @@ def test_every_tab_is_readable_and_answers(voila, browse, shots, width):
         page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_changed.png", full_page=True)
     # Voilà loads all lab extensions, and says so of one that shares a module with JupyterLab only
     assert not [error for error in errors if "shared module" not in error]
+
+
+def test_an_upload_above_the_limit_is_refused_in_words(voila, browse, tmp_path):
+    page, _ = browse(voila)
+    page.get_by_role("tab", name="Cipher").click(timeout=120_000)
+    upload_too_much(page, page.locator(".lorakit-explorer:visible").first, tmp_path)

@@ -16,6 +16,8 @@ from .page import (
     run_all,
     state,
     until,
+    upload,
+    upload_too_much,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -125,17 +127,14 @@ def test_an_uploaded_picture_is_encrypted_and_a_broken_one_refused(lesson, tmp_p
     bad.write_bytes(b"not a picture")
     before = picture(cipher)
 
-    def upload(path):
-        with page.expect_file_chooser() as chooser:
-            cipher.get_by_role("button", name="Your own picture").click()
-        chooser.value.set_files(path)
-
-    upload(good)
+    upload(page, cipher, good)
     until(lambda: picture(cipher) != before, "the uploaded picture")
     assert control(cipher, "picture").evaluate("e => e.value") == "mine.png"
-    upload(bad)
+    upload(page, cipher, bad)
     until(lambda: alerts(cipher), "an alert")
     assert "broken.png: not a picture" in alerts(cipher)[0] and not errors
+    upload_too_much(page, cipher, tmp_path)
+    assert not errors
 
 
 def test_train_and_stop(lesson, course, shots):

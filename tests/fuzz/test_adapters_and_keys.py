@@ -16,7 +16,7 @@ from lorakit.encryption.key_file import load_key, save_key
 from lorakit.lora.adapter_file import load_adapter, read_adapter, save_adapter, seal_adapter
 from lorakit.lora.backbones import EXAMPLE_ADAPTER
 from lorakit.lora.tensors import UNSEALED, write_tensors
-from lorakit.lora.vit import apply_method, create_backbone
+from lorakit.lora.vit import apply_method
 from lorakit.runtime import peak_memory_mb, reset_peak_memory
 
 from ..adapters import refused_untouched, shaken
@@ -116,7 +116,10 @@ def test_a_file_of_the_first_edition_is_refused_until_it_is_sealed(saved, fresh)
     assert saved.read_bytes() == sealed
     assert all(torch.equal(tensors[n], t) for n, t in read_adapter(saved)[1].items())
     load_adapter(saved, fresh)
-    load_adapter(EXAMPLE_ADAPTER, create_backbone("vit_micro", 10))
+
+
+def test_the_adapter_that_ships_finds_its_backbone():
+    assert load_adapter(EXAMPLE_ADAPTER).adaptation["rank"] == 16
 
 
 @pytest.fixture

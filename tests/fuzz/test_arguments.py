@@ -151,6 +151,7 @@ def test_errors_name_the_argument(tmp_path, seed, place):
         ({"seed": 1.5}, "seed=1.5: allowed: a whole number"),
         ({"backbone": ""}, "backbone='': allowed: 'vit_micro'"),
         ({"backbone": "resnet0"}, "backbone='resnet0'"),
+        ({"backbone": "vit_micro.none"}, "backbone='vit_micro.none'"),
         ({"dataset": 5}, "dataset=5: allowed: str"),
         ({"rank": None}, "rank=None"),
         ({"recipe": {}}, "recipe={}: allowed: Recipe"),
@@ -174,6 +175,8 @@ def test_no_argument_opens_the_public_key_by_mistake():
             act(IMAGES, None)
     with pytest.raises(TypeError, match=r"name=5: allowed: str"):
         lorakit.load(5)
+    with pytest.raises(TypeError, match=r"model=<list_iterator.*: allowed: Module"):
+        lorakit.evaluate(iter([1]), SPLIT)
     with pytest.raises(TypeError, match=r"alpha='8': allowed: float \| None"):
         add_lora(vit(), alpha="8")
     with pytest.raises(ValueError, match="allowed"):

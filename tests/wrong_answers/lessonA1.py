@@ -1,11 +1,51 @@
 """Wrong answers to the exercises of lesson A1, and words that the verdict must hold."""
 
 WRONG = {
-    "A1.chance": [
-        ("natural logarithm", "def loss_at_chance(classes):\n    return math.log2(classes)"),
-        ("accuracy at chance", "def loss_at_chance(classes):\n    return 1 / classes"),
-        ("wrong sign", "def loss_at_chance(classes):\n    return math.log(1 / classes)"),
-        ("base 10", "def loss_at_chance(classes):\n    return math.log10(classes)"),
+    "A1.votes": [
+        (
+            "length is missing",
+            """
+def votes(dx, dy):
+    turn = torch.atan2(dy, dx) - (torch.arange(8) * math.pi / 4)[:, None, None]
+    return turn.cos().clamp(min=0) ** 4
+""",
+        ),
+        (
+            "opposite direction",
+            """
+def votes(dx, dy):
+    turn = torch.atan2(dy, dx) - (torch.arange(8) * math.pi / 4)[:, None, None]
+    return torch.hypot(dx, dy) * turn.cos() ** 4
+""",
+        ),
+        (
+            "half a turn",
+            """
+def votes(dx, dy):
+    turn = torch.atan2(dy, dx) - (torch.arange(8) * math.pi / 8)[:, None, None]
+    return torch.hypot(dx, dy) * turn.cos().clamp(min=0) ** 4
+""",
+        ),
+        (
+            "length counts once",
+            """
+def votes(dx, dy):
+    thetas = (torch.arange(8) * math.pi / 4)[:, None, None]
+    return (dx * thetas.cos() + dy * thetas.sin()).clamp(min=0) ** 4
+""",
+        ),
+    ],
+    "A1.blind": [
+        ("guesses 0", "def blind_error(targets):\n    return targets.square().mean()"),
+        (
+            "one guess for all columns",
+            "def blind_error(targets):\n    return targets.var(correction=0)",
+        ),
+        ("N - 1", "def blind_error(targets):\n    return targets.var(dim=0).mean()"),
+        (
+            "standard deviation",
+            "def blind_error(targets):\n    return targets.std(dim=0, correction=0).mean()",
+        ),
     ],
     "A1.steps": [
         (
@@ -26,26 +66,6 @@ WRONG = {
             "single epoch",
             "def total_steps(images, batch_size, epochs):\n"
             "    return math.ceil(images / batch_size)",
-        ),
-    ],
-    "A1.half": [
-        (
-            "how many bytes",
-            "def bytes_in_half(model):\n    return sum(p.numel() for p in model.parameters())",
-        ),
-        (
-            "those are bits",
-            "def bytes_in_half(model):\n    return 16 * sum(p.numel() for p in model.parameters())",
-        ),
-        (
-            "frozen parameters",
-            "def bytes_in_half(model):\n"
-            "    return 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)",
-        ),
-        (
-            "biases",
-            "def bytes_in_half(model):\n"
-            "    return 2 * sum(p.numel() for p in model.parameters() if p.ndim > 1)",
         ),
     ],
 }

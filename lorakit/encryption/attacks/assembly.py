@@ -1,7 +1,5 @@
 """Put square blocks together on a square grid, given how well every two fit side by side."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -29,13 +27,6 @@ def assemble(costs: Tensor, *, starts: int = 16, seed: int = 0) -> Tensor:
     order = torch.randperm(blocks, generator=torch.Generator().manual_seed(seed))[:starts]
     tried = [_improve(_grow(right, below, n, int(first)), right, below) for first in order]
     return torch.from_numpy(min(tried, key=lambda grid: _total(grid, right, below)).flatten())
-
-
-def total_cost(place: Tensor, costs: Tensor) -> float:
-    """Summed cost of all neighbours when place i shows block ``place[i]``, int64 (N,)."""
-    right, below = costs.double().cpu().numpy()
-    n = math.isqrt(len(place))
-    return float(_total(place.view(n, n).numpy(), right, below))
 
 
 def _total(grid: np.ndarray, right: np.ndarray, below: np.ndarray) -> float:

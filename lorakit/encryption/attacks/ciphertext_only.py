@@ -7,8 +7,6 @@ programming for graph matching"), up to blocks that are mirrored, turned or reco
 person sees through. (Other such attacks: Sirichotedumrong and Kiya 2020, arXiv 2010.06198.)
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import permutations, product
 

@@ -4,8 +4,6 @@ Adapted to the key it is E' = E P⁻¹ D: each column is a public one, up to its
 needed. One that was trained is not E P⁻¹ D, and there the match is a guess.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -5,16 +5,14 @@ and Kiya 2022, arXiv 2202.00806; with pixels shuffled too: arXiv 2211.02369. The
 Gallagher 2012, "Jigsaw puzzles with pieces of unknown orientation", CVPR.)
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from lorakit.checks import check_number
 from lorakit.encryption.attacks.assembly import assemble
 from lorakit.encryption.cipher import CHANNELS, Key, identity_key, pictures_to_blocks
-from lorakit.runtime import check_number
 
 
 def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16, seed: int = 0) -> Key:

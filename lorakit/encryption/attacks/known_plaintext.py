@@ -5,8 +5,6 @@ in any order, with v and 255 - v taken for one, tell which block it is; then the
 tell which place. What stays tied is guessed: one key that explains the pictures.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

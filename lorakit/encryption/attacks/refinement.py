@@ -4,8 +4,6 @@ Rows with other values are told apart; that tells columns apart, which tells mor
 nothing changes: colour refinement (Weisfeiler and Leman 1968). What is still tied is guessed.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

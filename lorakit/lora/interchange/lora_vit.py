@@ -1,16 +1,14 @@
 """The files of LoRA-ViT (github.com/JamesQFreeman/LoRA-ViT) and MeLo (arXiv 2311.08236)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
+from lorakit.checks import check_number
 from lorakit.lora.adapter_file import put_adapter
 from lorakit.lora.lora import check_vit
 from lorakit.lora.tensors import read_tensors, refuse
-from lorakit.runtime import check_number
 
 
 def import_lora_vit(

@@ -5,8 +5,6 @@ rank n r: their A stacked, their B along a diagonal of blocks, the same scale. T
 every slice gets PEFT's whole A and its own rows of B. The function is the same.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import re
@@ -17,10 +15,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from lorakit.checks import check_choice, check_number
 from lorakit.lora.adapter_file import describe, put_adapter
 from lorakit.lora.lora import LAYERS, LoRA, LoRALinear, check_fresh, lora_layers
 from lorakit.lora.tensors import check_tensors, read_tensors, refuse, write_tensors
-from lorakit.runtime import check_choice, check_number, write_atomic
+from lorakit.runtime import write_atomic
 
 _WHOLE = ("head", "patch_embed")  # parts that an adapter may bring as a whole
 _PREFIX = "base_model.model."

@@ -1,0 +1,141 @@
+"""What a private training promises, in full: for a reader, and for a program.
+
+After the list of Ponomareva et al. (2023, arXiv 2303.00654): what a claim of
+differential privacy has to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorakit.checks import check_number, checked
+from lorakit.experiments.experiment import Experiment
+from lorakit.privacy.meaning import what_it_means
+from lorakit.privacy.tuning import tuned_epsilon
+from lorakit.training.checkpoint import read_checkpoint
+
+
+@dataclass(frozen=True)
+class PrivacyStatement:
+    """Print it to read it; ``dataclasses.asdict`` gives the numbers.
+
+    Attributes:
+        examples, batch_size: N, public, and the expected batch of Poisson sampling.
+        sample_rate: q, the probability that one example is in one batch.
+        steps: taken, or planned by an experiment that has not run.
+        noise_multiplier, max_grad_norm: sigma and C; the noise on the sum has deviation sigma C.
+        epsilon, delta: of this training alone.
+        tpr_at_1, posterior: see ``privacy.meaning``.
+        tried: trainings on the same data, this one included, of which the best is published.
+        drawn: whether their number was drawn from a geometric distribution with that mean.
+        epsilon_tuned: of all of them together.
+        seed_known: whether others know the seed of the noise; then nothing is promised to them.
+    """
+
+    examples: int
+    batch_size: int
+    sample_rate: float
+    steps: int
+    noise_multiplier: float
+    max_grad_norm: float
+    accountant: str
+    delta: float
+    epsilon: float
+    tpr_at_1: float
+    posterior: float
+    tried: int
+    drawn: bool
+    epsilon_tuned: float
+    seed_known: bool
+
+    def __str__(self) -> str:
+        how = "a number drawn at random" if self.drawn else "a number fixed in advance"
+        tuned = f"none was tried besides; epsilon = {self.epsilon:.3g}"
+        if self.tried > 1:
+            tuned = f"{self.tried} trainings, {how}; the best of them: epsilon = "
+            tuned += f"{self.epsilon_tuned:.3g} at the same delta"
+        lines = {
+            "promise": f"({self.epsilon:.3g}, {self.delta:g})-DP of the trained weights",
+            "unit": "one picture with its label, added or removed; N is public",
+            "sampling": f"Poisson, q = {self.batch_size} / {self.examples:,} = "
+            f"{self.sample_rate:.4g}; {self.steps:,} steps",
+            "mechanism": f"DP-SGD: each gradient clipped to C = {self.max_grad_norm:g}, Gaussian "
+            f"noise of {self.noise_multiplier:.4g} C on their sum",
+            "accountant": self.accountant.upper(),
+            "it means": f"an attack with 1 % false alarms finds at most {self.tpr_at_1:.1%} of the "
+            f"members; a belief of one half becomes at most {self.posterior:.0%}",
+            "tuning": tuned,
+            "noise": "of a seed that others know: NO promise holds against them"
+            if self.seed_known
+            else "of a secret seed; PyTorch's generator is not a cryptographic one",
+            "not covered": "training losses, checkpoints, validation images and what was chosen by "
+            "them, several pictures of one person, the pictures' secrecy from the trainer",
+        }
+        width = max(map(len, lines))
+        return "\n".join(f"{name:>{width}}  {text}" for name, text in lines.items())
+
+
+@checked
+def privacy_statement(
+    run: Experiment | str | Path, *, tried: int = 1, drawn: bool = False
+) -> PrivacyStatement:
+    """State what a private run promises.
+
+    Args:
+        run: an experiment, or a checkpoint's file.
+        tried: trainings on the same data of which this one is the best, itself included; each is
+            taken to have its mechanism.
+        drawn: ``tried`` is the mean of a geometric distribution, from which the number of trainings
+            was drawn before (Papernot and Steinke 2022, arXiv 2110.03620); otherwise they compose.
+
+    Raises:
+        ValueError: the run is not private, or ``tried`` below 1.
+    """
+    check_number("tried", tried, least=1, most=1_000_000, whole=True)
+    found = _of_experiment(run) if isinstance(run, Experiment) else _of_checkpoint(run)
+    mechanism = [found[n] for n in ("noise_multiplier", "sample_rate", "steps", "delta")]
+    meaning, accountant = what_it_means(*mechanism), {"accountant": found["accountant"]}
+    return PrivacyStatement(
+        **found,
+        epsilon=tuned_epsilon(*mechanism, **accountant),
+        tpr_at_1=meaning.tpr_at_1,
+        posterior=meaning.posterior,
+        tried=tried,
+        drawn=drawn,
+        epsilon_tuned=tuned_epsilon(*mechanism, tried=tried, drawn=drawn, **accountant),
+    )
+
+
+def _of_experiment(e: Experiment) -> dict[str, object]:
+    if not e.private:
+        raise ValueError("run: an experiment without privacy promises nothing")
+    privacy, rate = e.recipe.privacy, e.recipe.batch_size / e.train
+    steps = e.recipe.steps(e.train)
+    return {
+        "examples": e.train,
+        "batch_size": e.recipe.batch_size,
+        "sample_rate": rate,
+        "steps": steps,
+        "noise_multiplier": privacy.sigma(rate, steps),
+        "max_grad_norm": privacy.max_grad_norm,
+        "accountant": privacy.accountant,
+        "delta": privacy.delta,
+        "seed_known": True,  # an experiment has one, so that it can be repeated
+    }
+
+
+def _of_checkpoint(path: str | Path) -> dict[str, object]:
+    saved = read_checkpoint(path)
+    settings, spent = saved["settings"], saved["spent"]
+    if settings["privacy"] is None:
+        raise ValueError(f"run={str(path)!r}: a training without privacy promises nothing")
+    return {
+        "examples": settings["data"][0],
+        "batch_size": settings["batch_size"],
+        "sample_rate": spent["sample_rate"],
+        "steps": spent["taken"],
+        "noise_multiplier": spent["sigma"],
+        **{n: settings["privacy"][n] for n in ("max_grad_norm", "accountant", "delta")},
+        "seed_known": settings["seed"] is not None,
+    }
