@@ -59,15 +59,6 @@ def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method")
         return figure
 
 
-def draw_accuracy(ax: Axes, rows: pd.DataFrame, x: str, hue: str) -> pd.DataFrame:
-    """One panel of ``plot_accuracy``, of one data set; returns the means that were drawn."""
-    rows, means = _means(rows, x, hue)
-    _panel(ax, means, rows, x, hue)
-    _accuracy_axis(ax, rows)
-    ax.set(xlabel=AXES[x], ylabel="test accuracy")
-    return means
-
-
 def _means(rows: pd.DataFrame, x: str, hue: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows a figure shows, and a line for each of its marks."""
     if x not in AXES or hue not in HUES or x == hue:
