@@ -81,7 +81,7 @@ def _menus(table: pd.DataFrame, opens: dict[str, str]) -> Iterator[alt.Parameter
     for name, text in (("dataset", "data set"), ("cipher", "cipher"), ("privacy", "privacy")):
         yield choice(name, text, offered[name], opens[name])
     low, high = (round(end(table["at_trainable"]), 1) for end in (min, max))
-    reach = alt.binding_range(min=low, max=high + 0.1, step=0.05, name="budget: at most 10 ^")
+    reach = alt.binding_range(min=low, max=high + 0.1, step=0.05, name="budget: 10 ^")
     yield alt.param(name="budget", bind=reach, value=min(max(_BUDGET, low), high))
 
 

@@ -14,7 +14,7 @@ from lorakit.explore.view import to_png
 
 MIME = "application/vnd.vegalite.v5+json"  # JupyterLab and Voilà draw it by themselves
 _CSS = (  # as wide as the page, and menus in a column
-    ".vega-embed:has(.vega-bindings) {display: block; max-width: 760px} "
+    ".vega-embed:has(.vega-bindings) {display: block; min-width: 290px; max-width: 760px} "
     ".vega-bind label {display: flex; align-items: center; margin: 4px 0; font-size: 13px} "
     ".vega-bind-name {width: 130px; flex: none} .vega-bind select {min-width: 0} "
     ".vega-bind input {width: 150px; margin-right: 8px}"
