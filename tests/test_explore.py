@@ -27,11 +27,12 @@ from lorakit.explore import (
     CipherExplorer,
     LiveTraining,
     PrivacyExplorer,
-    ResultsExplorer,
+    Results,
     attack_explorer,
     committed_rows,
     dashboard,
     rank_explorer,
+    results_chart,
     singular_explorer,
 )
 from lorakit.explore.__main__ import write_page
@@ -40,10 +41,10 @@ from lorakit.explore.cipher import cipher_view, read_image, samples, similarity
 from lorakit.explore.curves import curves_view
 from lorakit.explore.dashboard import TABLES
 from lorakit.explore.explorer import Explorer, slider
+from lorakit.explore.points import points
 from lorakit.explore.privacy import SHOWS, privacy_view
 from lorakit.explore.rank import BACKBONES, rank_view, singular_view
-from lorakit.explore.results import results_view
-from lorakit.explore.selection import trainings
+from lorakit.explore.saved import MIME
 from lorakit.explore.view import View, new_figure, to_png
 from lorakit.lora.adapter_file import save_adapter
 from lorakit.lora.budget import budget, singular_values
@@ -280,32 +281,43 @@ def test_a_grey_picture_leaves_open_what_no_grey_picture_shows():
     assert "Nothing of the key" in known_view(dataset="street").details()
 
 
-@pytest.mark.parametrize("x", ["rank", "trainable", "epsilon", "cipher"])
-@pytest.mark.parametrize("hue", ["method", "cipher", "epsilon"])
-def test_results_view(table, x, hue):
-    if x == hue:
-        with pytest.raises(ValueError, match="two different"):
-            results_view(table, dataset="street", x=x, hue=hue)
-        return
-    view = results_view(
-        table, table[:1], dataset="street", x=x, hue=hue, parameters=1e3, budget=2.0
-    )
-    size(view)
-    assert "no run in the table is within it" in view.details()
-    best = results_view(table, dataset="street", x=x, hue=hue, parameters=2e6).details()
-    assert "best is full: 85.0% ± 2.5" in best
+def test_points_are_means_over_seeds_alone(table):
+    """Settings that differ in anything else, the backbone too, are points of their own."""
+    other = table[table["method"] == "lora"].assign(backbone="vit_mini")
+    longer = table[table["method"] == "lora"].assign(epochs=9)
+    every = [
+        frame.assign(id=frame["id"] + str(n)) for n, frame in enumerate((table, other, longer))
+    ]
+    found = points(pd.concat(every, ignore_index=True))
+    assert set(found["seeds"]) == {3} and len(found) == len(pd.concat(every)) / 3
+    lora = found[found["method"] == "lora"]
+    assert {name.rsplit(", ")[-1] for name in lora["dataset"]} == {"vit_micro", "vit_mini"}
+    assert {r for r in lora["recipe"] if "vit_micro" in r} == {
+        "5 epochs, vit_micro",
+        "9 epochs, vit_micro",
+    }
+    assert found["high"].max() <= 1 and (found["low"] < found["mean"]).all()
 
 
-def test_trainings_alike_in_all_that_is_shown_are_told_apart(table):
-    longer = table[table["method"] == "lora"].assign(epochs=9, id=lambda t: t["id"] + "x")
-    rows = pd.concat([table.assign(epochs=5), longer], ignore_index=True)
-    names = trainings(rows)
-    assert set(names.dropna()) == {"epochs 5", "epochs 9"}
-    assert set(rows.loc[names.notna(), "method"]) == {"lora"}
-    explorer = ResultsExplorer(rows)
-    assert not explorer.controls["training"].disabled and "alert" not in explorer.message.value
-    explorer.controls["training"].value = "epochs 9"
-    assert "alert" not in explorer.message.value
+def test_a_chart_is_a_picture_too_and_needs_nothing_from_elsewhere(table):
+    chart = results_chart(table)
+    data, metadata = chart._repr_mimebundle_()
+    assert not plt.get_fignums()
+    assert Image.open(BytesIO(b64decode(data["image/png"]))).width > 500
+    spec = json.dumps(data[MIME])
+    assert spec.count("http") == 1 and "vega.github.io/schema/vega-lite/v5" in spec
+    assert not metadata[MIME]["embed_options"]["actions"]
+    menus = {p["name"]: p.get("value") for p in data[MIME]["params"]}
+    assert menus.pop("budget") == 5 and menus["privacy"] == "no privacy"
+    best = "best with at most 100,000 parameters is lora+patch, r = 1 on q+v, 77.0 ± 2.5 %"
+    assert data["text/plain"] == f"{menus['dataset']}, shuffle + negative, no privacy: {best}"
+
+
+def test_the_committed_chart_opens_on_clothes(request):
+    rows = committed_rows(request.config.rootpath)
+    assert results_chart(rows).finding.startswith("clothes (Fashion-MNIST), vit_micro, shuffle")
+    with pytest.raises(ValueError, match="columns"):
+        results_chart(rows.drop(columns="backbone"))
 
 
 def test_curves():
@@ -320,14 +332,13 @@ def test_curves():
 
 
 @pytest.fixture(scope="module")
-def explorers(request):
-    rows = committed_rows(request.config.rootpath)
-    return {"results": ResultsExplorer(rows), "rank": rank_explorer(), "cipher": CipherExplorer(),
+def explorers():
+    return {"rank": rank_explorer(), "cipher": CipherExplorer(),
             "privacy": PrivacyExplorer(), "attack": attack_explorer(), "train": LiveTraining(),
             "singular": singular_explorer()}  # fmt: skip
 
 
-NAMES = ("results", "rank", "cipher", "privacy", "attack", "train", "singular")
+NAMES = ("rank", "cipher", "privacy", "attack", "train", "singular")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -347,12 +358,8 @@ def test_without_a_kernel_there_is_a_picture(explorers, name):
     assert bundle["text/plain"] == explorers[name].now.finding
 
 
-def test_rules_switch_off_what_cannot_be(explorers):
-    results, rank, privacy = (explorers[n].controls for n in ("results", "rank", "privacy"))
-    results["dataset"].value = "street"
-    results["x"].value = "epsilon"
-    assert results["epsilon"].disabled and "epsilon" not in dict(results["hue"].options)
-    assert "no choice" in explorers["results"].message.value
+def test_rules_hide_what_does_not_matter(explorers):
+    rank, privacy = (explorers[name].controls for name in ("rank", "privacy"))
     rank["backbone"].value = "vit_large_patch16_224"
     assert rank["blocks"].max == rank["blocks"].value == 24
     privacy["examples"].value = 100
@@ -479,36 +486,31 @@ os._exit(0)
         time.sleep(0.1)
 
 
-def test_a_row_of_ones_own_is_a_star_and_moves_the_controls(table):
-    explorer = ResultsExplorer(table)
-    row = {**table.iloc[0].to_dict(), "dataset": "digits", "cipher": "none", "id": "mine"}
-    before = explorer.picture.value
-    explorer.add(row)
-    assert explorer.controls["dataset"].value == "digits"
-    assert explorer.picture.value != before and len(explorer.own) == 1
-    explorer.add(row)
-    assert len(explorer.own) == 1
-    labels = [t.get_text() for t in explorer.now.figure.legends[0].get_texts()]
-    assert "your runs" in labels
-    explorer.add({**row, "id": "low", "accuracy": 0.2})
-    assert explorer.now.figure.axes[0].get_ylim()[0] == 0
-    explorer.controls["x"].value = "epsilon"
-    explorer.add({**row, "id": "odd", "epsilon": 3.0})
-    assert "is not on" not in explorer.details.value and "ε = 3" in explorer.finding.value
-    explorer.add({**row, "id": "even"})
-    explorer.controls["x"].value = "epsilon"
-    assert "1 of your runs have a value that is not on this axis" in explorer.details.value
+@pytest.mark.parametrize("method, rank", [("probe", None), ("lora", 4)])
+def test_a_row_of_ones_own_joins_the_chart(table, method, rank):
+    results = Results(table)
+    here = {"dataset": "digits", "cipher": "none", "method": method, "rank": rank}
+    row = table.iloc[0].to_dict() | here | {"targets": "q+v" if rank else None}
+    for seed, accuracy in ((7, 0.2), (7, 0.3), (8, 0.91)):
+        mine = {"id": f"mine {seed}", "seed": seed, "accuracy": accuracy, "epsilon": math.inf}
+        results.add({**row, **mine})
+    assert len(results.own) == 2
+    spec = results.output.outputs[0]["data"][MIME]
+    said = spec["title"]["subtitle"]
+    assert "yours" in said and "committed" in said
+    menus = {p["name"]: p.get("value") for p in spec["params"]}
+    assert menus["dataset"].startswith("handwritten digits") and menus["cipher"] == "plain"
+    data, _ = results.chart._repr_mimebundle_()
+    assert data["image/png"]
 
 
-@pytest.mark.parametrize("method, rank", [("probe", math.nan), ("lora", 2.0)])
-def test_rows_of_ones_own_show_where_there_are_no_others(table, method, rank):
-    explorer = ResultsExplorer(table)
-    first = {**table.iloc[0].to_dict(), "method": method, "rank": rank, "cipher": "negative",
-             "targets": None if method == "probe" else "q+v", "epsilon": 5.0}  # fmt: skip
-    for number in range(2):
-        explorer.add({**first, "id": f"mine {number}", "accuracy": 0.7})
-        assert "alert" not in explorer.message.value
-        assert f"<td>{method}</td>" in explorer.details.value
+def test_a_run_with_no_committed_ones_is_shown_alone(table):
+    results = Results(table)
+    row = {**table.iloc[0].to_dict(), "id": "mine", "cipher": "negative", "epsilon": 5.0}
+    results.add(row)
+    spec = results.output.outputs[0]["data"][MIME]
+    assert "committed" not in spec["title"]["subtitle"]
+    assert {p["name"]: p.get("value") for p in spec["params"]}["privacy"] == "ε = 5"
 
 
 def test_the_dashboard_holds_all_six(tmp_path, table):

@@ -164,6 +164,6 @@ def test_binder_builds_from_binder_with_exact_versions(monkeypatch):
     pinned |= dict(re.findall(r"([\w-]+)==([\d.]+)", after))
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         if not line.startswith("#"):
-            name, least = line.split(">=")
+            name, least = line.split(",")[0].split(">=")  # an upper bound may follow
             numbers = [tuple(map(int, text.split("."))) for text in (pinned[name], least)]
             assert numbers[0] >= numbers[1], line

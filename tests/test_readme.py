@@ -10,7 +10,6 @@ from lorakit import apply_method, count_parameters, create_backbone, read_table
 from lorakit.experiments.presets import MLP
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN
-from lorakit.figures.tables import summarise
 from lorakit.lora.vit import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,31 +59,22 @@ def percent(rows: pd.DataFrame, **match: object) -> str:
 
 def test_the_numbers_on_encrypted_pictures():
     street = read_table(TABLES / "results.csv").query("dataset == 'street'")
-    short, longer = street[street["cipher"].eq(CIPHER_SHOWN)], read_table(TABLES / "length.csv")
+    short = street[street["cipher"].eq(CIPHER_SHOWN)]
     scrambled = street[street["cipher"].eq("scramble+" + CIPHER_SHOWN)]
-    full, full_longer = (percent(rows, method="full") for rows in (short, longer))
-    mlp_longer = percent(longer, method="lora+patch")
+    full = percent(short, method="full")
     inside, outside = (
         [percent(short, method=m, targets=t, rank=4) for m in ("lora+patch", "lora")]
         for t in ("q+v", MLP)
     )
-    share = summarise(longer).set_index("method").loc["lora+patch", "share"]
     for sentence in (
         f"After 5 epochs full fine-tuning reaches {full} %; at rank 4 on q and v, `lora+patch` "
         f"{inside[0]} % and `lora` {inside[1]} %; on the MLP {outside[0]} % and {outside[1]} %.",
-        f"After 10 epochs: full {full_longer} %, `lora+patch` on the MLP {mlp_longer} % with "
-        f"{100 * share:.1f} % of the parameters.",
         f"With scrambled blocks `lora+patch` falls to {percent(scrambled, method='lora+patch')} % "
         f"(full {percent(scrambled, method='full')} %)",
         f"reaches {percent(scrambled, method='lora+patch+pos')} %.",
     ):
         assert sentence in README
-    missing = [
-        mean(rows, method="full") - mean(rows, method="lora+patch", targets=MLP)
-        for rows in (short, longer)
-    ]
-    words = "{:.1f} points are missing to full fine-tuning after 5 epochs, {:.1f} after 10"
-    assert words.format(*missing) in MORE
+    assert float(inside[0]) > float(inside[1]) + 30
 
 
 def test_the_numbers_on_photographs():

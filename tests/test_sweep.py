@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -207,3 +208,12 @@ def test_grids():
     ):
         with pytest.raises(ValueError, match=words):
             grid(*arguments)
+
+
+@pytest.mark.parametrize("name", ["results", "privacy", "claim", "claim_trials"])
+def test_a_row_read_from_a_table_is_its_experiment_again(name):
+    root = Path(__file__).resolve().parent.parent
+    rows = read_table(root / "figures" / "results" / f"{name}.csv")
+    names = [setting for setting in Experiment().settings() if setting in rows]
+    for row, key in zip(rows[names].to_dict("records"), rows["id"]):
+        assert Experiment.from_settings(**row).id == key

@@ -6,26 +6,21 @@ the check over its values. Values that were measured are not touched.
 """
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 
 from lorakit import Experiment, read_table
 from lorakit.experiments.table_file import read_rows, write_rows
-from lorakit.training.recipe import Recipe
 
 GONE = {"label_smoothing": 0.0}
 RENAMED = {"measure": "eval_split"}
-WHOLE = {f.name for kind in (Experiment, Recipe) for f in fields(kind) if f.type.startswith("int")}
 
 
 def experiment_of(row: pd.Series) -> Experiment:
     """The experiment whose settings a row holds."""
-    there = row.dropna().to_dict()
-    names = Experiment(train=1000).settings()
-    given = {n: int(v) if n in WHOLE else v for n, v in there.items() if n in names}
-    return Experiment.from_settings(**given)
+    names = Experiment().settings()
+    return Experiment.from_settings(**{n: v for n, v in row.items() if n in names})
 
 
 def renew(path: Path) -> None:

@@ -67,7 +67,8 @@ def run_claim(
     table, wanted = FOLDER / f"{TABLES[study]}.csv", cells(study, backbone)
     for cell in wanted:
         search_rates(cell, table.with_name(f"{table.stem}_trials.csv"), n_jobs=n_jobs)
-    write_rates(sorted(FOLDER.glob("claim*_trials.csv")))
+    searched = {t for t in TABLES.values() if t == table.stem or (FOLDER / f"{t}.csv").exists()}
+    write_rates([FOLDER / f"{name}_trials.csv" for name in sorted(searched)])
     runs = [run for cell in wanted for run in reported(study, cell, seeds)]
     return sweep(sorted(runs, key=lambda run: run.seed), table, n_jobs=n_jobs)
 

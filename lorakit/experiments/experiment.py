@@ -18,6 +18,7 @@ from lorakit.training.recipe import Recipe
 
 _PRIVACY = tuple(f.name for f in fields(Privacy))
 _RECIPE = tuple(f.name for f in fields(Recipe))
+_WHOLE = ("rank", "public", "views", "physical_batch")  # floats in a table with empty cells
 _APART = ("lr", "privacy", "physical_batch")  # columns of their own, or none
 
 
@@ -140,6 +141,9 @@ class Experiment:
         >>> Experiment.from_settings(dataset="digits", epochs=2, lr_head=0.01).recipe.epochs
         2
         """
+        settings = {n: None if v != v else v for n, v in settings.items()}  # a table's empty cells
+        whole = {n for n in _WHOLE if isinstance(v := settings.get(n), float) and v.is_integer()}
+        settings |= {name: int(settings[name]) for name in whole}
         lr = {p: rate for p in PARTS if (rate := settings.pop(f"lr_{p}", None)) is not None}
         privacy = {n: settings.pop(n) for n in _PRIVACY if settings.get(n) is not None}
         settings = {n: v for n, v in settings.items() if n not in _PRIVACY}

@@ -13,7 +13,7 @@ from lorakit.figures.style import CIPHER_SHOWN
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
 SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
-STUDIES = ("encryption", "length", "privacy")
+STUDIES = ("encryption", "privacy")
 _BASE = ("probe", "lora", "lora+patch", "full")
 _FIVE, _THREE = (0.5, 1.0, 2.0, 4.0, 8.0), (0.5, 2.0, 8.0)  # epsilons
 
@@ -29,7 +29,6 @@ _PRIVATE = {
 
 # settings of each data set, and those used by default; seeds; for each study (see ``grid``)
 # encryption: ciphers, methods, adapters (ranks of targets)
-# length: epochs of longer runs
 # privacy: private (settings), epsilons of data set and method, private_ciphers, private_ranks
 PRESETS: dict[str, dict] = {
     "smoke": {
@@ -63,7 +62,6 @@ PRESETS: dict[str, dict] = {
         "seeds": 3,
         "ciphers": CIPHERS,
         "adapters": {"q+v": (1, 2, 4, 8, 16), MLP: (4,)},
-        "length": {"street": 10},
         "private_datasets": _TWO,
         "private": _PRIVATE,
         "epsilons": dict.fromkeys(_TWO, dict.fromkeys(_BASE, _FIVE)),
@@ -94,8 +92,7 @@ def grid(
     """The experiments of one study in a preset.
 
     ``encryption``: every method under every cipher, and LoRA at other ranks and targets.
-    ``length``: LoRA on the MLP and ``full``, trained for longer; may be empty. ``privacy``: methods
-    and ciphers against epsilon, and ranks at epsilon 2.
+    ``privacy``: methods and ciphers against epsilon, and ranks at epsilon 2.
 
     Args:
         preset: one of ``PRESETS``.
@@ -114,7 +111,7 @@ def grid(
     if not datasets or not set(datasets) <= set(allowed):
         raise ValueError(f"datasets={datasets!r}: allowed: one or more of {allowed}")
     check_number("seeds", seeds, least=1, most=1000, whole=True)
-    make = {"encryption": _encryption, "length": _length, "privacy": _privacy}[study]
+    make = {"encryption": _encryption, "privacy": _privacy}[study]
     bases = (
         Experiment.from_settings(dataset=dataset, seed=seed, **settings[dataset])
         for seed, dataset in product(range(seeds), datasets)
@@ -130,13 +127,6 @@ def _encryption(base: Experiment, settings: dict) -> Iterator[Experiment]:
     for targets, ranks in settings.get("adapters", {}).items():
         for method, rank in product(("lora", "lora+patch"), ranks):
             yield base.replace(cipher=CIPHER_SHOWN, method=method, targets=targets, rank=rank)
-
-
-def _length(base: Experiment, settings: dict) -> Iterator[Experiment]:
-    if epochs := settings.get("length", {}).get(base.dataset):
-        longer = base.replace(cipher=CIPHER_SHOWN, epochs=epochs, targets=MLP)
-        for method in ("lora", "lora+patch", "full"):
-            yield longer.replace(method=method)
 
 
 def _privacy(base: Experiment, settings: dict) -> Iterator[Experiment]:

@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from lorakit.checks import check_choice
 from lorakit.data.dataset import Split, fingerprint, generator_for, normalise
 from lorakit.data.synthetic import SOURCES, draw_pictures
 from lorakit.experiments.pretrain import ship
 from lorakit.lora.backbones import weights_of
 from lorakit.lora.vit import create_backbone
-from lorakit.runtime import check_choice, pick_device, seed_everything
+from lorakit.runtime import pick_device, seed_everything
 from lorakit.training.checkpoint import Checkpoint
 from lorakit.training.criterion import Criterion
 from lorakit.training.fit import train_one_epoch
@@ -78,11 +79,8 @@ class GradientCriterion(Criterion):
         mean, basis = self.mean.to(images.device), self.basis.to(images.device)
         return (oriented_gradients(images) - mean) @ basis
 
-    def __call__(self, model: nn.Module, images: Tensor, _labels: Tensor) -> Tensor:
-        loss = F.mse_loss(model(normalise(images)), self.targets(images))
-        self.seen += len(images)
-        self.loss_sum += loss.item() * len(images)
-        return loss
+    def loss(self, outputs: Tensor, images: Tensor, _labels: Tensor) -> Tensor:
+        return F.mse_loss(outputs, self.targets(images))
 
 
 def draw_mix(images: int, sources: Iterable[str], seed: int) -> Split:
@@ -156,8 +154,8 @@ def _error(model: nn.Module, criterion: GradientCriterion, images: Tensor) -> fl
     """The mean squared error on pictures, in evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
-    chunks = images.split(500)
-    losses = [criterion(model, x.to(device), x).item() * len(x) for x in chunks]
+    chunks = images.to(device).split(500)
+    losses = [criterion.loss(model(normalise(x)), x, x).item() * len(x) for x in chunks]
     return sum(losses) / len(images)
 
 

@@ -14,9 +14,9 @@ from lorakit.explore.cipher import CipherExplorer
 from lorakit.explore.live import LiveTraining
 from lorakit.explore.privacy import PrivacyExplorer
 from lorakit.explore.rank import rank_explorer, singular_explorer
-from lorakit.explore.results import ResultsExplorer
+from lorakit.explore.results import Results
 
-TABLES = ("claim", "results", "privacy")  # fashion with vit_micro; older ones, vit_micro.letters
+TABLES = ("claim", "claim_privacy", "results", "privacy")  # the last two: vit_micro.letters
 
 
 @checked
@@ -25,9 +25,9 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
 
     ``table`` is a CSV file for the rows trained here; those it holds already are shown too.
     """
-    results = ResultsExplorer(rows, read_table(table) if Path(table).exists() else None)
+    results = Results(rows, read_table(table) if Path(table).exists() else None)
     tabs = {
-        "Results": results,
+        "Results": results.output,
         "Rank": widgets.VBox([rank_explorer(), singular_explorer()]),
         "Cipher": CipherExplorer(),
         "Privacy": PrivacyExplorer(),
@@ -43,7 +43,7 @@ def committed_rows(root: str | Path = ".") -> pd.DataFrame:
     root, here = Path(root).resolve(), Path(__file__).resolve()
     for folder in (root, *root.parents, *here.parents):
         results = folder / "figures" / "results"
-        if (results / "results.csv").exists():
-            tables = [read_table(results / f"{name}.csv") for name in TABLES]
-            return pd.concat(tables, ignore_index=True)
-    raise FileNotFoundError(f"root={str(root)!r}: no figures/results/results.csv there or above")
+        if (results / "claim.csv").exists():
+            paths = [results / f"{name}.csv" for name in TABLES]
+            return pd.concat([read_table(p) for p in paths if p.exists()], ignore_index=True)
+    raise FileNotFoundError(f"root={str(root)!r}: no figures/results/claim.csv there or above")

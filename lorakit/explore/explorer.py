@@ -181,12 +181,3 @@ def hide(controls: Controls, *names: str) -> None:
     """Show all controls but those of these names."""
     for name, control in controls.items():
         control.layout.display = "none" if name in names else None
-
-
-def refill(control: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
-    """Offer other options, and keep the chosen one if it is among them."""
-    if list(control.options) != options:
-        chosen = control.value
-        control.options = options
-        if chosen in [value for _, value in options]:
-            control.value = chosen

@@ -49,7 +49,7 @@ class LiveTraining(Explorer):
 
     Args:
         table: a CSV file that gets a row for each finished training; made if missing.
-        on_row: called with each new row, for example ``ResultsExplorer.add``.
+        on_row: called with each new row, for example ``Results.add``.
     """
 
     @checked

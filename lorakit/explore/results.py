@@ -1,169 +1,213 @@
-"""Accuracy against rank, parameters, epsilon or cipher, from any results table."""
+"""Accuracy against rank, parameters, epsilon or cipher: a chart that needs no kernel."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterator, Mapping
 
+import altair as alt
+import ipywidgets as widgets
 import pandas as pd
-from matplotlib.axes import Axes
+from IPython.display import display
+from matplotlib.figure import Figure
 
 from lorakit.checks import checked
-from lorakit.explore.explorer import Controls, Explorer, dropdown, log_slider, refill
-from lorakit.explore.selection import BY, best_in_words, choose, readable, trainings
-from lorakit.explore.view import View, bullets, new_axes, new_figure, to_html
-from lorakit.figures.accuracy import HUES, draw_accuracy
-from lorakit.figures.captions import headline
-from lorakit.figures.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES, METHOD_COLOURS, style
-from lorakit.figures.tables import epsilon_name, in_order, summarise
+from lorakit.explore.points import (
+    NO_RANK,
+    best_in_words,
+    newest_beside,
+    opening,
+    points,
+    recipe_of,
+    where,
+)
+from lorakit.explore.saved import SavedChart, card, choice
+from lorakit.figures.accuracy import plot_accuracy
+from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS
+from lorakit.figures.tables import KEYS, in_order
 
 _AGAINST = {
-    "rank r": "rank",
-    "trainable parameters": "trainable",
-    "privacy budget ε": "epsilon",
-    "encryption": "cipher",
+    "trainable": "trainable parameters",
+    "rank": "rank r of LoRA",
+    "epsilon": "privacy budget ε",
+    "cipher": "encryption",
 }
-_NEEDED = [*BY, "seed", "accuracy", "trainable", "total", "backbone", "epochs"]
-_ONLY = [("the only one", "")]  # a choice among trainings where there is none
+_MARKERS = {"v": "triangle-down", "^": "triangle-up", "P": "cross", "s": "square", "o": "circle"}
+_MARKERS |= {"X": "M-.7,-.7L.7,.7M.7,-.7L-.7,.7", "D": "diamond"}
+_SHAPES = {method: _MARKERS[marker] for method, marker in METHOD_MARKERS.items()}
+_STAR = "M0,-1L.3,-.4L1,-.3L.5,.2L.6,.9L0,.5L-.6,.9L-.5,.2L-1,-.3L-.3,-.4Z"
+_GREY, _RING = "#C4C4C4", "#E69F00"
+_IN_STEPS = "against == 'epsilon' || against == 'cipher'"
+_SHOWN = (
+    "datum.dataset == dataset && (against == 'cipher' || datum.cipher == cipher)"
+    " && (against == 'epsilon' || datum.privacy == privacy)"
+    f" && (datum.usual || !({_IN_STEPS}))"
+)
+_TITLE = (
+    "[dataset, against == 'cipher' ? privacy : "
+    "cipher + (against == 'epsilon' ? '' : ', ' + privacy)]"
+)
+_HOVER = {"name": "method", "accuracy": "accuracy", "seeds": "seeds", "trainable": "parameters"}
+_HOVER |= {"share": "share", "cipher": "cipher", "privacy": "privacy", "recipe": "trained on"}
+_FORMS = {"trainable": ",", "share": ".2%"}
+_Y = alt.Y("mean:Q", title="test accuracy").axis(format="%").scale(zero=False)
+_BUDGET = 5.0  # trainable parameters at first, as a power of ten
 
 
-def results_view(
-    rows: pd.DataFrame,
-    own: pd.DataFrame | None = None,
-    *,
-    dataset: str,
-    x: str = "rank",
-    hue: str = "method",
-    cipher: str = "none",
-    epsilon: float = math.inf,
-    training: str = "",
-    parameters: float = 1e6,
-    budget: float = math.inf,
-) -> View:
-    """Draw a selection of a results table, with a table under it and the best for a budget.
+@checked
+def results_chart(rows: pd.DataFrame, own: pd.DataFrame | None = None) -> SavedChart:
+    """A results table as a chart with menus, a legend that filters, a budget, words on hover.
 
     Args:
-        own: rows of one's own, drawn as stars; where there are no others, in their place.
-        dataset, cipher, epsilon: what is kept, unless x or hue shows all of it.
-        x, hue: see ``accuracy.plot_accuracy``.
-        training: which of several trainings alike in all that is shown, see ``trainings``.
-        parameters, budget: for the best, at most so many that train, and so much epsilon.
+        rows: a results table; each mark is a mean over seeds, and over nothing else.
+        own: rows of one's own, each a star; the chart opens where the newest of them is.
     """
-    kept = {"dataset": dataset, "cipher": cipher, "epsilon": epsilon}
-    mine = choose(rows, (x, hue), **kept)
-    names = mine["training"] if "training" in mine else trainings(mine)
-    if training in set(names.dropna()):
-        mine = mine[names.isna() | (names == training)]
-    mark = mine[:0] if own is None else choose(own, (x, hue), **kept)
-    if mine.empty:  # one's own alone, the newest of those that a picture shows alike
-        mine, mark = mark.drop_duplicates([*BY, "seed"], keep="last"), mark[:0]
-    with style():
-        figure = new_figure(height=4.6, below=1.85)
-        ax = new_axes(figure)
-        means = draw_accuracy(ax, mine, x, hue)
-        hidden = _stars(ax, mark, x, means)
-        figure.legend(loc="lower left", ncol=2, fontsize=10, columnspacing=1.2)
-
-    def details() -> str:
-        table = summarise(mine, BY).sort_values("mean", ascending=False)
-        ciphers = in_order(mine["cipher"])
-        lines = [best_in_words(rows, dataset, c, parameters, budget) for c in ciphers]
-        if hidden:
-            lines.append(f"{hidden} of your runs have a value that is not on this axis.")
-        return bullets(lines) + to_html(readable(table))
-
-    return View(figure, headline(mine, x, hue), details)
+    table = points(rows, own)
+    opens = opening(table)
+    layers = [*_frame(table), *_marks(table)]
+    chart = alt.layer(*layers).add_params(*_menus(table, opens))
+    chart = card(chart, alt.expr(_TITLE), newest_beside(table))
+    finding = best_in_words(table, opens, 10**_BUDGET)
+    every = rows if own is None else pd.concat([rows, own])
+    return SavedChart(chart, finding, lambda: _still(every, opens))
 
 
-def _stars(ax: Axes, own: pd.DataFrame, x: str, means: pd.DataFrame) -> int:
-    """Rows of one's own, each a star at its setting; how many have no place on the axis."""
-    values = in_order(means[x].dropna())
-    in_steps = x in ("cipher", "epsilon")
-    placed = own[own[x].isin(values)] if in_steps else own
-    if len(placed):
-        at = placed[x]
-        at = at.map(values.index) if in_steps else at.fillna(min(values, default=1))
-        colours = [METHOD_COLOURS[m] for m in placed["method"]]
-        look = {"marker": "*", "edgecolors": "black", "zorder": 5}
-        ax.scatter(at, placed["accuracy"], 190, colours, **look)
-        ax.plot([], [], "*", color="white", markeredgecolor="black", ms=12, label="your runs")
-        if placed["accuracy"].min() < ax.get_ylim()[0]:
-            ax.set_ylim(0, 1.03)
-    return len(own) - len(placed)
+def _menus(table: pd.DataFrame, opens: dict[str, str]) -> Iterator[alt.Parameter]:
+    """What the reader chooses, inside the chart."""
+    steps = _steps(table)
+    offered = {"dataset": list(table["dataset"].unique()), "cipher": steps["cipher"]}
+    offered["privacy"] = steps["epsilon"][::-1]
+    yield choice("against", "accuracy against", list(_AGAINST), "trainable", _AGAINST.values())
+    for name, text in (("dataset", "data set"), ("cipher", "cipher"), ("privacy", "privacy")):
+        yield choice(name, text, offered[name], opens[name])
+    low, high = (round(end(table["at_trainable"]), 1) for end in (min, max))
+    reach = alt.binding_range(min=low, max=high + 0.1, step=0.05, name="budget: 10 ^")
+    yield alt.param(name="budget", bind=reach, value=min(max(_BUDGET, low), high))
 
 
-class ResultsExplorer(Explorer):
-    """Explore any results table; ``add`` puts a row of one's ``own`` into the picture."""
+def _steps(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The values of axes that have them at equal distances, in order."""
+    columns = {"epsilon": "privacy", "cipher": "cipher"}
+    return {a: list(table.sort_values(f"at_{a}")[name].unique()) for a, name in columns.items()}
+
+
+def _axis(table: pd.DataFrame) -> alt.X:
+    """One axis for all that can stand on it: places are numbers, labels follow the menu."""
+    names = _steps(table)
+    ticks = {axis: list(range(len(values))) for axis, values in names.items()}
+    ticks |= {"rank": list(range(NO_RANK, 9)), "trainable": list(range(1, 10))}
+    places = [table[f"at_{axis}"] for axis in _AGAINST]
+    low, high = (
+        alt.expr(f"{json.dumps(dict(zip(_AGAINST, ends)))}[against]")
+        for ends in ([min(p) - 0.3 for p in places], [max(p) + 0.3 for p in places])
+    )
+    label = (
+        "against == 'trainable' ? format(pow(10, datum.value), '~s') : against == 'rank' ? "
+        "(datum.value < 0 ? 'no LoRA' : format(pow(2, datum.value), 'd')) : "
+        f"split({json.dumps(names)}[against][datum.value], ' + ')"
+    )
+    axis = alt.Axis(title=" ", values=alt.expr(f"{json.dumps(ticks)}[against]"), labelExpr=label)
+    return alt.X("at:Q", axis=axis, scale=alt.Scale(nice=False, domainMin=low, domainMax=high))
+
+
+def _marks(table: pd.DataFrame) -> Iterator[alt.Chart]:
+    """Lines, intervals, means, one's own stars, and the best within the budget."""
+    picked = alt.selection_point(name="picked", fields=["method"], bind="legend")
+    base = (
+        alt.Chart(table)
+        .transform_filter(_SHOWN)
+        .transform_filter(picked)
+        .transform_calculate(at="datum['at_' + against]", inside="datum.at_trainable <= budget")
+        .transform_calculate(score="datum.inside && !datum.yours ? datum.mean : -1")
+        .transform_calculate(step=f"{_IN_STEPS} ? round(datum.at) : 0")
+        .transform_joinaggregate(best="max(score)", groupby=["step"])
+        .transform_calculate(wins="datum.score > 0 && datum.score == datum.best")
+    )
+    placed = base.encode(x=_axis(table), y=_Y)
+    methods = in_order(table["method"])
+    colours, shapes = (
+        alt.Scale(domain=methods, range=[looks[method] for method in methods])
+        for looks in (METHOD_COLOURS, _SHAPES)
+    )
+    beyond = alt.when("!datum.inside").then(alt.value(_GREY))
+    colour = beyond.otherwise(alt.Color("method:N", scale=colours))
+    fill = beyond.otherwise(alt.Fill("method:N", scale=colours))
+    full = alt.when("datum.hollow").then(alt.value(0)).otherwise(alt.value(1))
+    shape = alt.Shape("method:N", scale=shapes)
+    hover = [alt.Tooltip(n, title=t, format=_FORMS.get(n, "")) for n, t in _HOVER.items()]
+
+    level = base.transform_filter("against == 'rank' && !(datum.rank > 0)")
+    yield level.mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y=_Y, color=colour)
+    line = placed.transform_filter("against == 'rank' ? datum.rank > 0 : against != 'cipher'")
+    yield line.mark_line(opacity=0.5).encode(detail="line:N", color=alt.Color("method:N"))
+    yield placed.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q", color=colour)
+    mean = placed.transform_filter("!datum.yours").mark_point(size=110, strokeWidth=2, opacity=1)
+    look = {"color": colour, "fill": fill, "fillOpacity": full, "shape": shape}
+    yield mean.encode(tooltip=hover, **look).add_params(picked)
+    star = placed.transform_filter("datum.yours").mark_point(shape=_STAR, size=300, opacity=1)
+    yield star.encode(tooltip=hover, fill=fill, stroke=alt.value("black"))
+    yield from _winner(placed.transform_filter("datum.wins"))
+
+
+def _winner(best: alt.Chart) -> Iterator[alt.Chart]:
+    """A ring around the best, and its name above the picture."""
+    yield best.mark_point(shape="circle", size=500, stroke=_RING, strokeWidth=3, opacity=1)
+    limit = "'best with at most ' + format(pow(10, budget), ',.0f') + ' parameters'"
+    name = f"{_IN_STEPS} ? '|in each column: ringed' : ':|' + datum.name + ', ' + datum.accuracy"
+    said = best.transform_calculate(said=f"{limit} + ({name})")
+    one = said.transform_window(n="row_number()").transform_filter("datum.n == 1")
+    text = one.mark_text(align="left", lineBreak="|", lineHeight=16, fontWeight="bold")
+    yield text.encode(x=alt.value(-62), y=alt.value(-28), text="said:N")
+
+
+def _frame(table: pd.DataFrame) -> Iterator[alt.Chart]:
+    """The rule of the budget, the axis in words, and what to say where there is nothing."""
+    once = alt.Chart(alt.Data(values=[{}]))
+    rule = once.transform_filter("against == 'trainable'")
+    rule = rule.transform_calculate(at="budget", end="12").encode(x=_axis(table))
+    yield rule.mark_rect(color="#F0F0F0", clip=True).encode(x2="end:Q")
+    yield rule.mark_rule(color=_RING, strokeWidth=2, clip=True)
+    middle, below = alt.expr("width / 2"), alt.expr("height + (against == 'cipher' ? 66 : 38)")
+    axis = alt.expr(f"{json.dumps(_AGAINST)}[against]")
+    yield once.mark_text(x=middle, y=below, text=axis, fontWeight="bold")
+    count = alt.Chart(table).transform_calculate(here=f"{_SHOWN} ? 1 : 0")
+    none = count.transform_aggregate(found="sum(here)").transform_filter("datum.found == 0")
+    text = "no run in the table: choose another cipher or privacy"
+    yield none.mark_text(x=middle, y=alt.expr("height / 2"), text=text)
+
+
+def _still(rows: pd.DataFrame, opens: dict[str, str]) -> Figure:
+    """The picture that the chart opens on, of the recipe with most rows."""
+    shown = rows[(pd.DataFrame(where(rows)) == pd.Series(opens)).all(axis=1)]
+    recipes = shown.apply(recipe_of, axis=1)
+    shown = shown[recipes == recipes.mode()[0]].drop_duplicates([*KEYS, "seed"])
+    return plot_accuracy(shown, "trainable")
+
+
+class Results:
+    """A results chart that runs of one's own join; ``output`` shows it among widgets.
+
+    Args:
+        rows, own: as in ``results_chart``.
+    """
 
     @checked
     def __init__(self, rows: pd.DataFrame, own: pd.DataFrame | None = None) -> None:
-        missing = [name for name in _NEEDED if name not in rows]
-        if missing or not len(rows):
-            raise ValueError(f"rows: a results table has rows, and columns {missing}")
-        # few columns: every move filters them
-        self.rows, self.own = rows[_NEEDED].assign(training=trainings(rows)), own
-        datasets = [(DATASET_NAMES.get(d, d), d) for d in in_order(rows["dataset"])]
-        ciphers = [(CIPHER_NAMES.get(c, c), c) for c in in_order(rows["cipher"])]
-        shown = CIPHER_SHOWN if CIPHER_SHOWN in set(rows["cipher"]) else ciphers[0][1]
-        budgets = _budgets(rows["epsilon"])
-        alike = "Which of several trainings alike in all else"
-        most = {"hint": "Budget: at most so many trainable parameters"}
-        controls = {
-            "dataset": dropdown("data set", datasets, hint="Which images"),
-            "x": dropdown("against", _AGAINST.items(), hint="What stands on the horizontal axis"),
-            "hue": dropdown("coloured by", list(HUES), hint="What colours tell apart"),
-            "cipher": dropdown("cipher", ciphers, shown, hint="Encryption of all images"),
-            "epsilon": dropdown("privacy", budgets, hint="Privacy budget epsilon of the runs"),
-            "training": dropdown("training", _ONLY, hint=alike),
-            "parameters": log_slider("budget: up to", 3, 6.1, 1e5, **most),
-            "budget": dropdown("budget: ε up to", budgets, hint="Budget: at most so much epsilon"),
-        }
-        super().__init__(self._view, controls, rules=self._rules)
+        self.rows, self.own = rows, own
+        self.output, self._shown = widgets.Output(layout={"width": "100%"}), None
+        self._draw()
 
     def add(self, row: Mapping[str, object]) -> None:
-        """Show one more row of one's own, and move the controls to where it can be seen."""
-        line = pd.DataFrame([row])
-        old = self.own[self.own["id"] != row["id"]] if self.own is not None else None
-        self.own = line if old is None or old.empty else pd.concat([old, line], ignore_index=True)
-        self._busy = True
-        here = {name: row[name] for name in ("dataset", "cipher", "epsilon")}
-        for name, value in here.items():
-            control = self.controls[name]
-            if value not in [offered for _, offered in control.options]:
-                control.options = [*control.options, (str(value), value)]
-            control.value = value
-        if choose(self.rows, **here).empty:
-            self.controls["x"].value = "trainable"  # an axis on which every method has a place
-        self._busy = False
-        self.draw()
+        """Show one more row of one's own wherever the chart stands."""
+        old = [] if self.own is None else [self.own[self.own["id"] != row["id"]]]
+        self.own = pd.concat([*old, pd.DataFrame([row])], ignore_index=True)
+        self._draw()
 
-    def _view(self, **chosen: object) -> View:
-        return results_view(self.rows, self.own, **chosen)
+    def _draw(self) -> None:
+        self.chart = results_chart(self.rows, self.own)
+        self.output.outputs = (self.chart.output(),)
+        if self._shown is not None:
+            self._shown.update(self.chart)
 
-    def _rules(self, controls: Controls) -> str:
-        x, hue = controls["x"].value, controls["hue"]
-        refill(hue, [(name, name) for name in HUES if name != x])
-        shown, reasons = (x, hue.value), []
-        for name in ("cipher", "epsilon"):
-            controls[name].disabled = name in shown
-        if off := [name for name in ("cipher", "epsilon") if name in shown]:
-            reasons.append(f"All values of {' and '.join(off)} are in the picture: no choice.")
-        kept = {name: controls[name].value for name in ("dataset", "cipher", "epsilon")}
-        if "epsilon" not in shown:
-            tables = [table for table in (self.rows, self.own) if table is not None]
-            found = {e for t in tables for e in choose(t, (*shown, "epsilon"), **kept)["epsilon"]}
-            refill(controls["epsilon"], _budgets(found))
-            if hidden := set(self.rows["epsilon"]) - found:
-                names = ", ".join(f"{e:g}" for e in sorted(hidden))
-                reasons.append(f"No runs at ε = {names} with this data set and cipher.")
-            kept["epsilon"] = controls["epsilon"].value
-        names = choose(self.rows, shown, **kept)["training"].dropna()
-        several = [(name, name) for name in names.value_counts().index]
-        refill(controls["training"], several or _ONLY)
-        controls["training"].disabled = len(several) < 2
-        return " ".join(reasons)
-
-
-def _budgets(epsilons: Iterable[float]) -> list[tuple[str, float]]:
-    """Each with its name, the largest first."""
-    return [(epsilon_name(e), e) for e in sorted(set(epsilons), reverse=True)]
+    def _ipython_display_(self) -> None:
+        self._shown = display(self.chart, display_id=True)

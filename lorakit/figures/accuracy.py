@@ -9,17 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lorakit.figures.captions import headline
 from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
 from lorakit.figures.style import CHANCE, NAMES, RANK_SHOWN, TARGETS_SHOWN, style, suptitle
-from lorakit.figures.tables import KEYS, in_order, summarise, told_apart
+from lorakit.figures.tables import in_order, summarise, told_apart
 
 AXES = {
     "cipher": "encryption of all images, training and test",
     "rank": "rank r of LoRA",
     "trainable": "trainable parameters, head included",
-    "epochs": "epochs of training",
     "epsilon": "privacy budget ε (less is more private)",
+}
+_ASKED = {
+    "cipher": "Which methods can read encrypted pictures?",
+    "rank": "How much rank does it take?",
+    "trainable": "What do more parameters buy?",
+    "epsilon": "What does a promise cost in accuracy?",
 }
 HUES = ("method", "cipher", "epsilon")
 
@@ -34,8 +38,7 @@ def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method")
     Args:
         rows: a results table; an infinite epsilon means no privacy.
         x: one of ``AXES``. Against ``rank``, methods without one are level lines; against
-            ``cipher`` and ``epsilon``, LoRA is that of rank 4 on q and v; against ``epochs``, that
-            of rank 4, and only what was trained for several lengths is shown.
+            ``cipher`` and ``epsilon``, LoRA is that of rank 4 on q and v.
         hue: what colours tell apart, one of ``HUES``; markers tell methods apart.
     """
     rows, means = _means(rows, x, hue)
@@ -54,18 +57,9 @@ def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method")
             ax.set_xlabel(AXES[x])
         for ax in axes[:, 0]:
             ax.set_ylabel("test accuracy")
-        suptitle(figure, headline(rows, x, hue))
+        suptitle(figure, _ASKED[x])
         _legend(figure, axes)
         return figure
-
-
-def draw_accuracy(ax: Axes, rows: pd.DataFrame, x: str, hue: str) -> pd.DataFrame:
-    """One panel of ``plot_accuracy``, of one data set; returns the means that were drawn."""
-    rows, means = _means(rows, x, hue)
-    _panel(ax, means, rows, x, hue)
-    _accuracy_axis(ax, rows)
-    ax.set(xlabel=AXES[x], ylabel="test accuracy")
-    return means
 
 
 def _means(rows: pd.DataFrame, x: str, hue: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -75,15 +69,10 @@ def _means(rows: pd.DataFrame, x: str, hue: str) -> tuple[pd.DataFrame, pd.DataF
         raise ValueError(f"x={x!r}, hue={hue!r}: allowed: {allowed}")
     what = f"a value of {x}"
     rows = rows[rows[x].notna()] if x != "rank" else rows
-    if x in (*IN_STEPS, "epochs"):
-        rows = rows[rows["rank"].isna() | (rows["rank"] == RANK_SHOWN)]
-        what += f", rank={RANK_SHOWN}"
     if x in IN_STEPS:
+        rows = rows[rows["rank"].isna() | (rows["rank"] == RANK_SHOWN)]
         rows = rows[rows["targets"].isna() | (rows["targets"] == TARGETS_SHOWN)]
-        what += f", targets={TARGETS_SHOWN!r}"
-    if x == "epochs":
-        lengths = rows.groupby(KEYS, dropna=False)["epochs"].transform("nunique")
-        rows, what = rows[lengths > 1], f"{what} in several lengths"
+        what += f", rank={RANK_SHOWN}, targets={TARGETS_SHOWN!r}"
     if x == "epsilon" and not np.isfinite(rows["epsilon"]).any():
         rows, what = rows[:0], "a finite epsilon"
     if rows.empty:

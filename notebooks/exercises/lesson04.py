@@ -1,20 +1,18 @@
-"""Exercises of lesson 04: one key for three splits, one experiment, one gap."""
+"""Exercises of lesson 04: what a frozen embedding sees, one experiment, one gap."""
 
 import math
-from itertools import product
 
-import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from exercises.verdict import Answer, ask, exercise, expect, same, wrong_if
-from lorakit.data import Dataset, Split
-from lorakit.encryption.cipher import encrypt, make_key
+from exercises.verdict import Answer, ask, exercise, expect, same, several, wrong_if
+from lorakit.encryption.cipher import make_key
 from lorakit.experiments.experiment import Experiment
 from lorakit.training.recipe import Recipe
 
 _WANTED = Experiment(
-    dataset="street",
+    dataset="fashion",
     train=2000,
     cipher="shuffle+negative",
     method="lora+patch",
@@ -23,38 +21,41 @@ _WANTED = Experiment(
     recipe=Recipe(epochs=3),
     seed=1,
 )
-_COLUMNS = ["method", "targets", "rank", "dataset", "cipher", "seed"]
 
 
-@exercise("04.keys", (0, 16, 8), (1, 24, 4))
-def keys(answer: Answer, seed: int, size: int, block: int) -> str:
-    splits = [
-        Split(torch.randint(256, (n, 3, size, size), dtype=torch.uint8), torch.randint(10, (n,)))
-        for n in (5, 2, 3)
-    ]
-    dataset, key = Dataset("toy", tuple("0123456789"), *splits), make_key(size, block, seed=seed)
-    got = ask(answer, dataset, key, keep=True)
-    expect(got, Dataset)
-    for name, plain in zip(("train", "val", "test"), splits):
-        mine, want = getattr(got, name), encrypt(plain.images, key)
-        lost = len(mine) != len(plain)
-        wrong_if(lost, f"{name} has {len(mine)} images, it should have {len(plain)}")
-        plainly, twice = (torch.equal(mine.images, x) for x in (plain.images, encrypt(want, key)))
-        wrong_if(plainly, f"the {name} images are still plain: the model would meet two worlds")
-        wrong_if(twice, f"the {name} images are encrypted twice")
-        other = not torch.equal(mine.images, want)
-        words = f"the {name} images are changed, but not by this key: a model trained with"
-        wrong_if(other, f"{words} another key cannot read them")
-        moved = not torch.equal(mine.labels, plain.labels)
-        wrong_if(moved, f"the {name} labels changed; they stay with their images")
-    return "one key for all three splits, and the labels stay with their images."
+@exercise("04.through", (20, 8, 0), (12, 4, 1), (48, 4, 2))
+def through(answer: Answer, dim: int, block: int, seed: int) -> str:
+    key, E = make_key(block, block, seed=seed), torch.randn(dim, 3 * block**2)
+    sign, back = 1 - 2 * key.flips.float(), key.pixels.argsort()
+
+    def added(columns: Tensor) -> Tensor:
+        return columns.unflatten(1, (3, -1)).sum(1)
+
+    right = (E * sign)[:, back]
+    known = {
+        "the columns are sorted by pixels; what sorts them is its inverse": added(
+            (E * sign)[:, key.pixels]
+        ),
+        "the signs are forgotten: flipped values reach E as negatives": added(E[:, back]),
+        "the signs sit on the wrong columns: flips counts places of the encrypted block, so they "
+        "come before the sorting": added(E[:, back] * sign),
+        "the key is not used: this is what E makes of the plain block": added(E),
+        "the sign is the wrong way round: minus belongs where flips is True": -added(right),
+        "three columns add up to one; you took their mean": added(right) / 3,
+        "neighbouring columns are added: one value's three channels are p² columns apart": (
+            right.unflatten(1, (-1, 3)).sum(2)
+        ),
+        "the three channels are not added up yet: a grey value meets three columns": right,
+    }
+    same(ask(answer, E, key.pixels, key.flips), added(right), "M", known)
+    return "right: of a grey block, each value reaches the token by three columns."
 
 
 @exercise("04.experiment")
 def experiment(answer: Experiment) -> str:
     expect(answer, Experiment, "the answer")
     frozen = answer.method in ("lora", "probe")
-    words = "leaves the patch embedding frozen" if frozen else "trains more than was asked for"
+    words = "leaves the patch embedding frozen" if frozen else "is not the paper's method"
     wrong_if(answer.method != _WANTED.method, f"method={answer.method!r} {words}")
     steps, wanted = set(answer.cipher.split("+")), set(_WANTED.cipher.split("+"))
     missing, extra = sorted(wanted - steps), sorted(steps - wanted - {"none"})
@@ -68,36 +69,48 @@ def experiment(answer: Experiment) -> str:
     return f"this is experiment {answer.id}; equal settings give every reader this same id."
 
 
-@exercise(
-    "04.gap", ("shuffle+negative", "q+v", 4), ("shuffle", "proj+fc1+fc2", 16), ("none", "q+v", 1)
-)
-def gap(answer: Answer, cipher: str, targets: str, rank: int) -> str:
-    adapters = product(("lora", "lora+patch"), ("q+v", "proj+fc1+fc2"), (1.0, 4.0, 16.0))
-    settings = pd.DataFrame([("full", None, np.nan), *adapters], columns=_COLUMNS[:3])
-    others = product(("street", "digits"), ("none", "shuffle", "shuffle+negative"), range(3))
-    table = settings.merge(pd.DataFrame(others, columns=_COLUMNS[3:]), how="cross")
-    table["accuracy"] = torch.rand(len(table)).double().numpy()
-    table = table.sample(frac=1, random_state=rank, ignore_index=True)  # in no order
-    match = {"dataset": "street", "cipher": cipher, "targets": targets, "rank": rank}
+@exercise("04.gap", ("lora+patch", 6), ("lora", 4), ("patch", 3))
+def gap(answer: Answer, method: str, pairs: int) -> str:
+    from scipy.stats import t
 
-    def points(how: str = "mean", without: str | None = None) -> float:
-        rows = table
-        for name, value in match.items():
-            if name != without:
-                rows = rows[rows[name].eq(value) | rows[name].isna()]
-        by_method = rows.groupby("method")["accuracy"].agg(how)
-        return 100 * (by_method["full"] - by_method["lora+patch"])
-
+    names = ("full", "lora", "lora+patch", "patch")
+    table = pd.DataFrame(
+        [(m, s) for m in names for s in range(pairs + 1)], columns=["method", "seed"]
+    )
+    keys = 0.1 * torch.randn(pairs + 1).double()  # what a seed adds to every method
+    table["accuracy"] = 0.6 + keys[table["seed"].tolist()].numpy()
+    table["accuracy"] += 0.02 * torch.randn(len(table)).double().numpy()
+    table = table[(table["method"] != method) | (table["seed"] > 0)]  # seed 0 has no pair
+    table = table.sample(frac=1, random_state=pairs, ignore_index=True)  # in no order
+    wide = table.pivot(index="seed", columns="method", values="accuracy")
+    points = 100 * (wide["full"] - wide[method]).dropna()
+    mean, half = several(ask(answer, table, method), "mean, half-width")
     known = {
-        "these are the best seeds: a maximum flatters a wide spread; take the mean": points("max"),
-        "the gap mixes ciphers: compare rows of the one asked for": points(without="cipher"),
-        "the gap mixes data sets: keep street only": points(without="dataset"),
-        "the gap mixes ranks: like with like": points(without="rank"),
-        "the gap mixes targets: like with like": points(without="targets"),
-        "the gap is a share; in points it is 100 times that": points() / 100,
-        "this is lora+patch minus full; what is lacking is the other way round": -points(),
-        "the gap is not a number: full fine-tuning has neither targets nor rank, so a filter on "
-        "them leaves nothing of it": math.nan,
+        "the gap is a share; in points it is 100 times that": points.mean() / 100,
+        "this is the method minus full; what is lacking is the other way round": -points.mean(),
+        "seeds that only one of the two has are in the mean: keep whole pairs": 100
+        * (wide["full"].mean() - wide[method].mean()),
+        "these are the best seeds, and not even of one key": 100
+        * (wide["full"].max() - wide[method].max()),
+        "this is the median; the interval belongs to the mean": points.median(),
+        "the gap is not a number: full and the method lie in different rows": math.nan,
     }
-    same(ask(answer, table, cipher, targets, rank), points(), "the gap", known)
-    return "means over seeds, like with like."
+    same(mean, points.mean(), "the mean gap", known)
+    factor, sem, sd = t.ppf(0.975, len(points) - 1), points.sem(), points.std()
+    apart = 100 * (wide["full"].sem() ** 2 + wide[method].sem() ** 2) ** 0.5
+    known = {
+        "1.96 is for many pairs; with few, Student's t is wider": 1.96 * sem,
+        "this is the standard deviation of the pairs: it does not shrink as pairs are added": sd,
+        "this is the standard error alone; times t it is the half-width": sem,
+        "s needs dividing by √n": factor * sd,
+        "t for n - 1 degrees of freedom, not n": t.ppf(0.975, len(points)) * sem,
+        "pandas' std and sem divide by n - 1 already; this s divides by n": factor
+        * points.std(ddof=0)
+        / len(points) ** 0.5,
+        "0.975 leaves 2.5 % on each side; 0.95 gives a 90 % interval": t.ppf(0.95, len(points) - 1)
+        * sem,
+        "the two methods are treated as strangers; in pairs the key cancels": factor * apart,
+        "this is the whole width, from end to end": 2 * factor * sem,
+    }
+    same(half, factor * sem, "the half-width", known)
+    return "in pairs, and honest about how few they are."

@@ -19,6 +19,9 @@ _ROWS = pd.DataFrame(
     columns=["method", "trainable", "epsilon", "accuracy"],
 ).explode("accuracy", ignore_index=True)
 
+_AT_THE_LIMIT = _ROWS[_ROWS["method"].isin(["probe", "lora+patch"]) & (_ROWS["epsilon"] == 2.0)]
+_AT_THE_LIMIT = pd.concat([_ROWS.iloc[:3].assign(epsilon=0.5), _AT_THE_LIMIT.iloc[3:]])
+
 
 @exercise("09.interval", (3,), (5,), (12,))
 def interval(answer: Answer, n: int) -> str:
@@ -50,6 +53,8 @@ def best(answer: Answer) -> str:
     }
     words = mistakes.get(got, f"the name of a method was asked for, not {got!r}")
     wrong_if(got != "lora+patch", words)
+    words = "a limit is included: what trains exactly so many, at exactly this epsilon, is allowed"
+    wrong_if(ask(answer, _AT_THE_LIMIT, 38_282, 2.0) != "lora+patch", words)
     words = "with a budget of 2,000 parameters another method is best: use both limits"
     wrong_if(ask(answer, _ROWS, 2_000, 8.0) != "probe", words)
     return "the best mean within both limits, not the best run."

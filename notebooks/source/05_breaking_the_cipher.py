@@ -341,7 +341,7 @@ with style():
 # ### Exercise 3: how many keys are left?
 #
 # Say that all blocks are matched. Then each plain place has a column of known values, one from every block
-# of every known picture. Two places are **tied** if the known pictures can not tell which is which. Write
+# of every known picture. Two places are **tied** if the known pictures cannot tell which is which. Write
 # `bits_left(columns)`: from uint8 `(R, V)`, one column for each of V places, to $\log_2$ of the number of
 # pixel keys (`pixels` and `flips`) that explain what is known.
 #

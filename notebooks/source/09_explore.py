@@ -19,10 +19,8 @@
 # ---
 
 # %% [markdown]
-# You have met every idea of this course. Now put your own questions: what does rank buy, what does privacy
-# cost, which method would you choose for 100,000 trainable parameters and $\varepsilon = 2$? The answers are
-# in tables with one row for every training run, measured with the `full` preset and three seeds. Nothing is
-# trained for them here, so every picture comes at once.
+# You may train at most 100,000 numbers, on photographs that are encrypted. **Which method do you choose, and how
+# sure can you be?** Every mark below is a finished training. Drag the budget, and see the winner change.
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
@@ -35,52 +33,59 @@ import pandas as pd
 from exercises import check
 from scipy.stats import t
 
-from lorakit import read_table
 from lorakit.explore import (
     CipherExplorer,
     LiveTraining,
     PrivacyExplorer,
-    ResultsExplorer,
+    Results,
     attack_explorer,
+    committed_rows,
     rank_explorer,
     singular_explorer,
 )
-from lorakit.figures.accuracy import plot_accuracy
-from lorakit.figures.captions import best_within, finding
-from lorakit.figures.tables import epsilon_name, summarise
+from lorakit.figures.tables import summarise
 
-results = root / "figures" / "results"
-plain_rows = read_table(results / "results.csv")  # encryption, every method; no privacy
-long_rows = read_table(results / "length.csv")  # trained for longer
-private_rows = read_table(results / "privacy.csv")  # differential privacy
-rows = pd.concat([plain_rows, private_rows], ignore_index=True)
-every = pd.concat([rows, long_rows], ignore_index=True)
+rows = committed_rows(root)  # one row for every training run of the course
 
 # %%
-print(
-    f"{len(every)} runs, {every['seconds'].sum() / 3600:.1f} hours of computing on",
-    *every["device"].unique(),
-)
-every[
-    ["dataset", "cipher", "method", "rank", "epsilon", "epochs", "seed", "accuracy", "trainable"]
-].sample(6, random_state=0)
+results = Results(rows)
+results
 
 # %% [markdown]
-# A row is one run: its settings, what it scored on test images it never saw, how many parameters it trained.
-# **A seed is not a setting.** Rows that differ in the seed alone are repetitions, and their spread is the
-# uncertainty of the answer.
+# The chart is alive wherever this page is open in JupyterLab, with no kernel and no network.
+#
+# - **Hover** over a mark for its numbers, and for how it was trained.
+# - **Click** a name in the legend to see that method alone; Shift adds a second, a double click brings all back.
+# - **Drag the budget.** What trains more turns grey. The best of what is left is ringed and named.
+#
+# A mark is a mean over several seeds. Its bar is the 95 % confidence interval of that mean.
+#
+# **Predict, then look.**
+#
+# 1. With 10,000 parameters instead of 100,000: which method wins now?
+# 2. Choose *street digits*, against *rank*. Does rank 16 of `lora` reach rank 1 of `lora+patch`?
+# 3. Choose *street digits*, against *privacy budget*. Is there an $\varepsilon$ at which more parameters hurt?
+#
+# <details><summary>What the chart says</summary>
+#
+# 1. `lora` at rank 4 needs 13,578 parameters, `patch` 25,994: neither fits. Where the table has `probe`, it wins
+#    because nothing else is left.
+# 2. No: the whole line of `lora` lies below that of `lora+patch`. The patch embedding reads the encrypted pixels;
+#    no rank inside the layers makes up for one that cannot learn to.
+# 3. Choose *plain*: at $\varepsilon = 0.5$ full fine-tuning falls behind methods that train far less. Noise is
+#    added to every trained number.
+#
+# </details>
+#
+# Each data set has its own backbone, named in the menu. Compare methods within one menu entry, never across.
 #
 # ## How sure is a mean of three?
 #
-# `summarise` gives a line for each setting, with the half-width of the 95 % confidence interval of the mean
-# (Student's t).
+# Rows that differ in the seed alone are repetitions; their spread is the uncertainty. On *clothes*, the bars of
+# several methods overlap: the winner of the budget is then partly luck.
 #
-# **Predict**: three seeds gave 80, 84 and 88 per cent. How wide is the interval: ± 2, ± 5 or ± 10 points?
-
-# %%
-three = np.array([0.80, 0.84, 0.88])
-half = t.ppf(0.975, df=2) * three.std(ddof=1) / np.sqrt(3)
-print(f"{three.mean():.0%} ± {100 * half:.1f} points")
+# **Predict**: three seeds gave 80, 84 and 88 per cent. Is the interval ± 2, ± 5 or ± 10 points? The exercise
+# answers it.
 
 # %% [markdown] tags=["hints"] exercise="09.interval"
 # ### Exercise 1: the interval
@@ -117,120 +122,15 @@ check("09.interval", half_width)
 #     return t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n)
 # ```
 #
-# Twelve seeds would make it about four times narrower than three: a factor of two by $\sqrt n$, and two by
-# $t$.
+# Now ask it: `half_width(np.array([0.80, 0.84, 0.88]))` is 0.099, so ± 10 points. Twelve seeds with the same
+# spread would give about a quarter of that: half by $\sqrt n$, and half by $t$.
 #
 # </details>
 
 # %% [markdown]
-# ## Ask the tables
-#
-# One function draws them all: `plot_accuracy(rows, x)`. Choose what stands on the axis; filter the rows
-# first. It refuses to average rows that differ in something the picture would not show.
-
-# %%
-figure = plot_accuracy(plain_rows, "cipher")
-
-# %%
-at_rank_4 = plain_rows[plain_rows["rank"].isna() | (plain_rows["rank"] == 4)]
-for dataset in at_rank_4["dataset"].unique():
-    print(finding(at_rank_4, dataset), end="\n\n")
-
-# %% [markdown]
-# ## Turn the knobs
-#
-# The same function behind controls. Each explorer of this lesson draws at once when you move something, says in
-# a sentence what the picture shows, and switches off what cannot be, with the reason. On a page without a
-# running kernel you see its first picture.
-#
-# **Predict**, before you move anything: on encrypted `street`, does rank 16 of `lora` reach rank 1 of
-# `lora+patch`? And at which $\varepsilon$ is the gap between plain and encrypted images widest?
-
-# %%
-results_explorer = ResultsExplorer(rows)
-results_explorer
-
-# %% [markdown]
-# It opens on `shuffle + negative`: the whole line of `lora` lies below that of `lora+patch`. A trained patch
-# embedding is worth more there than sixteen times the rank. Then choose *against: privacy budget ε* and
-# *coloured by: cipher*. The gap between plain and encrypted is widest on `street`, and on both data sets it widens as
-# $\varepsilon$ falls: encrypted images ask for more learning than plain ones, and noise leaves room for less
-# (lesson 07).
-#
-# A bar may reach past 100 %: Student's t does not know that accuracy ends there, and with three seeds its
-# intervals are wide.
-#
-# ## What a rank costs
-#
-# **Predict**: in ViT-B/16 at rank 4, which part of `lora+patch` trains most parameters?
-
-# %%
-rank_explorer()
-
-# %% [markdown]
-# The patch embedding, four fifths of them: it is a full map of 768 by 768 numbers, and rank does not touch it.
-# Go to rank 64 and see where LoRA overtakes it; then look at what differential privacy keeps in memory, a
-# gradient for every example.
-#
-# How much of a rank does a training use? Here are the singular values of every update
-# $\Delta W = \frac{\alpha}{r} B A$ of an adapter of rank 16, trained on encrypted street digits and saved by
-# `save_adapter`.
-
-# %%
-singular_explorer()
-
-# %% [markdown]
-# The first four of sixteen hold nine tenths of every update. The others fall, but not off a cliff: a higher rank
-# is used where it is offered, and buys little (the first explorer).
-#
-# ## What encryption hides
-#
-# **Predict**: with *scramble* alone, and blocks of 16 by 16, can you read the digit? Try your own picture too; it
-# stays in this kernel.
-
-# %%
-CipherExplorer()
-
-# %% [markdown]
-# ## What breaks it
-#
-# One known pair gives the key away if the picture has enough different values. Lower them until it has not;
-# then find the number of pictures that makes up for it. Switch to the jigsaw, and ask how many encrypted
-# pictures it needs when none is known.
-
-# %%
-attack_explorer()
-
-# %% [markdown]
-# ## What a promise costs
-#
-# **Predict**: you halve $\varepsilon$. Does $\sigma$ double? Then choose *show: ε against δ* and move $\delta$ into the
-# red: the smaller $\varepsilon$ there is an empty promise.
-
-# %%
-PrivacyExplorer()
-
-# %% [markdown]
-# When you rest, the tight PRV accountant answers after a moment; RDP and GDP follow every move.
-#
 # ## What does a budget buy?
 #
-# You may train at most so many parameters, and spend at most so much $\varepsilon$. `best_within` lists what
-# the tables offer, best first.
-
-# %%
-for budget, epsilon in ((5_000, np.inf), (100_000, np.inf), (100_000, 2.0)):
-    offers = best_within(every, "street", "shuffle+negative", parameters=budget, epsilon=epsilon)
-    best = offers.iloc[0]
-    where = f", r = {best['rank']:.0f} on {best['targets']}" if best["rank"] > 0 else ""
-    print(
-        f"at most {budget:>9,} parameters, {epsilon_name(epsilon):>10}: {best['method']}{where}, "
-        f"{best['mean']:.1%} ± {100 * best['interval']:.1f}"
-    )
-
-# %% [markdown]
-# The first of many is always a little flattered: the best of twenty means is partly luck. Look at its
-# interval before you choose it over the second.
+# The ring in the chart is a few lines of pandas. Write them.
 
 # %% [markdown] tags=["hints"] exercise="09.best"
 # ### Exercise 2: the best within a budget
@@ -274,12 +174,15 @@ check("09.best", best_method)
 # </details>
 
 # %% [markdown]
+# The winner of many is a little flattered: the best of twenty means is partly luck. Look at its interval before
+# you choose it over the second.
+#
 # ## Find the silent bug
 #
-# Somebody wants to know what the paper's method adds, and writes one line.
+# Somebody wants to know what the paper's method adds on street digits, and writes one line.
 
 # %%
-on_street = every[every["dataset"] == "street"]
+on_street = rows[rows["dataset"] == "street"]
 print(on_street.groupby("method")["accuracy"].mean().sort_values().map("{:.1%}".format).to_string())
 
 # %% [markdown]
@@ -287,10 +190,9 @@ print(on_street.groupby("method")["accuracy"].mean().sort_values().map("{:.1%}".
 #
 # <details><summary>What went wrong</summary>
 #
-# The line averages over everything else that was varied: plain and encrypted, private and not, five ranks,
-# two lengths of training. The methods were not run equally often in each: `lora+patch` has many runs with
-# encrypted images at several ranks and under privacy, `full` has fewer. So the means compare mixtures, not
-# methods (Simpson's paradox waits here). Compare like with like: fix everything but one thing.
+# The line averages over everything else that varied: plain and encrypted, private and not, five ranks. The
+# methods were not run equally often in each: `lora+patch` has many runs with encrypted images, `full` has fewer.
+# So it compares mixtures, not methods (Simpson's paradox waits here). Fix everything but one thing.
 #
 # </details>
 
@@ -299,29 +201,73 @@ try:
     summarise(on_street)
 except ValueError as error:
     print("summarise refuses:", error)
-like = on_street[(on_street["cipher"] == "shuffle+negative") & np.isinf(on_street["epsilon"])]
-like = like[
-    (like["epochs"] == 5)
-    & ((like["rank"].isna()) | ((like["rank"] == 4) & (like["targets"] == "q+v")))
-]
-print(summarise(like).set_index("method")["mean"].sort_values().map("{:.1%}".format).to_string())
+alike = (on_street["cipher"] == "shuffle+negative") & np.isinf(on_street["epsilon"])
+alike &= on_street["rank"].isna() | (on_street["rank"] == 4)
+fair = summarise(on_street[alike]).sort_values("mean")
+print(fair[["method", "targets", "mean", "interval", "seeds"]].round(3).to_string(index=False))
+
+# %% [markdown]
+# ## What a rank costs
+#
+# **Predict**: in ViT-B/16 at rank 4, which part of `lora+patch` trains most parameters?
+
+# %%
+rank_explorer()
+
+# %% [markdown]
+# The patch embedding, four fifths of them: it is a full map of 768 by 768 numbers, and rank does not touch it.
+# Go to rank 64 and see where LoRA overtakes it.
+#
+# How much of its rank does a training use? Here are the singular values of every update
+# $\Delta W = \frac{\alpha}{r} B A$ of an adapter of rank 16, trained on encrypted clothes.
+
+# %%
+singular_explorer()
+
+# %% [markdown]
+# The first four of sixteen hold most of every update. The others fall, but not off a cliff: a higher rank is used
+# where it is offered, and buys little.
+#
+# ## What encryption hides, and what breaks it
+#
+# Leave *scramble* alone, with blocks of 16 by 16: can you still name the garment? Try your own picture too; it
+# stays in this kernel.
+
+# %%
+CipherExplorer()
+
+# %% [markdown]
+# **Predict**: how many known pictures does an attacker need to open all others under the same key?
+
+# %%
+attack_explorer()
+
+# %% [markdown]
+# One, if it has enough different values. Lower them until it is not enough; then find how many pictures make up
+# for it. Then switch to the jigsaw, which knows no picture at all.
+#
+# ## What a promise costs
+#
+# **Predict**: you halve $\varepsilon$. Does $\sigma$ double? Then choose *show: ε against δ* and move $\delta$ into the
+# red: the smaller $\varepsilon$ there is an empty promise.
+
+# %%
+PrivacyExplorer()
 
 # %% [markdown]
 # ## Train one yourself
 #
-# Choose an experiment and press *Train*. It runs in a process of its own, so that the page stays free; *Stop*
-# ends it within a step. A finished row goes into a table of yours and, as a star, into the results explorer at the
-# top; a star is one seed, and is never averaged with the committed runs. Scroll up to see it there.
+# Press *Train*. It runs in a process of its own, so that the page stays free; *Stop* ends it within a step. The
+# finished run joins the chart at the top as a star, and the chart says what the committed runs reached with the
+# same method. A star is one seed, and is never averaged with them.
 
 # %%
 own_table = Path(tempfile.mkdtemp()) / "my_runs.csv"  # a path of your own keeps it
-LiveTraining(own_table, on_row=results_explorer.add)
+LiveTraining(own_table, on_row=results.add)
 
 # %% [markdown]
-# Without a page to click on, the same is `sweep([Experiment(...)], "my_runs.csv")`.
-#
-# All explorers stand side by side on one page, without the text, with `python -m lorakit.explore` (it needs
-# `pip install voila`).
+# Without a page to click on, the same is `sweep([Experiment(...)], "my_runs.csv")`. All explorers stand side by
+# side on one page with `python -m lorakit.explore` (it needs `pip install voila`).
 #
 # ## What you can do now
 #
@@ -333,8 +279,12 @@ LiveTraining(own_table, on_row=results_explorer.add)
 #
 # ## What this does not protect
 #
-# - The tables hold what **this** small world gave: a ViT of 1.2 million parameters and two data sets of
-#   digits. They do not say what ViT-B/16 does on your pictures.
+# - The tables hold what **this** small world gave: ViTs of 1.2 million parameters and small pictures. They do not
+#   say what ViT-B/16 does on yours.
 # - Choosing the best of many private runs is one more look at the data: the $\varepsilon$ of the chosen run
 #   does not include it (Papernot and Steinke 2021, arXiv 2110.03620).
-# - Three seeds vary the start, the order and the key, not the test images.
+# - Seeds vary the start, the order and the key, not the test images.
+#
+# **Starred task, with no check.** Write a paragraph that recommends a method for 50,000 parameters on encrypted
+# clothes. It names the mean, the interval, the number of seeds and the runner-up, and it says what would change
+# your mind.

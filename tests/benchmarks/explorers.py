@@ -26,8 +26,6 @@ from lorakit.runtime import device_name, versions
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "figures" / "results" / "explorers.csv"
 MOVES = {  # explorer: control, and the states a slider would send
-    "results, cipher": ("cipher", [{"index": i % 4} for i in range(60)]),
-    "results, axis": ("x", [{"index": (1 + i) % 4} for i in range(60)]),
     "rank": ("blocks", [{"value": 1 + i % 12} for i in range(60)]),
     "cipher": ("seed", [{"value": i} for i in range(60)]),
     "privacy, ε": ("epsilon", [{"value": 10 ** (-1 + 0.04 * i)} for i in range(60)]),
@@ -38,8 +36,8 @@ MOVES = {  # explorer: control, and the states a slider would send
 START = """\
 import json, os
 from lorakit.explore import *
-made = {"results": ResultsExplorer(committed_rows()), "rank": rank_explorer(),
-        "cipher": CipherExplorer(), "privacy": PrivacyExplorer(), "attack": attack_explorer()}
+made = {"rank": rank_explorer(), "cipher": CipherExplorer(),
+        "privacy": PrivacyExplorer(), "attack": attack_explorer()}
 jigsaw = attack_explorer()
 jigsaw.controls["attack"].value = "jigsaw"
 made["attack, jigsaw"] = jigsaw

@@ -96,7 +96,7 @@ def move(explorer: Locator, label: str) -> None:
 def labels(explorer: Locator) -> list[str]:
     """Of the controls that can be moved now."""
     found = []
-    for row in explorer.locator(ROWS).all():
+    for row in explorer.locator(ROWS).locator("visible=true").all():
         slider = row.locator(".noUi-target")
         select = row.locator("select:not([multiple]):not([disabled])")
         movable = select.count() or (slider.count() and slider.get_attribute("disabled") is None)

@@ -52,6 +52,7 @@ GOOD = {
     "train": lambda folder: 8, "val": lambda folder: 1, "test": lambda folder: 4,
     "model": lambda folder: random.choice([vit, lambda: add_lora(vit())])(),
     "experiment": lambda folder: TINY, "experiments": lambda folder: [TINY],
+    "run": lambda folder: TINY,
     "dataset": lambda folder: DATA, "table": lambda folder: folder / "rows.csv",
     "path": lambda folder: folder / "rows.csv", "stem": lambda folder: folder / "figure",
     "figure": lambda folder: Figure(), "preset": lambda folder: "smoke",

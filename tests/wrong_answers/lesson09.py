@@ -24,5 +24,11 @@ WRONG = {
             filter=_BOTH, answer='mine.loc[mine["accuracy"].idxmax(), "method"]')),
         ("averaged in", _BEST.format(
             filter=_BOTH, answer='mine.groupby("method")["accuracy"].mean().idxmax()')),
+        ("limit is included", _BEST.format(
+            filter='(rows["trainable"] < parameters) & (rows["epsilon"] <= epsilon)',
+            answer=_MEAN)),
+        ("limit is included", _BEST.format(
+            filter='(rows["trainable"] <= parameters) & (rows["epsilon"] < epsilon)',
+            answer=_MEAN)),
     ],
 }  # fmt: skip
