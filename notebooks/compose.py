@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,11 +21,24 @@ MEASURED = HERE / "measured.json"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- course: written by notebooks/build.py -->", "<!-- end of course -->"
 TITLE = "# @title "  # of a folded cell; both JupyterLab and Colab show this line
-REPOSITORY = re.search(
-    r'^Repository = "(.+?)"', (HERE.parent / "pyproject.toml").read_text(), re.M
-)[1]
+PLACEHOLDER = "https://github.com/OWNER/"
 
-SETUP = f"""\
+
+def repository() -> str:
+    """The course's address: that of git's remote, if it is on GitHub, or pyproject's."""
+    git = ["git", "-C", str(HERE), "remote", "get-url", "origin"]
+    remote = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    if found := re.fullmatch(
+        r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?", remote
+    ):
+        return f"https://github.com/{found[1]}"
+    project = (HERE.parent / "pyproject.toml").read_text()
+    return re.search(r'^Repository = "(.+?)"', project, re.M)[1]
+
+
+REPOSITORY = repository()
+
+SETUP = """\
 # @title Set-up: find the course here, or fetch it (on Colab)
 import subprocess
 import sys
@@ -34,15 +48,24 @@ here = Path.cwd()
 places = [here, *here.parents, here / "lorakit-course"]
 root = next((p for p in places if (p / "notebooks" / "exercises").is_dir()), None)
 if root is None:
-    root = here / "lorakit-course"
-    subprocess.run(["git", "clone", "--depth", "1", "{REPOSITORY}", str(root)], check=True)
-    subprocess.run([sys.executable, str(root / "notebooks" / "install_missing.py")], check=True)
+    FETCH
 sys.path[:0] = [str(root), str(root / "notebooks")]  # the package; the exercises' checks
 
 import lorakit
 from lorakit.runtime import device_name, pick_device, versions
 
 print(versions(), "on", device_name(pick_device()))"""
+_FETCH = """\
+root = here / "lorakit-course"
+    subprocess.run(["git", "clone", "--depth", "1", "ADDRESS", str(root)], check=True)
+    subprocess.run([sys.executable, str(root / "notebooks" / "install_missing.py")], check=True)"""
+_LOST = 'raise SystemExit("Open this notebook inside the course: it has no public address yet.")'
+
+
+def setup(address: str) -> str:
+    """The set-up cell; away from the course it fetches it from there, if the address is real."""
+    fetch = _LOST if address.startswith(PLACEHOLDER) else _FETCH.replace("ADDRESS", address)
+    return SETUP.replace("FETCH", fetch)
 
 
 def sources() -> list[Path]:
@@ -55,13 +78,13 @@ def compose(source: Path) -> NotebookNode:
     notebook = jupytext.read(source)
     cells = notebook.cells
     front = new_markdown_cell(_front(source), metadata={"tags": ["frame"]})
-    setup = new_code_cell(SETUP, metadata={"tags": ["setup"]})
+    first = new_code_cell(setup(REPOSITORY), metadata={"tags": ["setup"]})
     back = new_markdown_cell(_links(source), metadata={"tags": ["frame"]})
     story = 1 if cells[0].cell_type == "markdown" else 0  # a first paragraph stands before set-up
-    notebook.cells = [front, *cells[:story], setup, *cells[story:], back]
+    notebook.cells = [front, *cells[:story], first, *cells[story:], back]
     imports = next((c for c in cells if "context" in _tags(c)), None)
     for cell in notebook.cells:
-        if cell in (setup, imports) or "folded" in _tags(cell):
+        if cell in (first, imports) or "folded" in _tags(cell):
             _fold(cell, "Imports" if cell is imports else "Drawing")
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # stable, so that a rebuild shows only what changed
@@ -82,11 +105,14 @@ def _fold(cell: NotebookNode, title: str) -> None:
 
 def course_table() -> str:
     """The README's table of lessons, in Markdown: of what one learns, the first."""
-    lines = ["| lesson | you will, to begin with | runs in | open |", "| --- | --- | --- | --- |"]
+    there = not REPOSITORY.startswith(PLACEHOLDER)
+    lines = ["| lesson | you will, to begin with | runs in |", "| --- | --- | --- |"]
+    lines = [f"{line} {more} |" if there else line for line, more in zip(lines, ("open", "---"))]
     for source in sources():
         link = f"[{_name(source)}](notebooks/{source.stem}.ipynb)"
         first = _lesson(source)["learn"][0]
-        lines.append(f"| {link} | {first} | {_time(source)} | {_badges(source)} |")
+        line = f"| {link} | {first} | {_time(source)} |"
+        lines.append(f"{line} {_badges(source)} |" if there else line)
     return "\n".join([BEGIN, *lines, END])
 
 
@@ -140,10 +166,14 @@ def _links(source: Path) -> str:
         links.insert(0, f"← [{_name(order[here - 1])}]({order[here - 1].stem}.ipynb)")
     if here + 1 < len(order):
         links.append(f"[{_name(order[here + 1])}]({order[here + 1].stem}.ipynb) →")
+    links.append("[Glossary](glossary.md) | [Cheat sheet](cheat_sheet.md)")
     return " | ".join(links)
 
 
 def _badges(source: Path) -> str:
+    """To open it on Colab and Binder; words where the course has no address yet."""
+    if REPOSITORY.startswith(PLACEHOLDER):
+        return "*Colab and Binder: as soon as this repository has an address*"
     path = f"notebooks/{source.stem}.ipynb"
     place = REPOSITORY.removeprefix("https://github.com/")
     colab = f"https://colab.research.google.com/github/{place}/blob/main/{path}"

@@ -1,6 +1,7 @@
 """Shared by all tests: no network, no window, one thread, a small ViT, small data."""
 
 import os
+import re
 import socket
 import sys
 
@@ -8,6 +9,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch's, here and in processes that tests start
 
+import compose
 import pandas as pd
 import pytest
 import torch
@@ -16,6 +18,9 @@ from timm.models.vision_transformer import VisionTransformer
 from lorakit import data
 
 torch.set_num_threads(1)
+# notebooks are compared as they were written: for the address in README, whatever git's remote is
+_written = re.search(r"research\.google\.com/github/([\w.-]+/[\w.-]+)/", compose.README.read_text())
+compose.REPOSITORY = f"https://github.com/{_written[1] if _written else 'OWNER/lorakit'}"
 
 
 @pytest.fixture(autouse=True)

@@ -7,17 +7,18 @@ import re
 import shutil
 import site
 import subprocess
+import sys
 import venv
 import zipfile
 from importlib.metadata import distribution, version
 from pathlib import Path
 
+import compose
 import pytest
-from compose import REPOSITORY, SETUP
 
 ROOT = Path(__file__).resolve().parent.parent
 ABSENT = ("timm", "opacus", "papermill")  # what Colab lacks
-ADDRESS = r"https://github\.com/[\w-]+/[\w-]+"
+ADDRESS = "https://github.com/someone/lorakit"
 
 
 def wheel_of(name: str, folder: Path) -> None:
@@ -72,7 +73,7 @@ def colab(tmp_path_factory):
         "PATH": os.environ["PATH"], "HOME": str(folder), "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(wheels), "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.file://{served}.insteadOf",
-        "GIT_CONFIG_VALUE_0": REPOSITORY, "MPLBACKEND": "agg", "HF_HUB_OFFLINE": "1",
+        "GIT_CONFIG_VALUE_0": ADDRESS, "MPLBACKEND": "agg", "HF_HUB_OFFLINE": "1",
     }  # fmt: skip
     content = folder / "content"
     content.mkdir()
@@ -91,27 +92,57 @@ def test_the_set_up_cell_on_colab(colab):
     run, own = colab
     assert run("import timm").returncode and run("import torch").returncode == 0
     use = "\nmodel = lorakit.create_backbone()\nprint(lorakit.__file__, sorted(map(str, places)))"
-    first = run(SETUP + use)
+    first = run(compose.setup(ADDRESS) + use)
     assert first.returncode == 0, first.stderr
     assert f"torch {version('torch')}" in first.stdout and "lorakit-course" in first.stdout
     assert "installing timm" in first.stdout
     installed = {path.name.split("-")[0] for path in own.glob("*.dist-info")}
     assert set(ABSENT) <= installed and not installed & {"torch", "torchvision", "numpy"}
-    again = run(SETUP + use)
+    again = run(compose.setup(ADDRESS) + use)
     assert again.returncode == 0 and "installing" not in again.stdout, again.stderr
 
 
-def test_the_address_of_the_repository_lives_in_one_place():
-    """pyproject.toml has it; notebooks and README, which repeat it, are written from there."""
-    assert f'Repository = "{REPOSITORY}"' in (ROOT / "pyproject.toml").read_text()
-    slug = REPOSITORY.removeprefix("https://github.com/")
-    sources = [*(ROOT / "lorakit").rglob("*.py"), *(ROOT / "notebooks").rglob("*.py")]
-    for path in [*sources, *(ROOT / "binder").iterdir()]:
-        assert slug not in path.read_text(), path
-    for path in [ROOT / "README.md", *(ROOT / "notebooks").glob("*.ipynb")]:
-        links = re.findall(rf"(?:{ADDRESS}|(?:github|gh)/[\w-]+/[\w-]+)(?=[/\"])", path.read_text())
-        owners = {link.split("/")[-2] for link in links if link.endswith("/lorakit")}
-        assert owners <= {slug.split("/")[0]} and (owners or path.suffix == ".ipynb")
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [("https://github.com/someone/lorakit", ADDRESS), ("https://github.com/a/b.git", None),
+     ("git@github.com:someone/lorakit.git", ADDRESS), ("/somewhere/else", None), (None, None)],
+)  # fmt: skip
+def test_the_address_is_that_of_gits_remote_or_of_pyproject(remote, address, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('Repository = "https://github.com/OWNER/lorakit"\n')
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(compose, "HERE", tmp_path / "notebooks")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    if remote:
+        subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "origin", remote], check=True)
+    other = "https://github.com/a/b" if remote and "a/b" in remote else compose.PLACEHOLDER
+    assert compose.repository().startswith(address or other)
+
+
+def test_without_an_address_nothing_leads_to_a_placeholder(tmp_path):
+    """No file but pyproject.toml holds it; elsewhere the set-up cell says what is missing."""
+    for path in [
+        ROOT / "README.md",
+        *(ROOT / "notebooks").rglob("*.*"),
+        *(ROOT / "binder").iterdir(),
+    ]:
+        if path.is_file() and path.name != "compose.py" and path.suffix != ".pyc":
+            assert compose.PLACEHOLDER not in path.read_text() and "/OWNER/" not in path.read_text()
+    cell = compose.setup(compose.PLACEHOLDER + "lorakit")
+    done = subprocess.run(
+        [sys.executable, "-c", cell], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode and "no public address yet" in done.stderr
+
+
+def test_with_an_address_badges_lead_to_it_and_without_one_there_are_words(monkeypatch):
+    source = compose.sources()[0]
+    monkeypatch.setattr(compose, "REPOSITORY", compose.PLACEHOLDER + "lorakit")
+    assert "](" not in compose._badges(source) and "| open |" not in compose.course_table()
+    monkeypatch.setattr(compose, "REPOSITORY", ADDRESS)
+    first = compose.compose(source).cells[0].source
+    path = "someone/lorakit/main?urlpath=lab%2Ftree%2Fnotebooks%2F00_start_here.ipynb"
+    assert f"https://mybinder.org/v2/gh/{path}" in first and "| open |" in compose.course_table()
+    assert "colab.research.google.com/github/someone/lorakit/blob/main/notebooks/00_start" in first
 
 
 def test_binder_builds_from_binder_with_exact_versions(monkeypatch):
@@ -136,7 +167,3 @@ def test_binder_builds_from_binder_with_exact_versions(monkeypatch):
             name, least = line.split(",")[0].split(">=")  # an upper bound may follow
             numbers = [tuple(map(int, text.split("."))) for text in (pinned[name], least)]
             assert numbers[0] >= numbers[1], line
-    readme = (ROOT / "README.md").read_text()
-    slug = REPOSITORY.removeprefix("https://github.com/")
-    start = f"https://mybinder.org/v2/gh/{slug}/main?urlpath=lab%2Ftree%2Fnotebooks%2F00_start_here"
-    assert start in readme and (ROOT / "notebooks" / "00_start_here.ipynb").exists()

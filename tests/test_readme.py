@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import torch
 
-from lorakit import read_table
+from lorakit import apply_method, count_parameters, create_backbone, read_table
 from lorakit.experiments.presets import MLP
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN
+from lorakit.lora.vit import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "figures" / "results"
@@ -18,9 +20,9 @@ README, MORE = (" ".join(t.split()) for t in (TEXT, (ROOT / "notebooks/README.md
 
 def test_it_is_short_and_every_link_leads_somewhere():
     assert len(TEXT.splitlines()) <= 150
-    for folder, text in ((ROOT, README), (ROOT / "notebooks", MORE)):
-        for path in re.findall(r"\]\((?!http)([^)#]+)", text):
-            assert (folder / path).exists(), path
+    for page in (ROOT / "README.md", *(ROOT / "notebooks").glob("*.md")):
+        for path in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / path).exists(), path
 
 
 def test_the_rooms_are_those_of_the_package():
@@ -132,3 +134,17 @@ def test_the_numbers_of_a_private_step():
     assert words.format(patch["seconds_ratio"], patch["peak_memory_mb_ratio"]) in README
     words = "for `full` {:.1f} × and {:.1f} ×"
     assert words.format(full["seconds_ratio"], full["peak_memory_mb_ratio"]) in README
+
+
+def test_the_cheat_sheets_shares_are_those_of_vit_b16():
+    sheet = (ROOT / "notebooks" / "cheat_sheet.md").read_text()
+    with torch.device("meta"):
+        total = None
+        for method in ("full", *(m for m in METHODS if m != "full")):
+            model = create_backbone("vit_base_patch16_224", 10, pretrained=False)
+            lora = {"rank": 4} if method.startswith("lora") else {}
+            counts = count_parameters(apply_method(model, method, **lora))
+            total = total or counts["total"]
+            (line,) = [row for row in sheet.splitlines() if row.startswith(f"| `{method}`")]
+            share = 100 * counts["trainable"] / total
+            assert line.rstrip(" |").endswith(f"{share:.2f} %" if share < 100 else "100 %")
