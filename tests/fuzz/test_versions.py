@@ -10,7 +10,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = (ROOT / "notebooks" / "source" / "00_start_here.py").read_text()
-NEEDED = (ROOT / "requirements.txt").read_text().splitlines()[1:]
+LINES = (ROOT / "requirements.txt").read_text().splitlines()
+NEEDED = [line for line in LINES if not line.startswith("#")]
 
 
 def said(monkeypatch, capsys, **found):
