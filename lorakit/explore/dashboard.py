@@ -19,6 +19,13 @@ from lorakit.explore.results import Results
 TABLES = ("claim", "claim_privacy", "results", "privacy")  # the last two: vit_micro.letters
 
 
+# Vega loops for ever where there is no width: a chart in a tab that is not shown keeps its own
+_LAID_OUT = (
+    "<style>.lorakit-chart.lm-mod-hidden {display: block !important; position: absolute; "
+    "visibility: hidden; width: 100%; height: 0; overflow: hidden}</style>"
+)
+
+
 @checked
 def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.Tab:
     """Six explorers as tabs; a finished training appears among the results.
@@ -26,8 +33,10 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
     ``table`` is a CSV file for the rows trained here; those it holds already are shown too.
     """
     results = Results(rows, read_table(table) if Path(table).exists() else None)
+    chart = widgets.VBox([widgets.HTML(_LAID_OUT), results.output])
+    chart.add_class("lorakit-chart")
     tabs = {
-        "Results": results.output,
+        "Results": chart,
         "Rank": widgets.VBox([rank_explorer(), singular_explorer()]),
         "Cipher": CipherExplorer(),
         "Privacy": PrivacyExplorer(),
