@@ -112,7 +112,7 @@ def course_table() -> str:
         link = f"[{_name(source)}](notebooks/{source.stem}.ipynb)"
         first = _lesson(source)["learn"][0]
         line = f"| {link} | {first} | {_time(source)} |"
-        lines.append(f"{line} {_badges(source)} |" if there else line)
+        lines.append(f"{line} {badges(source)} |" if there else line)
     return "\n".join([BEGIN, *lines, END])
 
 
@@ -142,7 +142,7 @@ def _front(source: Path) -> str:
     memory = measured().get(source.stem, {}).get("memory_mb", 0) / 1000
     learn = "\n".join(f"- {verb}" for verb in lesson["learn"])
     return (
-        f"# {_name(source)}\n\n{_badges(source)}\n\n"
+        f"# {_name(source)}\n\n{badges(source)}\n\n"
         f"{_links(source)}\n\n"
         f"**Time** {_reading(source)} min to read; the cells run in {_time(source)} on two CPU "
         f"cores (preset `quick`, peak memory {memory:.1f} GB).\n\n"
@@ -170,7 +170,7 @@ def _links(source: Path) -> str:
     return " | ".join(links)
 
 
-def _badges(source: Path) -> str:
+def badges(source: Path) -> str:
     """To open it on Colab and Binder; words where the course has no address yet."""
     if REPOSITORY.startswith(PLACEHOLDER):
         return "*Colab and Binder: as soon as this repository has an address*"

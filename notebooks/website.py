@@ -64,7 +64,7 @@ def gather(book: Path) -> None:
             if cell.get("metadata", {}).get("jupyter", {}).get("source_hidden"):
                 cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
             for output in cell.get("outputs", ()):
-                _enliven(output.get("data", {}), f"chart-{source.stem}-{cell.id}")
+                enliven(output.get("data", {}), f"chart-{source.stem}-{cell.id}")
         nbformat.write(notebook, book / "notebooks" / f"{source.stem}.ipynb")
     lessons = [{"file": f"notebooks/{source.stem}"} for source in sources()]
     beside = [*(f"notebooks/{page}" for page in PAGES), *TABLES]
@@ -75,7 +75,7 @@ def gather(book: Path) -> None:
     (book / "_config.yml").write_text(yaml.safe_dump(CONFIG))
 
 
-def _enliven(data: dict, name: str) -> None:
+def enliven(data: dict, name: str) -> None:
     """Give a Vega-Lite chart a form that a web page shows."""
     kind = next((kind for kind in data if kind.startswith("application/vnd.vegalite")), None)
     if kind:

@@ -137,7 +137,7 @@ def test_without_an_address_nothing_leads_to_a_placeholder(tmp_path):
 def test_with_an_address_badges_lead_to_it_and_without_one_there_are_words(monkeypatch):
     source = compose.sources()[0]
     monkeypatch.setattr(compose, "REPOSITORY", compose.PLACEHOLDER + "lorakit")
-    assert "](" not in compose._badges(source) and "| open |" not in compose.course_table()
+    assert "](" not in compose.badges(source) and "| open |" not in compose.course_table()
     monkeypatch.setattr(compose, "REPOSITORY", ADDRESS)
     first = compose.compose(source).cells[0].source
     path = "someone/lorakit/main?urlpath=lab%2Ftree%2Fnotebooks%2F00_start_here.ipynb"

@@ -3,7 +3,7 @@
 import nbformat
 import yaml
 from compose import sources
-from website import PAGES, TABLES, _enliven, gather
+from website import PAGES, TABLES, enliven, gather
 
 
 def test_every_page_is_in_the_book_and_in_its_contents(tmp_path):
@@ -21,10 +21,10 @@ def test_every_page_is_in_the_book_and_in_its_contents(tmp_path):
 
 def test_a_chart_comes_alive_and_cannot_break_out_of_its_script():
     data = {"application/vnd.vegalite.v5+json": {"title": "</script><b>"}, "image/png": "AAAA"}
-    _enliven(data, "chart-1")
+    enliven(data, "chart-1")
     assert list(data) == ["text/html"]
     assert 'vegaEmbed("#chart-1"' in data["text/html"]
     assert data["text/html"].count("</script>") == 1
     picture = {"image/png": "AAAA"}
-    _enliven(picture, "chart-2")
+    enliven(picture, "chart-2")
     assert picture == {"image/png": "AAAA"}

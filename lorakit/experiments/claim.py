@@ -29,7 +29,7 @@ BACKBONES = ("vit_micro", "vit_mini")
 HEADLINE = ("lora+patch", "full", "lora", "patch")
 SETTINGS = {"dataset": "fashion", "epochs": 5}
 PRIVATE = {"dataset": "fashion", "epochs": 4, "batch_size": 512}
-TUNED_AT, EPSILONS = 2.0, (2.0, 8.0, 0.5, 1.0, 4.0)
+TUNED_AT, EPSILONS = 2.0, (0.5, 1.0, 2.0, 3.0, 8.0)
 SEEDS = {"headline": 10, "ciphers": 5, "privacy": 5}
 
 

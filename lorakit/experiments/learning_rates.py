@@ -60,9 +60,10 @@ def tuned_rates(settings: Mapping[str, object]) -> Rates:
     the cell with most of its other settings in common; where none was searched, a table above.
     """
     wanted = {name: _plain(value) for name, value in settings.items()}
+    others = {name for name in wanted if not name.startswith("lr_")}
     alike = [cell for cell in searched_rates() if _task(cell) == _task(wanted)]
     if alike:
-        best = max(alike, key=lambda cell: sum(wanted.get(n) == v for n, v in cell.items()))
+        best = max(alike, key=lambda cell: sum(cell[n] == wanted[n] for n in cell if n in others))
         return {name[3:]: float(v) for name, v in best.items() if name.startswith("lr_") and v}
     method, private = settings["method"], _task(wanted)[-1]
     if method == "lora+patch+pos":

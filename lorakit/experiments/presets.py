@@ -41,7 +41,7 @@ PRESETS: dict[str, dict] = {
         "private": {"fashion": {"epochs": 1, "batch_size": 64}},
         "epsilons": {"fashion": {"lora+patch": (8.0,)}},
         "private_ciphers": ("none",),
-        "private_ranks": (1, 4),
+        "private_ranks": {"fashion": (1, 4)},
     },
     "quick": {
         "fashion": {"train": 3000, "val": 500, "test": 2000, "epochs": 4},
@@ -53,7 +53,7 @@ PRESETS: dict[str, dict] = {
         "private": _PRIVATE,
         "epsilons": {"fashion": {"probe": _THREE, "lora+patch": _THREE}},
         "private_ciphers": ("none",),
-        "private_ranks": (4,),
+        "private_ranks": {"fashion": (4,)},
     },
     "full": {
         "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 5, **_LETTERS},
@@ -66,7 +66,7 @@ PRESETS: dict[str, dict] = {
         "private": _PRIVATE,
         "epsilons": dict.fromkeys(_TWO, dict.fromkeys(_BASE, _FIVE)),
         "private_ciphers": ("none", CIPHER_SHOWN),
-        "private_ranks": (1, 2, 4, 8, 16),
+        "private_ranks": {"digits": (1, 2, 4, 8, 16)},
     },
     "paper": {  # a GPU, and a network once; see paper.py
         **dict.fromkeys(_PUBLIC, _PAPER),
@@ -135,6 +135,6 @@ def _privacy(base: Experiment, settings: dict) -> Iterator[Experiment]:
     for cipher, (method, epsilons) in product(settings["private_ciphers"], methods.items()):
         for epsilon in epsilons:
             yield base.replace(cipher=cipher, method=method, epsilon=epsilon)
-    if base.dataset != "street":
-        for method, rank in product(("lora", "lora+patch"), settings.get("private_ranks", ())):
-            yield base.replace(method=method, rank=rank, epsilon=2.0)
+    ranks = settings.get("private_ranks", {}).get(base.dataset, ())
+    for method, rank in product(("lora", "lora+patch"), ranks):
+        yield base.replace(method=method, rank=rank, epsilon=2.0)

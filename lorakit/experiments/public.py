@@ -12,6 +12,7 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tqdm.auto import tqdm
 
 from lorakit.checks import check_number, checked
 from lorakit.data.dataset import generator_for, normalise
@@ -34,6 +35,7 @@ def pretrain_on_public(
     recipe: Recipe = RECIPE,
     seed: int = 0,
     device: str | torch.device | None = None,
+    progress: bool = False,
 ) -> float:
     """Teach a model to see encrypted pictures as its pre-trained self sees plain ones.
 
@@ -51,6 +53,7 @@ def pretrain_on_public(
     optimizer = make_optimizer(model.to(device).train(), recipe)
     scheduler = make_scheduler(optimizer, recipe, recipe.steps(images))
     generator = generator_for("public", seed)
+    bar = tqdm(total=recipe.steps(images), unit="step", leave=False, disable=not progress)
     for _ in range(recipe.epochs):
         missed = varied = 0.0
         for chosen in torch.randperm(images, generator=generator).split(recipe.batch_size):
@@ -62,6 +65,8 @@ def pretrain_on_public(
             loss.backward()
             optimizer.step()
             scheduler.step()
+            bar.update()
             missed += loss.item() * len(chosen)
             varied += wanted.var(dim=(0, 1)).mean().item() * len(chosen)
+    bar.close()
     return missed / varied

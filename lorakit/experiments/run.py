@@ -92,7 +92,7 @@ def train_model(
     if e.cipher != "none":
         key = make_key(image_size, patch_size, e.cipher.split("+"), seed=e.seed)
     if e.public is not None:
-        pretrain_on_public(model, key, e.public, seed=e.seed, device=device)
+        pretrain_on_public(model, key, e.public, seed=e.seed, device=device, progress=progress)
     images, transform = prepare(e, dataset.train, key, image_size)
     options = {"seed": e.seed, "transform": transform, "device": device, "progress": progress}
     options |= {"checkpoint": checkpoint, "callback": callback}

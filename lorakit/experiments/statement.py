@@ -64,7 +64,8 @@ class PrivacyStatement:
             f"noise of {self.noise_multiplier:.4g} C on their sum",
             "accountant": self.accountant.upper(),
             "it means": f"an attack with 1 % false alarms finds at most {self.tpr_at_1:.1%} of the "
-            f"members; a belief of one half becomes at most {self.posterior:.0%}",
+            f"members; a belief of one half becomes at most {self.posterior:.0%}, but with "
+            f"probability {self.delta:g}",
             "tuning": tuned,
             "noise": "of a seed that others know: NO promise holds against them"
             if self.seed_known

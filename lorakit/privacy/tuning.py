@@ -32,7 +32,7 @@ def tuned_epsilon(
     from dp_accounting.dp_event import RepeatAndSelectDpEvent
     from dp_accounting.rdp import RdpAccountant
 
-    compute_epsilon(*mechanism, steps, delta)  # for its checks
+    compute_epsilon(*mechanism, steps, delta, accountant="rdp")  # for its checks
     step = PoissonSampledDpEvent(sample_rate, GaussianDpEvent(noise_multiplier))
     all_of_them = RepeatAndSelectDpEvent(SelfComposedDpEvent(step, steps), mean=tried, shape=1)
     return float(RdpAccountant().compose(all_of_them).get_epsilon(delta))

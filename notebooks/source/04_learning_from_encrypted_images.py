@@ -124,7 +124,7 @@ show(
 # ## Run it
 #
 # An `Experiment` holds all that decides a result: data, cipher, method, LoRA, seed, and a `Recipe` of
-# epochs, batch, learning rates. What you leave out has a default; learning rates are those searched for the
+# epochs, batch, learning rates. What you leave out has a default; learning rates are those found for the
 # method on validation images, never on test images. The seed also makes the key, so two methods with the
 # same seed see the very same encrypted pictures.
 
@@ -590,7 +590,7 @@ print("trains, after requires_grad_(True):", f"{count_parameters(by_hand)['patch
 # </details>
 #
 # [Lesson 05](05_breaking_the_cipher.ipynb) attacks: from pairs of pictures, and from the very patch embedding that
-# trains here. [Lesson 10](10_paper_figures.ipynb) draws the full grid: ranks, targets, longer training, scrambled blocks.
+# trains here. [Lesson 10](10_paper_figures.ipynb) draws the whole grid: ranks, targets, and the price of differential privacy.
 #
 # ## What this does not protect
 #

@@ -74,9 +74,10 @@ def browse(chromium):
     """Open an address: the page, and what its console called an error until now."""
     pages = []
 
-    def open_page(url: str, width: int = 1280, height: int = 900):
+    def open_page(url: str, width: int = 1280, height: int = 900, script: str = ""):
         page = chromium.new_page(viewport={"width": width, "height": height})
         pages.append(page)
+        page.add_init_script(script)
         page.route(lambda there: not there.startswith(url[:18]), lambda r: r.fulfill(body=""))
         errors: list[str] = []
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)

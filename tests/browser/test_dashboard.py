@@ -62,6 +62,34 @@ def test_every_tab_is_readable_and_answers(voila, browse, shots, width):
     assert not [error for error in errors if "shared module" not in error]
 
 
+EARLY = """(() => {
+  const look = new MutationObserver(() => {
+    const tab = [...document.querySelectorAll("[role=tab]")].find(t => t.textContent == "Cipher");
+    if (!tab) return;
+    look.disconnect();
+    window.charts = document.querySelectorAll(".vega-embed svg").length;
+    const {x, y} = tab.getBoundingClientRect();
+    const where = {bubbles: true, button: 0, clientX: x + 5, clientY: y + 5};
+    for (const event of ["pointerdown", "mousedown", "pointerup", "mouseup", "click"])
+      tab.dispatchEvent(new MouseEvent(event, where));
+  });
+  const all = {subtree: true, childList: true};
+  addEventListener("DOMContentLoaded", () => look.observe(document.body, all));
+})()"""
+
+
+def test_a_tab_clicked_before_the_chart_is_drawn_does_not_stop_the_page(voila, browse):
+    """Vega, drawing where there is no width, never came to an end."""
+    page, _ = browse(voila, script=EARLY)
+    page.get_by_role("tab", name="Cipher").wait_for(timeout=120_000)
+    until(lambda: page.locator(".vega-embed svg").count(), "the chart, behind the tab")
+    assert page.evaluate("window.charts") == 0  # it was early
+    explorer = page.locator(".lorakit-explorer:visible").first
+    before = state(explorer)
+    move(explorer, MOVED["Cipher"])
+    until(lambda: state(explorer) != before, "an answer")
+
+
 def test_an_upload_above_the_limit_is_refused_in_words(voila, browse, tmp_path):
     page, _ = browse(voila)
     page.get_by_role("tab", name="Cipher").click(timeout=120_000)
