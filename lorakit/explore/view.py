@@ -7,7 +7,6 @@ from io import BytesIO
 from textwrap import fill
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,11 +16,6 @@ from torch import Tensor
 from lorakit.figures.style import style
 
 _DPI = 100
-_SCROLL = "overflow:auto;max-width:100%;max-height:220px"
-_TABLE = (
-    ".lorakit-table th, .lorakit-table td {padding: 1px 12px 1px 0; text-align: left !important; "
-    "white-space: nowrap; line-height: 1.5}"
-)
 
 
 @dataclass(frozen=True)
@@ -100,12 +94,6 @@ def _png(image: Image.Image, **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, "png", **options)
     return buffer.getvalue()
-
-
-def to_html(table: pd.DataFrame) -> str:
-    """A table that scrolls where the page is narrow, or the table long."""
-    plain = table.to_html(index=False, border=0, na_rep="", classes="lorakit-table")
-    return f'<style>{_TABLE}</style><div style="{_SCROLL}">{plain}</div>'
 
 
 def bullets(lines: list[str]) -> str:

@@ -58,14 +58,6 @@ def half_width(sem: pd.Series, count: pd.Series) -> pd.Series:
     return sem * t.ppf(0.975, np.maximum(count - 1, 1))
 
 
-def apart(rows: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    """Settings in which rows differ that agree in ``by`` and the seed, so are no repetitions."""
-    settings = [name for name in rows if name not in (*MEASURED, *by)]
-    several = rows[rows.duplicated([*by, "seed"], keep=False)]
-    counts = several.groupby([*by, "seed"], dropna=False)[settings].nunique(dropna=False)
-    return [name for name in settings if name != "seed" and (counts[name] > 1).any()]
-
-
 def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:
     """Accuracy in percent ± interval, ready to print.
 
