@@ -260,7 +260,7 @@ title = "What the patch embedding adds to lora: {:+.0f} points on clothes, {:+.0
 plot_fans(fans, title.format(*gain.values()))
 
 # %% [markdown]
-# The fan opens. Plain, the paint costs each method some ten points. Encrypted it costs `lora` about thirty more, and
+# The fan opens. Plain, the paint costs each method ten to fifteen points. Encrypted it costs `lora` about thirty more, and
 # `lora+patch` keeps level with `full`: here the paper's claim looks right. (`patch` alone hardly leaves guessing in
 # this short run of one key. Raise `train` and look again before you believe it.)
 #
