@@ -37,7 +37,7 @@ def cells(study: str, backbone: str) -> list[Experiment]:
     """What rates are searched for in a study."""
     if study == "privacy":
         private = {**PRIVATE, "backbone": backbone, "epsilon": TUNED_AT}
-        methods = ("probe", *HEADLINE)
+        methods = ("probe", "patch", "lora+patch", "full")
         return [Experiment.from_settings(**private, method=method) for method in methods]
     made = [
         Experiment.from_settings(**SETTINGS, backbone=backbone, cipher=cipher, method=method)
