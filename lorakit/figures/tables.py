@@ -11,6 +11,7 @@ from lorakit.runtime import write_atomic
 
 KEYS = ["dataset", "cipher", "method", "targets", "rank"]
 MEASURED = ["id", "accuracy", "loss", "train_loss", "epsilon_spent", "trainable", "total"]
+MEASURED += ["accuracy_by_class", "tpr_at_0_1", "tpr_at_1", "mu", "posterior"]
 MEASURED += ["seconds", "peak_memory_mb", "device", "versions"]  # all other columns are settings
 
 
