@@ -219,7 +219,9 @@ def test_grids():
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
     private = grid("full", study="privacy")
     assert {e.recipe.privacy.epsilon for e in private} == {0.5, 2, 8, math.inf}
-    control = {e.recipe.privacy.noise_multiplier for e in private if e.recipe.privacy.epsilon == math.inf}
+    control = {
+        e.recipe.privacy.noise_multiplier for e in private if e.recipe.privacy.epsilon == math.inf
+    }
     assert control == {0.0} and {e.dataset for e in private} == {"fashion"}
     assert all(grid(preset, None, 1, "privacy") for preset in ("smoke", "quick", "full"))
     assert {e.seed for e in private} == {0, 1, 2, 3, 4}
