@@ -52,12 +52,11 @@ from lorakit import (
 )
 from lorakit.experiments.audit import audit
 from lorakit.figures.accuracy import plot_accuracy
-from lorakit.figures.captions import finding
 from lorakit.figures.diagrams import plot_encryption, plot_methods, plot_patch_embeddings
 from lorakit.figures.paired import claim_sentences, plot_paired
 from lorakit.figures.privacy import plot_accountants, plot_audit, plot_signal_to_noise
 from lorakit.figures.style import save_figure
-from lorakit.figures.tables import accuracy_table, save_table
+from lorakit.figures.tables import accuracy_table, save_table, with_usual_lora
 from lorakit.privacy.accountant import Privacy
 from lorakit.privacy.curves import (
     epsilon_by_steps,
@@ -252,8 +251,9 @@ figure = plot_accuracy(rows)
 saved = save_figure(figure, out / "accuracy")
 # %%
 encrypted = rows[rows["cipher"] == shown]
-for dataset in rows["dataset"].unique():
-    display(Markdown("- " + finding(rows, dataset, shown)))
+for dataset, its_rows in with_usual_lora(encrypted).groupby("dataset"):
+    for sentence in claim_sentences(its_rows, shown, ("full", "lora")):
+        display(Markdown(f"- {dataset}, {sentence}"))
 
 # %% [markdown]
 # What to look for: on plain pictures the methods are close, for the pre-trained patch embedding reads them
