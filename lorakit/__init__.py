@@ -6,7 +6,7 @@
     lora          the LoRA layer; backbones, methods, parameter counts; adapters as files
     encryption    the cipher and its keys; the embedding that undoes it; attacks
     privacy       DP-SGD by hand; the accountant; the mathematics of an audit
-    figures       tables, captions and pictures of results
+    figures       tables, pictures and what they say
     training      recipe and fit: plain and private steps, checkpoints, several processes
     experiments   one run, sweeps, presets, tuning, the paper's own experiment
     explore       the widgets

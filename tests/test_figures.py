@@ -6,7 +6,6 @@ import torch
 from lorakit import data, make_key
 from lorakit.encryption.equivariance import adapt_patch_embedding
 from lorakit.figures.accuracy import plot_accuracy
-from lorakit.figures.captions import finding
 from lorakit.figures.diagrams import (
     plot_encryption,
     plot_methods,
@@ -110,14 +109,6 @@ def test_colours_can_tell_ciphers_apart(rows):
 def test_an_axis_that_is_none_is_named(rows, x, hue):
     with pytest.raises(ValueError, match=f"x='{x}', hue='{hue}'"):
         plot_accuracy(rows, x, hue=hue)
-
-
-def test_finding_compares_like_with_like(rows):
-    text = finding(rows, "street")
-    assert "rank 4: lora+patch 81.4% with 3.1%" in text and "full fine-tuning 91.0%" in text
-    assert "+40.0 points against lora and -9.6 against full" in text
-    with pytest.raises(ValueError, match=r"no \['full'\] with dataset='digits'"):
-        finding(rows[rows["method"] != "full"], "digits")
 
 
 def test_other_targets_are_a_series_of_their_own(encrypted):

@@ -113,7 +113,7 @@ def full_rows():
 
 def test_committed_figures_are_there(full_rows):
     names = ("method", "encryption", "accuracy", "rank", "parameters", "embedding",
-             "epsilon", "private_rank", "private_parameters", "signal_to_noise", "accountants",
+             "epsilon", "private_parameters", "signal_to_noise", "accountants",
              "audit", "benchmark")  # fmt: skip
     for figure in names:
         for ending in ("png", "pdf"):

@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from lorakit.figures.paired import claim_sentences, paired_differences, plot_paired, verdict
+from lorakit.figures.tables import with_usual_lora
 
 
 def table(accuracies, cipher="shuffle+negative", rank=4.0):
@@ -65,6 +66,15 @@ def test_sentences_say_what_the_numbers_say():
     assert claim_sentences(far, "shuffle+negative", ["full"])[0].endswith("one point away.")
     behind = table({"lora": FULL, "lora+patch": [v - 0.05 for v in FULL]})
     assert claim_sentences(behind, "shuffle+negative", ["lora"])[0].endswith(", behind.")
+    once = table({"full": FULL[:1], "lora+patch": PATCHED[:1]})
+    (says,) = claim_sentences(once, "shuffle+negative", ["full"])
+    assert says.endswith("-0.3 points (one pair), not decided whether within one point.")
+
+
+def test_the_usual_lora_is_one_setting_of_it():
+    rows = table({"full": FULL, "lora": FULL})
+    more = [rows, table({"lora": FULL}, rank=16.0), table({"lora": FULL}).assign(targets="fc1")]
+    pd.testing.assert_frame_equal(with_usual_lora(pd.concat(more)), rows)
 
 
 def test_the_figure_has_a_bar_for_each_method_at_its_difference():

@@ -69,8 +69,11 @@ def test_signal_to_noise_figure(rows):
         columns=["method", "trainable", "part", "ratio"],
     )  # fmt: skip
     figure = plot_signal_to_noise(ratios, 2.0)
-    assert "100 × the parameters: signal / noise falls 10 ×" in figure.get_suptitle()
-    assert {t.get_text() for t in figure.axes[0].texts} == {"signal = noise", "probe", "full"}
+    drawn = {k.get_label(): k.get_xydata().tolist() for k in figure.axes[0].lines}
+    assert drawn["probe"] == [[1290, 5.0]] and drawn["full"] == [[129_000, 0.5]]
+    assert drawn["1 / √d"] == [[1290, 5.0], [129_000, pytest.approx(0.5)]]
+    with pytest.raises(ValueError, match="none of the part 'all'"):
+        plot_signal_to_noise(ratios[:1], 2.0)
 
 
 def test_audit_figure_says_advantage_and_bound():
@@ -90,7 +93,7 @@ def test_accountant_figure():
     figure = plot_accountants(steps, noise_by_epsilon([1.0, 8.0], 0.05, 100, 1e-4))
     left, right = figure.axes
     assert len(left.lines) == len(right.lines) == 3
-    assert "RDP charges" in figure.get_suptitle()
+    assert [line.get_label().split()[0] for line in left.lines] == ["PRV", "RDP", "GDP"]
 
 
 def test_a_table_without_privacy_is_refused(rows):

@@ -1,4 +1,5 @@
 import importlib
+import math
 import os
 import random
 import signal
@@ -11,7 +12,9 @@ import pandas as pd
 import pytest
 
 from lorakit import Experiment, grid, read_table, run, sweep
+from lorakit.experiments.run import load_data
 from lorakit.experiments.table_file import REQUIRED, append_row
+from lorakit.privacy.meaning import what_it_means
 
 TINY = {"dataset": "digits", "train": 64, "val": 16, "test": 32, "epochs": 1, "batch_size": 32}
 MEASURED = ["seconds", "peak_memory_mb"]
@@ -45,6 +48,26 @@ def test_a_row_says_everything():
     assert row["seconds"] > 0 and 50 < row["peak_memory_mb"] < 4000
     assert "cpu" in row["device"] and "torch" in row["versions"] and row["seed"] == 0
     assert {"epochs", "lr_head", "lr_lora", "lr_patch_embed", "batch_size"} <= set(row)
+    assert "tpr_at_1" not in row
+
+
+def test_a_row_says_who_is_recognised():
+    experiment = Experiment.from_settings(**TINY | {"epochs": 4, "test": 200})
+    row = run(experiment, device="cpu")
+    found = [float(share) for share in row["accuracy_by_class"].split()]
+    labels = load_data(experiment).test.labels
+    counts = [int((labels == c).sum()) for c in range(10)]
+    whole = sum(share * n for share, n in zip(found, counts)) / sum(counts)
+    assert len(found) == 10 and len(set(found)) > 3
+    assert whole == pytest.approx(row["accuracy"], abs=1e-4)
+
+
+def test_a_private_row_says_what_its_promise_means():
+    private = Experiment.from_settings(**TINY, method="probe", noise_multiplier=1.3, delta=1e-3)
+    row = run(private, device="cpu")
+    meaning = what_it_means(1.3, 0.5, 2, 1e-3)
+    assert {name: row[name] for name in meaning._fields} == meaning._asdict()
+    assert row["tpr_at_0_1"] < row["tpr_at_1"] < 1 and 0.5 < row["posterior"] < 1
 
 
 def test_a_stopped_run_reports_no_result():
@@ -195,9 +218,13 @@ def test_grids():
     assert {e.seed for e in full} == {0, 1, 2}
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
     private = grid("full", study="privacy")
-    assert {e.recipe.privacy.epsilon for e in private} == {0.5, 1, 2, 4, 8}
+    assert {e.recipe.privacy.epsilon for e in private} == {0.5, 2, 8, math.inf}
+    control = {
+        e.recipe.privacy.noise_multiplier for e in private if e.recipe.privacy.epsilon == math.inf
+    }
+    assert control == {0.0} and {e.dataset for e in private} == {"fashion"}
     assert all(grid(preset, None, 1, "privacy") for preset in ("smoke", "quick", "full"))
-    assert {e.seed for e in private} == {0, 1, 2}
+    assert {e.seed for e in private} == {0, 1, 2, 3, 4}
     assert {e.dataset for e in grid("quick", datasets="fashion", seeds=2)} == {"fashion"}
     for arguments, words in (
         (("tiny",), "tiny.*smoke"),

@@ -2,21 +2,21 @@
 
 Ways to train on clothes, from a small ViT that never saw a photograph, at rates searched for each
 cell. ``headline``: the paper's claim (pixel shuffling with negative-positive), ten seeds.
-``ciphers``: every other method and cipher, five seeds. ``privacy``: plain pictures against epsilon,
-one recipe along the curve, tuned at epsilon 2, and the same without noise, five seeds.
+``ciphers``: every other method and cipher, five seeds. ``privacy``: that study of the preset
+``full``, one recipe along the curve, tuned at epsilon 2. ``public``: encrypted pictures under
+epsilon, with and without public ones first, and plain ones, five seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.presets import CIPHERS
+from lorakit.experiments.presets import CIPHERS, grid
 from lorakit.experiments.search_rates import LR, search_rates, write_rates
 from lorakit.experiments.sweep import sweep
 from lorakit.figures.paired import claim_sentences, plot_paired
@@ -24,21 +24,24 @@ from lorakit.figures.style import CIPHER_SHOWN, save_figure
 from lorakit.lora.vit import METHODS
 
 FOLDER = Path("figures/results")
-TABLES = {"headline": "claim", "ciphers": "claim", "privacy": "claim_privacy"}
+TABLES = {"headline": "claim", "ciphers": "claim", "privacy": "privacy", "public": "public"}
 BACKBONES = ("vit_micro", "vit_mini")
 HEADLINE = ("lora+patch", "full", "lora", "patch")
 SETTINGS = {"dataset": "fashion", "epochs": 5}
-PRIVATE = {"dataset": "fashion", "epochs": 4, "batch_size": 512}
-TUNED_AT, EPSILONS = 2.0, (0.5, 1.0, 2.0, 3.0, 8.0)
-SEEDS = {"headline": 10, "ciphers": 5, "privacy": 5}
+PUBLIC = {"dataset": "fashion", "train": 4000, "epochs": 4, "batch_size": 256}
+ROADS = ({"cipher": "none"}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, "public": 10_000})
+TUNED_AT, PUBLIC_EPSILONS = 2.0, (1.0, 3.0, 8.0)
+SEEDS = {"headline": 10, "ciphers": 5, "privacy": 5, "public": 5}
 
 
 def cells(study: str, backbone: str) -> list[Experiment]:
     """What rates are searched for in a study."""
     if study == "privacy":
-        private = {**PRIVATE, "backbone": backbone, "epsilon": TUNED_AT}
-        methods = ("probe", "patch", "lora+patch", "full")
-        return [Experiment.from_settings(**private, method=method) for method in methods]
+        found = _private(backbone, 1)
+        return [e for e in found if e.recipe.privacy.epsilon == TUNED_AT]
+    if study == "public":
+        public = {**PUBLIC, "backbone": backbone, "method": "lora+patch", "epsilon": TUNED_AT}
+        return [Experiment.from_settings(**public, **road) for road in ROADS]
     made = [
         Experiment.from_settings(**SETTINGS, backbone=backbone, cipher=cipher, method=method)
         for cipher, method in product(CIPHERS, METHODS)
@@ -49,15 +52,23 @@ def cells(study: str, backbone: str) -> list[Experiment]:
     return made
 
 
-def reported(study: str, cell: Experiment, seeds: int | None = None) -> Iterable[Experiment]:
+def _private(backbone: str, seeds: int | None) -> list[Experiment]:
+    """The preset's, at the rates found for a backbone."""
+    return [_at_its_rates(e, backbone=backbone) for e in grid("full", seeds=seeds, study="privacy")]
+
+
+def _at_its_rates(experiment: Experiment, **changes: object) -> Experiment:
+    settings = {n: value for n, value in experiment.settings().items() if n not in LR}
+    return Experiment.from_settings(**settings | changes)
+
+
+def reported(study: str, cell: Experiment, seeds: int | None = None) -> list[Experiment]:
     """The runs of a cell, at the rates that were found for it."""
-    settings = {name: value for name, value in cell.settings().items() if name not in LR}
-    budgets = [{}]
+    seeds = seeds or SEEDS[study]
     if study == "privacy":
-        budgets = [{"epsilon": epsilon} for epsilon in EPSILONS]
-        budgets.append({"epsilon": None, "noise_multiplier": 0.0})  # the control: clipped, no noise
-    for seed, budget in product(range(seeds or SEEDS[study]), budgets):
-        yield Experiment.from_settings(**settings | budget | {"seed": seed})
+        return [e for e in _private(cell.backbone, seeds) if e.method == cell.method]
+    budgets = [{"epsilon": e} for e in PUBLIC_EPSILONS] if study == "public" else [{}]
+    return [_at_its_rates(cell, seed=n, **budget) for n, budget in product(range(seeds), budgets)]
 
 
 def run_claim(

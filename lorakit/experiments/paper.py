@@ -19,7 +19,7 @@ from lorakit.experiments.presets import grid
 from lorakit.experiments.run import load_data
 from lorakit.experiments.sweep import sweep
 from lorakit.figures.accuracy import plot_accuracy
-from lorakit.figures.captions import finding
+from lorakit.figures.paired import claim_sentences
 from lorakit.figures.style import save_figure
 from lorakit.figures.tables import accuracy_table, save_table
 from lorakit.runtime import replacing
@@ -117,7 +117,7 @@ def _report(rows: pd.DataFrame, out: Path, study: str, against: str) -> None:
     print(table.to_string(index=False))
     if against == "cipher":
         for cipher in rows["cipher"].unique():
-            print(finding(rows, rows["dataset"].iloc[0], cipher))
+            print(f"{cipher}:", *claim_sentences(rows, cipher, ("full", "lora")), sep="\n  ")
     paths = [*save_figure(plot_accuracy(rows, against), out / study)]
     print("written:", *paths, *save_table(table, out / f"{study}_table"))
 

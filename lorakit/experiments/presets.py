@@ -15,21 +15,16 @@ SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 STUDIES = ("encryption", "privacy")
 _BASE = ("probe", "lora", "lora+patch", "full")
-_FIVE, _THREE = (0.5, 1.0, 2.0, 4.0, 8.0), (0.5, 2.0, 8.0)  # epsilons
+_THREE = (0.5, 2.0, 8.0)  # epsilons
 
 _TWO, _LETTERS = ("street", "digits"), {"backbone": "vit_micro.letters"}
 _PUBLIC = ("cifar10", "cifar100", "imagenette")
 _PAPER = {"backbone": "vit_base_patch16_224", "epochs": 10, "batch_size": 128}
 _PAPER |= {"schedule": "cosine", "weight_decay": 0.01}
-_PRIVATE = {
-    "fashion": {"epochs": 4, "batch_size": 128},
-    "street": {"epochs": 2, "batch_size": 256},
-    "digits": {"epochs": 6, "batch_size": 256},
-}
 
 # settings of each data set, and those used by default; seeds; for each study (see ``grid``)
 # encryption: ciphers, methods, adapters (ranks of targets)
-# privacy: private (settings), epsilons of data set and method, private_ciphers, private_ranks
+# privacy: private (settings), epsilons of data set and method, private_ciphers, private_seeds
 PRESETS: dict[str, dict] = {
     "smoke": {
         "fashion": {"train": 128, "val": 32, "test": 100, "epochs": 1},
@@ -41,7 +36,6 @@ PRESETS: dict[str, dict] = {
         "private": {"fashion": {"epochs": 1, "batch_size": 64}},
         "epsilons": {"fashion": {"lora+patch": (8.0,)}},
         "private_ciphers": ("none",),
-        "private_ranks": {"fashion": (1, 4)},
     },
     "quick": {
         "fashion": {"train": 3000, "val": 500, "test": 2000, "epochs": 4},
@@ -50,10 +44,9 @@ PRESETS: dict[str, dict] = {
         "ciphers": ("none", CIPHER_SHOWN),
         "adapters": {"q+v": (4, 16), MLP: (4,)},
         "private_datasets": ("fashion",),
-        "private": _PRIVATE,
+        "private": {"fashion": {"epochs": 4, "batch_size": 128}},
         "epsilons": {"fashion": {"probe": _THREE, "lora+patch": _THREE}},
         "private_ciphers": ("none",),
-        "private_ranks": {"fashion": (4,)},
     },
     "full": {
         "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 5, **_LETTERS},
@@ -62,11 +55,12 @@ PRESETS: dict[str, dict] = {
         "seeds": 3,
         "ciphers": CIPHERS,
         "adapters": {"q+v": (1, 2, 4, 8, 16), MLP: (4,)},
-        "private_datasets": _TWO,
-        "private": _PRIVATE,
-        "epsilons": dict.fromkeys(_TWO, dict.fromkeys(_BASE, _FIVE)),
-        "private_ciphers": ("none", CIPHER_SHOWN),
-        "private_ranks": {"digits": (1, 2, 4, 8, 16)},
+        "fashion": {"train": 10_000, "val": 2000, "test": 5000, "epochs": 5},
+        "private_datasets": ("fashion",),
+        "private_seeds": 5,
+        "private": {"fashion": {"epochs": 4, "batch_size": 512}},
+        "epsilons": {"fashion": dict.fromkeys(("probe", "patch", "lora+patch", "full"), _THREE)},
+        "private_ciphers": ("none",),
     },
     "paper": {  # a GPU, and a network once; see paper.py
         **dict.fromkeys(_PUBLIC, _PAPER),
@@ -92,7 +86,7 @@ def grid(
     """The experiments of one study in a preset.
 
     ``encryption``: every method under every cipher, and LoRA at other ranks and targets.
-    ``privacy``: methods and ciphers against epsilon, and ranks at epsilon 2.
+    ``privacy``: methods and ciphers against epsilon, with the control: clipped, no noise.
 
     Args:
         preset: one of ``PRESETS``.
@@ -106,7 +100,8 @@ def grid(
     if datasets is None:
         datasets = settings["private_datasets" if study == "privacy" else "datasets"]
     datasets = tuple(datasets.split(",") if isinstance(datasets, str) else datasets)
-    seeds = settings["seeds"] if seeds is None else seeds
+    if seeds is None:
+        seeds = settings.get("private_seeds" if study == "privacy" else "seeds", settings["seeds"])
     allowed = tuple(name for name in settings if name in DATASETS)
     if not datasets or not set(datasets) <= set(allowed):
         raise ValueError(f"datasets={datasets!r}: allowed: one or more of {allowed}")
@@ -133,8 +128,6 @@ def _privacy(base: Experiment, settings: dict) -> Iterator[Experiment]:
     base = base.replace(**settings["private"][base.dataset])
     methods = settings["epsilons"][base.dataset]
     for cipher, (method, epsilons) in product(settings["private_ciphers"], methods.items()):
-        for epsilon in epsilons:
-            yield base.replace(cipher=cipher, method=method, epsilon=epsilon)
-    ranks = settings.get("private_ranks", {}).get(base.dataset, ())
-    for method, rank in product(("lora", "lora+patch"), ranks):
-        yield base.replace(method=method, rank=rank, epsilon=2.0)
+        like = base.replace(cipher=cipher, method=method)
+        yield from (like.replace(epsilon=epsilon) for epsilon in epsilons)
+        yield like.replace(noise_multiplier=0.0)

@@ -16,6 +16,7 @@ from lorakit.encryption.cipher import Key, encrypt, make_key
 from lorakit.encryption.transform import Transform
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.public import pretrain_on_public
+from lorakit.experiments.statement import meaning_of
 from lorakit.lora.vit import apply_method, count_parameters, create_backbone
 from lorakit.runtime import (
     device_name,
@@ -25,7 +26,7 @@ from lorakit.runtime import (
     seed_everything,
     versions,
 )
-from lorakit.training.evaluate import evaluate
+from lorakit.training.evaluate import accuracy_by_class, loss_and_accuracy, predict
 from lorakit.training.fit import Callback, fit
 
 
@@ -111,8 +112,9 @@ def run(
     """Train, evaluate, and report one row of the results table; arguments as ``training.fit``.
 
     The row: the experiment's id and settings; accuracy and loss on the split evaluated,
-    train_loss, epsilon_spent (infinite without privacy), trainable and total parameters, seconds
-    (wall time), peak_memory_mb, device, versions. RuntimeError if the callback stopped the run.
+    accuracy_by_class (in the order of the labels), train_loss, epsilon_spent (infinite without
+    privacy) and under privacy what it means (``privacy.meaning``), trainable and total parameters,
+    seconds (wall time), peak_memory_mb, device, versions. RuntimeError if the callback stopped it.
     """
     e, epochs = experiment, experiment.recipe.epochs
     device = pick_device(device)
@@ -127,15 +129,17 @@ def run(
     images, transform = prepare(e, split, key, model.patch_embed.img_size[0])
     batch_size = 500 if e.dataset in EMBEDDED else 100
     options = {"transform": transform, "precision": e.recipe.precision, "batch_size": batch_size}
-    measured = evaluate(model, images, device=device, **options)
+    logits, labels = predict(model, images, device=device, **options), images.labels
     counts = count_parameters(model)
     seconds = time.perf_counter() - start
     return {
         "id": e.id,
         **e.settings(),
-        **measured,
+        **loss_and_accuracy(logits, labels),
+        "accuracy_by_class": " ".join(f"{a:.4g}" for a in accuracy_by_class(logits, labels)),
         "train_loss": history[-1]["loss"],
         "epsilon_spent": history[-1].get("epsilon", math.inf),
+        **(meaning_of(e)._asdict() if e.private else {}),
         "trainable": counts["trainable"],
         "total": counts["total"],
         # after a stop, what was trained before it counts too

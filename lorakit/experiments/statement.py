@@ -11,9 +11,11 @@ from pathlib import Path
 
 from lorakit.checks import check_number, checked
 from lorakit.experiments.experiment import Experiment
-from lorakit.privacy.meaning import what_it_means
+from lorakit.privacy.meaning import Meaning, what_it_means
 from lorakit.privacy.tuning import tuned_epsilon
 from lorakit.training.checkpoint import read_checkpoint
+
+_MECHANISM = ("noise_multiplier", "sample_rate", "steps", "delta")
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def privacy_statement(
     """
     check_number("tried", tried, least=1, most=1_000_000, whole=True)
     found = _of_experiment(run) if isinstance(run, Experiment) else _of_checkpoint(run)
-    mechanism = [found[n] for n in ("noise_multiplier", "sample_rate", "steps", "delta")]
+    mechanism = [found[name] for name in _MECHANISM]
     meaning, accountant = what_it_means(*mechanism), {"accountant": found["accountant"]}
     return PrivacyStatement(
         **found,
@@ -106,6 +108,12 @@ def privacy_statement(
         drawn=drawn,
         epsilon_tuned=tuned_epsilon(*mechanism, tried=tried, drawn=drawn, **accountant),
     )
+
+
+def meaning_of(experiment: Experiment) -> Meaning:
+    """What the promise of a private experiment means to an attacker; see ``privacy.meaning``."""
+    found = _of_experiment(experiment)
+    return what_it_means(*(found[name] for name in _MECHANISM))
 
 
 def _of_experiment(e: Experiment) -> dict[str, object]:

@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 
 from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
 from lorakit.figures.style import CHANCE, NAMES, RANK_SHOWN, TARGETS_SHOWN, style, suptitle
-from lorakit.figures.tables import in_order, summarise, told_apart
+from lorakit.figures.tables import in_order, summarise, told_apart, with_usual_lora
 
 AXES = {
     "cipher": "encryption of all images, training and test",
@@ -70,8 +70,7 @@ def _means(rows: pd.DataFrame, x: str, hue: str) -> tuple[pd.DataFrame, pd.DataF
     what = f"a value of {x}"
     rows = rows[rows[x].notna()] if x != "rank" else rows
     if x in IN_STEPS:
-        rows = rows[rows["rank"].isna() | (rows["rank"] == RANK_SHOWN)]
-        rows = rows[rows["targets"].isna() | (rows["targets"] == TARGETS_SHOWN)]
+        rows = with_usual_lora(rows)
         what += f", rank={RANK_SHOWN}, targets={TARGETS_SHOWN!r}"
     if x == "epsilon" and not np.isfinite(rows["epsilon"]).any():
         rows, what = rows[:0], "a finite epsilon"

@@ -81,10 +81,11 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
             else:
                 answer = {"beyond": "ahead" if line["difference"] > 0 else "behind"}
                 says = answer.get(verdict(line, 0.0), "not decided which is ahead")
+            sure = f"(95 % interval {points['low']} to {points['high']}, {line['pairs']} pairs)"
             sentences.append(
                 f"{line['backbone']}: lora+patch (r = {line['rank']:.0f} on {line['targets']}, "
-                f"{line['share']:.1%}) against {reference}: {points['difference']} points (95 % "
-                f"interval {points['low']} to {points['high']}, {line['pairs']} pairs), {says}."
+                f"{line['share']:.1%}) against {reference}: {points['difference']} points "
+                f"{sure if line['pairs'] > 1 else '(one pair)'}, {says}."
             )
     return sentences
 

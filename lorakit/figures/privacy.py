@@ -7,51 +7,35 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lorakit.figures.style import style, suptitle
+from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style, suptitle
 from lorakit.privacy.audit import Audit
 
 _ACCOUNTANTS = {"prv": ("#0072B2", "-"), "rdp": ("#D55E00", "--"), "gdp": ("#999999", ":")}
-_PARTS = {
-    "head": ("#009E73", "v"),
-    "lora": ("#D55E00", "s"),
-    "patch_embed": ("#0072B2", "o"),
-    "position": ("#CC79A7", "P"),
-    "backbone": ("#000000", "D"),
-}
 
 
 def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figure:
-    """Gradient over noise, part by part, against the number of trainable parameters.
+    """Gradient over noise against the number of trainable parameters, and a slope of -1/2.
 
     Args:
-        ratios: columns ``method``, ``rank``, ``trainable``, ``part`` (``all`` or of ``lora.PARTS``)
-            and ``ratio``, see ``privacy.dpsgd.signal_to_noise``.
+        ratios: columns ``method``, ``trainable``, ``part`` and ``ratio``, of which those of the
+            part ``all`` are drawn; see ``privacy.dpsgd.signal_to_noise``.
         noise_multiplier: sigma, for the axis.
     """
-    if ratios.empty:
-        raise ValueError("ratios: the table is empty; allowed: one ratio or more")
+    whole = ratios[ratios["part"] == "all"].sort_values("trainable")
+    if whole.empty:
+        raise ValueError("ratios: none of the part 'all'; allowed: one ratio or more")
     with style():
-        figure, ax = plt.subplots(figsize=(7.4, 4.6))
-        whole = ratios[ratios["part"] == "all"].sort_values("trainable")
-        line = {"color": "#BBBBBB", "linewidth": 3, "zorder": 1}
-        ax.plot(whole["trainable"], whole["ratio"], label="all that trains", **line)
-        for part, (colour, marker) in _PARTS.items():
-            mine = ratios[ratios["part"] == part]
-            if len(mine):
-                look = {"color": colour, "markersize": 8, "markeredgecolor": "white"}
-                ax.plot(mine["trainable"], mine["ratio"], marker, label=part, **look)
-        small = {"fontsize": 9, "color": "#555555"}
-        above = {"xytext": (0, 10), "textcoords": "offset points", "ha": "center", **small}
-        for method, point in whole.groupby("method")[["trainable", "ratio"]].first().iterrows():
-            ax.annotate(method, point, **above)
-        ax.axhline(1, color="#555555", linewidth=1, linestyle="--")
-        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        ax.annotate("signal = noise", (1, 1), **place, **small)
-        ax.set(xscale="log", yscale="log", xlabel="trainable parameters")
+        figure, ax = plt.subplots(figsize=(7.4, 4.4))
+        for method, line in whole.groupby("method", sort=False):
+            look = {"color": METHOD_COLOURS[method], "markersize": 9, "linestyle": "none"}
+            ax.plot(line["trainable"], line["ratio"], METHOD_MARKERS[method], label=method, **look)
+        sizes, first = whole["trainable"], whole.iloc[0]
+        falls = first["ratio"] * (first["trainable"] / sizes) ** 0.5
+        ax.plot(sizes, falls, color="#BBBBBB", zorder=0, label="1 / √d")
+        ax.axhline(1, color="#555555", linewidth=1, linestyle="--", label="signal = noise")
+        ax.set(xscale="log", yscale="log", xlabel="trainable parameters d")
         ax.set_ylabel(f"|clipped gradient| / (σ C √d), σ = {noise_multiplier:.3g}")
-        first, last = whole.iloc[0], whole.iloc[-1]
-        more, fewer = last["trainable"] / first["trainable"], first["ratio"] / last["ratio"]
-        suptitle(figure, f"{more:,.0f} × the parameters: signal / noise falls {fewer:.0f} ×")
+        suptitle(figure, "Does the signal stand out from the noise?")
         figure.legend(loc="outside right center")
         return figure
 
@@ -97,9 +81,6 @@ def plot_accountants(by_steps: pd.DataFrame, by_epsilon: pd.DataFrame) -> Figure
         targets = sorted(by_epsilon["epsilon"].unique())
         right.set_xticks(targets, [f"{target:g}" for target in targets])
         right.minorticks_off()
-        last = by_steps[by_steps["steps"] == by_steps["steps"].max()].set_index("accountant")
-        more = last.loc["rdp", "epsilon"] / last.loc["prv", "epsilon"] - 1
-        found = f"RDP charges {more:.0%} more than PRV"
-        suptitle(figure, f"The same training, three accountants: {found}")
+        suptitle(figure, "The same training: what do three accountants charge?")
         figure.legend(loc="outside lower center", ncol=3)
         return figure

@@ -6,17 +6,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lorakit.figures.style import CIPHER_NAMES, NAMES
+from lorakit.figures.style import CIPHER_NAMES, NAMES, RANK_SHOWN, TARGETS_SHOWN
 from lorakit.runtime import write_atomic
 
 KEYS = ["dataset", "cipher", "method", "targets", "rank"]
 MEASURED = ["id", "accuracy", "loss", "train_loss", "epsilon_spent", "trainable", "total"]
+MEASURED += ["accuracy_by_class", "tpr_at_0_1", "tpr_at_1", "mu", "posterior"]
 MEASURED += ["seconds", "peak_memory_mb", "device", "versions"]  # all other columns are settings
 
 
 def told_apart(*settings: str) -> list[str]:
     """The columns that tell lines apart where a figure shows these settings too."""
     return [key for key in dict.fromkeys([*KEYS, *settings]) if key != "trainable"]
+
+
+def with_usual_lora(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows without LoRA, and those with it at rank 4 on q and v."""
+    usual = (rows["rank"] == RANK_SHOWN) & (rows["targets"] == TARGETS_SHOWN)
+    return rows[usual | (rows["rank"].isna() & rows["targets"].isna())]
 
 
 def summarise(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:

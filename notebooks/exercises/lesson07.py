@@ -1,8 +1,8 @@
-"""Exercises of lesson 07: rate and steps, a delta, and what several runs cost together."""
+"""Exercises of lesson 07: rate and steps, a delta, the bill of several runs, and holes."""
 
 import math
 
-from exercises.verdict import Answer, ask, exercise, same, several
+from exercises.verdict import Answer, ask, exercise, same, several, wrong_if
 from lorakit.privacy.accountant import default_delta
 
 
@@ -78,3 +78,41 @@ def total(answer: Answer, runs: list[tuple[float, float]]) -> str:
     }
     same(small, sum(deltas), "delta", known)
     return "both add up, whether or not the runs were published: their results were looked at."
+
+
+_SOUND = {"examples": 10_000, "delta": 1e-5, "drawn": "Poisson", "accounted": "Poisson"}
+_SOUND |= {"tried": 1, "tuning_counted": False, "seed_published": False}
+
+
+@exercise(
+    "07.holes",
+    ({}, set()),
+    ({"delta": 1e-4}, {"delta"}),
+    ({"delta": 1 / 512, "seed_published": True}, {"delta", "seed"}),
+    ({"drawn": "shuffled"}, {"sampling"}),
+    ({"drawn": "shuffled", "accounted": "shuffled"}, set()),
+    ({"tried": 30}, {"tuning"}),
+    ({"tried": 30, "tuning_counted": True}, set()),
+    (
+        {"delta": 1e-2, "drawn": "shuffled", "tried": 2, "seed_published": True},
+        {"delta", "sampling", "tuning", "seed"},
+    ),
+)
+def holes(answer: Answer, changes: dict[str, object], want: set[str]) -> str:
+    statement = _SOUND | changes
+    found = ask(answer, statement)
+    kinds = isinstance(found, set) and found <= {"delta", "sampling", "tuning", "seed"}
+    wrong_if(not kinds, f"return a set of some of the four names; yours is {found!r}")
+    told = ", ".join(f"{name} = {value!r}" for name, value in statement.items())
+    if statement["delta"] == 1 / statement["examples"]:
+        wrong_if("delta" not in found, "a delta of exactly 1/N is a hole: it has to lie below")
+    if statement["tried"] == 1 or statement["tuning_counted"]:
+        wrong_if("tuning" in found, "a single training, or one whose tuning was counted, has no "
+                 "hole there")  # fmt: skip
+    if statement["drawn"] == statement["accounted"]:
+        wrong_if("sampling" in found, "sampling is a hole where batches were not drawn as the "
+                 "accountant was told; shuffled batches may be accounted as shuffled")  # fmt: skip
+    missing, extra = want - found, found - want
+    wrong_if(missing, f"{sorted(missing)} is missing for {told}")
+    wrong_if(extra, f"{sorted(extra)} is no hole in {told}")
+    return "and a statement without holes still speaks of one picture, and of the weights alone."

@@ -52,12 +52,11 @@ from lorakit import (
 )
 from lorakit.experiments.audit import audit
 from lorakit.figures.accuracy import plot_accuracy
-from lorakit.figures.captions import finding
 from lorakit.figures.diagrams import plot_encryption, plot_methods, plot_patch_embeddings
 from lorakit.figures.paired import claim_sentences, plot_paired
 from lorakit.figures.privacy import plot_accountants, plot_audit, plot_signal_to_noise
 from lorakit.figures.style import save_figure
-from lorakit.figures.tables import accuracy_table, save_table
+from lorakit.figures.tables import accuracy_table, save_table, with_usual_lora
 from lorakit.privacy.accountant import Privacy
 from lorakit.privacy.curves import (
     epsilon_by_steps,
@@ -252,8 +251,9 @@ figure = plot_accuracy(rows)
 saved = save_figure(figure, out / "accuracy")
 # %%
 encrypted = rows[rows["cipher"] == shown]
-for dataset in rows["dataset"].unique():
-    display(Markdown("- " + finding(rows, dataset, shown)))
+for dataset, its_rows in with_usual_lora(encrypted).groupby("dataset"):
+    for sentence in claim_sentences(its_rows, shown, ("full", "lora")):
+        display(Markdown(f"- {dataset}, {sentence}"))
 
 # %% [markdown]
 # What to look for: on plain pictures the methods are close, for the pre-trained patch embedding reads them
@@ -335,25 +335,17 @@ print(
     f"{len(private_rows)} runs; on {one.dataset}: {recipe.epochs} epochs, expected batch {recipe.batch_size}"
 )
 # %%
-ciphers, names = private_rows["cipher"].unique(), private_rows["dataset"].unique()
-public_rows = rows[rows["cipher"].isin(ciphers) & rows["dataset"].isin(names)]  # epsilon = infinity
-compared = pd.concat([private_rows, public_rows])
-figure = plot_accuracy(compared, "epsilon")
+figure = plot_accuracy(private_rows, "epsilon")
 saved = save_figure(figure, out / "epsilon")
 # %% [markdown]
-# The point on the right was trained without privacy **and** by the ordinary recipe (small batches), so the step to
-# it is not the price of noise alone. Is there an $\varepsilon$ in the figure at which the probe, with the fewest
+# The point on the right is the control: the same recipe, gradients clipped, and no noise added. So each step to the
+# left is the price of the promise alone. Is there an $\varepsilon$ in the figure at which the probe, with the fewest
 # parameters, is not ahead of `lora+patch`?
 #
-# ## Rank and parameters under noise
+# ## Parameters under noise
 
 # %%
-plain = compared[compared["cipher"] == "none"]
-if plain["rank"].nunique() > 1:
-    figure = plot_accuracy(plain[plain["epsilon"] == 2], "rank")
-    saved = save_figure(figure, out / "private_rank")
-# %%
-figure = plot_accuracy(plain, "trainable", hue="epsilon")
+figure = plot_accuracy(private_rows, "trainable", hue="epsilon")
 saved = save_figure(figure, out / "private_parameters")
 # %% [markdown]
 # It is often said that fewer parameters are better under noise. Why should they be? Clipping bounds the length of
@@ -446,7 +438,7 @@ saved = save_table(table, out / "results" / "table")
 table.style.hide(axis="index")
 
 # %%
-table = accuracy_table(compared, "epsilon")
+table = accuracy_table(private_rows, "epsilon")
 saved = save_table(table, out / "results" / "privacy_table")
 table.style.hide(axis="index")
 

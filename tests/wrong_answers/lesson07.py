@@ -3,6 +3,17 @@
 _PLAN = "import math\ndef plan(examples, batch_size, epochs):\n"
 _DELTA = "import math\ndef choose_delta(examples, batch_size):\n"
 _TOTAL = "def total(runs):\n"
+_HOLES = """def holes(s):
+    found = set()
+    if s['delta'] >= 1 / s['examples']:
+        found.add('delta')
+    if s['drawn'] != s['accounted']:
+        found.add('sampling')
+    if s['tried'] > 1 and not s['tuning_counted']:
+        found.add('tuning')
+    if s['seed_published']:
+        found.add('seed')
+"""
 
 WRONG = {
     "07.rate": [
@@ -55,5 +66,21 @@ WRONG = {
             _TOTAL + "    return sum(e**2 for e, _ in runs) ** 0.5, sum(d for _, d in runs)",
         ),
         ("2 values", _TOTAL + "    return sum(e for e, _ in runs)"),
+    ],
+    "07.holes": [
+        (
+            "exactly 1/N",
+            _HOLES.replace(">=", ">") + "    return found",
+        ),
+        (
+            "accounted as shuffled",
+            _HOLES.replace("!= s['accounted']", "!= 'Poisson'") + "    return found",
+        ),
+        (
+            "whose tuning was counted",
+            _HOLES.replace(" and not s['tuning_counted']", "") + "    return found",
+        ),
+        ("return a set", _HOLES + "    return sorted(found)"),
+        ("['seed'] is missing", _HOLES + "    return found - {'seed'}"),
     ],
 }
