@@ -60,7 +60,7 @@ def test_the_verdict_follows_from_the_interval(low, high, margin, says):
 def test_sentences_say_what_the_numbers_say():
     rows = table({"full": FULL, "lora+patch": PATCHED, "lora": [0.7, 0.71, 0.69, 0.72]})
     full, lora = claim_sentences(rows, "shuffle+negative", ["full", "lora"])
-    assert "lora+patch (r = 4 on q+v, 5.0%) against full: -0.3 points" in full
+    assert "lora+patch (r = 4 on q+v, 5.0% trains) against full: -0.3 points" in full
     assert full.endswith("4 pairs), within one point.") and lora.endswith(", ahead.")
     far = table({"full": FULL, "lora+patch": [v - 0.05 + 0.001 * s for s, v in enumerate(FULL)]})
     assert claim_sentences(far, "shuffle+negative", ["full"])[0].endswith("one point away.")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -58,6 +58,8 @@ def open_picture(file: str | BinaryIO) -> Image.Image:
                 size = f"{image.width:,} x {image.height:,} pixels"
                 raise ValueError(f"{size}; allowed: {MOST_PIXELS:,} in all")
             return _as_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise ValueError("not a picture that can be read, of no known kind") from error
     except Exception as error:  # Pillow's readers raise nearly anything at a damaged file
         raise ValueError(f"not a picture that can be read ({error})") from error
 

@@ -10,8 +10,8 @@ from lorakit.checks import check_number
 from lorakit.encryption.attacks import neighbours_right, recover_key
 from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
 from lorakit.encryption.cipher import Key, decrypt, encrypt, make_key
-from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, notches, slider
-from lorakit.explore.view import View, bullets, four_pictures
+from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, number
+from lorakit.explore.view import View, show_pictures
 from lorakit.figures.style import DATASET_NAMES
 
 _ATTACKS = {"known pictures": "known", "jigsaw, no picture known": "jigsaw"}
@@ -65,7 +65,7 @@ def known_view(
         "A new key for every picture stops this attack, and training on such pictures too "
         "(lesson 05).",
     ]
-    return View(four_pictures(pictures), finding, lambda: bullets(notes))
+    return show_pictures(pictures, finding, notes)
 
 
 def jigsaw_view(
@@ -104,7 +104,7 @@ def jigsaw_view(
         "smaller blocks are more and say less about their neighbours.",
         "Pixel shuffling hides the borders; then the attack needs other statistics (lesson 05).",
     ]
-    return View(four_pictures(shown), finding, lambda: bullets(notes))
+    return show_pictures(shown, finding, notes)
 
 
 @lru_cache(maxsize=2)
@@ -131,11 +131,11 @@ def attack_explorer() -> Explorer:
         "attack": dropdown("attack", _ATTACKS.items(), hint="What the attacker has"),
         "dataset": dropdown("pictures", datasets, hint="Which pictures"),
         "block_size": dropdown("block size", (4, 8, 16), 8, hint="Side of a block, pixels"),
-        "known": slider("known pictures", 1, _MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
-        "levels": notches("different values", _LEVELS, 256, hint=levels),
-        "pictures": slider("encrypted pictures", 1, _MOST_PICTURES, 3, hint="That share one key"),
-        "starts": slider("effort: starts", 1, _MOST_STARTS, 4, hint="Of the jigsaw solver"),
-        "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
+        "known": number("known pictures", 1, _MOST_KNOWN, 1, hint="Pairs, plain and encrypted"),
+        "levels": dropdown("different values", _LEVELS, 256, hint=levels),
+        "pictures": number("encrypted pictures", 1, _MOST_PICTURES, 3, hint="That share one key"),
+        "starts": number("effort: starts", 1, _MOST_STARTS, 4, hint="Of the jigsaw solver"),
+        "seed": number("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
     }
     return Explorer(_view, controls, rules=_rules, invite=_INVITE)
 

@@ -10,8 +10,8 @@ from torchvision.transforms.functional import pil_to_tensor
 from lorakit import data
 from lorakit.data.decode import open_picture
 from lorakit.encryption.cipher import STEPS, decrypt, encrypt, key_bits, make_key
-from lorakit.explore.explorer import Controls, Explorer, dropdown, slider
-from lorakit.explore.view import View, bullets, four_pictures
+from lorakit.explore.explorer import Controls, Explorer, dropdown, number
+from lorakit.explore.view import View, show_pictures
 
 _UPLOAD_SIZE = 128  # pixels; a divisor of it and of 32 is a block size for every picture
 _CLOTHES = ("ankle boot", "dress", "bag", "sneaker", "trouser", "shirt")
@@ -54,7 +54,7 @@ def cipher_view(
         f"in a picture of {size} × {size}.",
         "Similarity is SSIM (Wang et al. 2004): 1 for the same picture.",
     ]
-    return View(four_pictures(titled), finding, lambda: bullets(notes))
+    return show_pictures(titled, finding, notes)
 
 
 def similarity(a: Tensor, b: Tensor) -> float:
@@ -98,7 +98,7 @@ class CipherExplorer(Explorer):
         controls = {
             "image": dropdown("picture", list(self.images), hint="Which picture is encrypted"),
             "block_size": dropdown("block size", _BLOCK_SIZES, 8, hint="Side of a block, pixels"),
-            "seed": slider("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
+            "seed": number("key number", 0, 99, 1, hint="A teaching key, drawn from this number"),
         }
         for step in STEPS:
             hint = f"The step {step}"

@@ -12,9 +12,10 @@ from lorakit.experiments.table_file import read_table
 from lorakit.explore.attack import attack_explorer
 from lorakit.explore.cipher import CipherExplorer
 from lorakit.explore.live import LiveTraining
-from lorakit.explore.privacy import PrivacyExplorer
-from lorakit.explore.rank import rank_explorer, singular_explorer
+from lorakit.explore.privacy import privacy_chart
+from lorakit.explore.rank import rank_chart
 from lorakit.explore.results import Results
+from lorakit.explore.spectrum import spectrum_chart
 
 TABLES = ("claim", "privacy", "results")  # the last one: vit_micro.letters
 
@@ -22,7 +23,7 @@ TABLES = ("claim", "privacy", "results")  # the last one: vit_micro.letters
 # Vega loops for ever where there is no width: a chart in a tab that is not shown keeps its own
 _LAID_OUT = (
     "<style>.lorakit-chart.lm-mod-hidden {display: block !important; position: absolute; "
-    "visibility: hidden; width: 100%; height: 0; overflow: hidden}</style>"
+    "visibility: hidden; inset: 0 16px auto; height: 0; overflow: hidden}</style>"
 )
 
 
@@ -33,17 +34,19 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
     ``table`` is a CSV file for the rows trained here; those it holds already are shown too.
     """
     results = Results(rows, read_table(table) if Path(table).exists() else None)
-    chart = widgets.VBox([widgets.HTML(_LAID_OUT), results.output])
-    chart.add_class("lorakit-chart")
     tabs = {
-        "Results": chart,
-        "Rank": widgets.VBox([rank_explorer(), singular_explorer()]),
+        "Results": _page(results.output),
+        "Rank": _page(rank_chart().widget(), spectrum_chart().widget()),
         "Cipher": CipherExplorer(),
-        "Privacy": PrivacyExplorer(),
+        "Privacy": _page(privacy_chart().widget()),
         "Attack": attack_explorer(),
         "Train": LiveTraining(table, results.add),
     }
     return widgets.Tab(list(tabs.values()), titles=list(tabs), layout={"width": "100%"})
+
+
+def _page(*charts: widgets.Output) -> widgets.VBox:
+    return widgets.VBox([widgets.HTML(_LAID_OUT), *charts]).add_class("lorakit-chart")
 
 
 @checked

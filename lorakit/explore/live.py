@@ -26,7 +26,7 @@ from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import run
 from lorakit.experiments.table_file import append_row
 from lorakit.explore.curves import curves_view
-from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, slider
+from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, number
 from lorakit.explore.view import View
 from lorakit.figures.style import CIPHER_NAMES, CIPHER_SHOWN, DATASET_NAMES
 from lorakit.figures.tables import epsilon_name
@@ -69,9 +69,9 @@ class LiveTraining(Explorer):
             "method": dropdown("method", METHODS, "lora+patch", hint="What trains"),
             "rank": dropdown("rank r", (1, 2, 4, 8, 16), 4, hint="Rank of LoRA"),
             "targets": dropdown("LoRA on", _TARGETS, hint="Linear maps with LoRA"),
-            "epochs": slider("epochs", 1, 20, 3, hint="Passes over the training images"),
+            "epochs": number("epochs", 1, 20, 3, hint="Passes over the training images"),
             "epsilon": dropdown("privacy", epsilons, hint="Privacy budget epsilon"),
-            "seed": slider("seed", 0, 9, 0, hint="Of the start, the order and the teaching key"),
+            "seed": number("seed", 0, 9, 0, hint="Of the start, the order and the teaching key"),
         }
         hints = {"Train": "Start this training", "Stop": "End the training after this step"}
         self.train_button, self.stop_button = buttons = [
@@ -94,7 +94,7 @@ class LiveTraining(Explorer):
         """Train what the controls say; returns at once."""
         if self.running:
             return
-        self.moments, self._since, self.bar.value = [], time.monotonic(), 0
+        self.moments, self.bar.value = [], 0
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self.process = context.Process(target=_train, args=(self.experiment(), theirs), daemon=True)
@@ -148,13 +148,14 @@ class LiveTraining(Explorer):
         hand(self._ended, *said)
 
     def _moment(self, moment: dict) -> None:
-        self.moments.append(moment)
-        self.bar.value = share = moment["step"] / moment["steps"]
-        left = (time.monotonic() - self._since) * (1 / share - 1)
+        self.moments.append(moment | {"time": time.monotonic()})
+        self.bar.value = moment["step"] / moment["steps"]
+        first, last = self.moments[0], self.moments[-1]  # before the first one it only starts up
+        pace = (last["time"] - first["time"]) / max(1, last["step"] - first["step"])
+        left = f", about {pace * (last['steps'] - last['step']):.0f} s left" if pace else ""
         epsilon = f", ε = {moment['epsilon']:.2f}" if "epsilon" in moment else ""
         self._tell(
-            f"step {moment['step']} of {moment['steps']}, loss {moment['loss']:.3f}{epsilon}, "
-            f"about {left:.0f} s left"
+            f"step {moment['step']} of {moment['steps']}, loss {moment['loss']:.3f}{epsilon}{left}"
         )
         self.draw()
 

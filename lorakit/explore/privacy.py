@@ -1,175 +1,107 @@
-"""Epsilon from noise or noise from epsilon, what delta may be, and how loud the noise is."""
+"""What noise promises, and what it leaves to an attacker: a chart that needs no kernel."""
 
-import asyncio
-import math
-from contextlib import suppress
+from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import altair as alt
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
+from scipy.stats import norm
 
-from lorakit.checks import check_choice, check_number
-from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, log_slider, slider
-from lorakit.explore.view import View, bullets, new_axes, new_figure
-from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
-from lorakit.lora.budget import budget
-from lorakit.privacy.accountant import compute_epsilon, find_noise_multiplier
-from lorakit.privacy.curves import Quick, quick_noise
+from lorakit.checks import checked
+from lorakit.explore.saved import SavedChart, card, choice, plot_lines, said, slider
+from lorakit.figures.style import OTHER_COLOURS
+from lorakit.privacy.accountant import default_delta
 
-_FOLLOWS = {"epsilon": "σ", "noise_multiplier": "ε"}  # from what is known
-SHOWS = ("ε against steps", "ε against δ", "noise against gradient")
-_SURE = 0.4  # seconds without a move before the slow, tight accountant is asked
+TABLE = Path(__file__).parent / "promises.csv"
+_OPENS = {"examples": 10_000, "batch": 256, "epochs": 10, "noise": 1.0}
+_MENUS = {"examples": "training images", "batch": "batch", "epochs": "epochs"}
+_ACCUSED, _FOUND = "outsiders accused", "members found, at most"
+_AT_MOST = "cumulativeNormal(quantileNormal({}) + datum.mu)"  # found, at a share of accused
+_SAID = (
+    "['ε = ' + format(datum.epsilon, '.2f') + ' at δ = ' + format(datum.delta, '.0e'), "
+    "'Who accuses 1 outsider in 100 finds', "
+    f"'at most ' + format(100 * {_AT_MOST.format(0.01)}, '.0f') + ' members in 100']"
+)
+_SOURCES = ["ε by PRV; attackers by PLD, as a", "Gaussian curve above it: upper bounds"]
+_CHOSEN = "datum.epochs == epochs && abs(datum.noise - noise) < 0.1"
+_BLUE, _ORANGE = OTHER_COLOURS[:2]
 
 
-def privacy_view(
-    *,
-    examples: int = 10_000,
-    batch: int = 256,
-    epochs: int = 5,
-    known: str = "epsilon",
-    epsilon: float = 2.0,
-    noise_multiplier: float = 1.0,
-    delta: float = 1e-5,
-    show: str = SHOWS[0],
-    tight: float | None = None,
-) -> View:
-    """What a private training promises, by two quick accountants and, if given, a tight one.
+@checked
+def privacy_chart() -> SavedChart:
+    """Noise, epochs, batch and size, to epsilon and to the best attack; from a table that ships.
 
-    Args:
-        examples, batch, epochs: N, the expected batch (at most N), and passes over the data.
-        known: ``epsilon`` or ``noise_multiplier``, the other follows from it.
-        delta: above 0 and below 1; from 1/N on the promise is empty, and the picture says so.
-        show: one of ``SHOWS``.
-        tight: the answer of the PRV accountant to the same question, once it is there.
+    ``python -m lorakit.explore.promises`` makes the table.
     """
-    check_number("batch", batch, least=1, most=examples)
-    check_number("delta", delta, above=0, below=1)
-    check_choice("show", show, SHOWS)
-    check_choice("known", known, _FOLLOWS)
-    rate, steps = batch / examples, epochs * math.ceil(examples / batch)
-    sigma = quick_noise(epsilon, rate, steps, delta) if known == "epsilon" else noise_multiplier
-    quick = Quick(sigma, rate)
-    with style():
-        figure = new_figure(height=4.0, below=1.05)
-        ax = new_axes(figure)
-        if show == SHOWS[0]:
-            _against_steps(ax, quick, steps, delta)
-            if tight is not None and known == "noise_multiplier":
-                ax.plot([steps], [tight], "o", color="#0072B2", label="PRV, tight")
-        elif show == SHOWS[1]:
-            _against_delta(ax, quick, steps, delta, examples)
-        else:
-            _noise(ax, sigma, batch)
-        figure.legend(loc="lower left", ncol=3, fontsize=10, columnspacing=1.2)
-    finding = f"ε = {epsilon:.3g} needs σ = {sigma:.3g} by RDP"
-    if known == "noise_multiplier":
-        finding = f"σ = {sigma:.3g} spends ε = {quick.rdp(steps, delta):.3g} by RDP"
-    if tight is not None:
-        finding += f"; {_FOLLOWS[known]} = {tight:.3g} by PRV, which is tight"
-    finding += f" (q = {rate:.3g}, {steps:,} steps, δ = {delta:.1e})"
-    if delta >= 1 / examples:
-        finding = f"An empty promise: δ = {delta:.1e} is not below 1/N = {1 / examples:.1e}"
-    trap = quick.rdp(steps, min(rate, 0.99))
-    notes = [
-        f"One epoch is {math.ceil(examples / batch):,} steps; each example is in a step with "
-        f"probability q = {rate:.3g}.",
-        f"δ must be far below 1/N = {1 / examples:.1e}. The trap: taking δ = 1/batches = "
-        f"{rate:.1e} would let you claim ε = {trap:.3g}.",
-        f"Noise in each coordinate of the mean gradient: σ C / batch = {sigma / batch:.2g} C.",
-        "RDP is an upper bound, here from whole orders only; PRV is tight (Gopi et al. 2021); "
-        "GDP is an approximation that may promise too much.",
-    ]
-    return View(figure, finding, lambda: bullets(notes))
+    table = pd.read_csv(TABLE)
+    table["delta"] = table["examples"].map(default_delta)
+    table["mu"] = table["mu"].clip(upper=99)  # infinite, which JSON does not know
+    offered = {name: sorted(table[name].unique().tolist()) for name in _MENUS}
+    params = [choice(name, _MENUS[name], offered[name], _OPENS[name]) for name in _MENUS]
+    params += [slider("noise", "noise multiplier σ", 0.6, 5, _OPENS["noise"], 0.4)]
+    here = alt.Chart(table).transform_filter("datum.examples == examples && datum.batch == batch")
+    panels = [alt.layer(*layers(here)) for layers in (_attack, _noise)]
+    chart = alt.concat(*panels, spacing=24).resolve_scale(x="independent", y="independent")
+    title = alt.expr("format(examples, ',') + ' images, ' + epochs + ' epochs, σ = ' + noise")
+    chart = card(chart.add_params(*params), title, _SOURCES)
+
+    opens = table[(table[list(_OPENS)] == pd.Series(_OPENS)).all(axis=1)].iloc[0]
+    rates = np.geomspace(0.001, 0.999, 50)
+    found = norm.cdf(norm.ppf(rates) + opens["mu"])
+    curves = {"the best attack": found, "a guess": rates}
+    still = pd.concat([pd.DataFrame({"x": rates, "y": y, "of": n}) for n, y in curves.items()])
+    finding = (
+        "10,000 images, batches of 256, 10 epochs, σ = 1: "
+        f"ε = {opens['epsilon']:.2f} at δ = {opens['delta']:.0e}; who accuses 1 outsider in 100 "
+        f"finds at most {100 * np.interp(0.01, rates, found):.0f} members in 100"
+    )
+    axes = {"xlabel": _ACCUSED, "ylabel": _FOUND, "xscale": "log"}
+    return SavedChart(chart, finding, partial(plot_lines, still, "x", "y", "of", **axes))
 
 
-def _against_steps(ax: Axes, quick: Quick, steps: int, delta: float) -> None:
-    at = np.unique(np.linspace(1, steps, 16).astype(int))
-    ax.plot(at, [quick.rdp(n, delta) for n in at], "--", color="#D55E00", label="RDP")
-    at = np.unique((steps * np.linspace(0.1, 1, 6) ** 2).astype(int).clip(1))
-    gdp = [quick.gdp(n, delta) for n in at]
-    ax.plot(at, gdp, ":", color="#777777", label="GDP (may promise too much)")
-    ax.set(xlabel="steps", ylabel="ε spent", ylim=(0, None), xlim=(0, None))
-    ax.locator_params(nbins=5)  # each tick takes some milliseconds
+def _attack(here: alt.Chart) -> Iterator[alt.Chart]:
+    """Members found against outsiders accused, for every noise; the chosen one in full colour."""
+    x = alt.X("accused:Q", title=_ACCUSED).scale(type="log", domain=(0.001, 1), nice=False)
+    y = alt.Y("found:Q", title=_FOUND).scale(domain=(0, 1)).axis(format=".0%", tickCount=5)
+    rates = here.transform_calculate(accused="sequence(-3, 0.01, 0.1)")
+    rates = rates.transform_filter("datum.epochs == epochs").transform_flatten(["accused"])
+    rates = rates.transform_calculate(accused="min(0.9999, pow(10, datum.accused))")
+    curves = rates.transform_calculate(found=_AT_MOST.format("datum.accused"))
+    curves = curves.encode(x=x.axis(values=[0.001, 0.01, 0.1, 1], format="~%"), y=y)
+    chosen = curves.transform_filter(_CHOSEN)
+    one = chosen.transform_filter("abs(datum.accused - 0.01) < 1e-6")
+    hover = [alt.Tooltip("accused:Q", title=_ACCUSED, format=".1%")]
+    hover += [alt.Tooltip("found:Q", title=_FOUND, format=".1%")]
+
+    yield curves.mark_line(color="#888888", opacity=0.5, strokeWidth=1).encode(detail="noise:N")
+    guess = chosen.transform_calculate(found="datum.accused")
+    yield guess.mark_line(strokeDash=[4, 4], color="#888888")
+    yield chosen.mark_line(color=_BLUE, strokeWidth=3)
+    yield one.mark_rule(color=_ORANGE, strokeWidth=2).encode(y2=alt.datum(0))
+    yield one.mark_point(color=_ORANGE, filled=True, size=130, opacity=1)
+    yield chosen.mark_point(size=200, opacity=0).encode(tooltip=hover)
+    yield said(here.transform_filter(_CHOSEN), -56, -48, _SAID, fontWeight="bold")
 
 
-def _against_delta(ax: Axes, quick: Quick, steps: int, delta: float, examples: int) -> None:
-    ax.axvspan(1 / examples, 1, color="#D55E00", alpha=0.15, label="δ ≥ 1/N: empty promise")
-    marks = [(np.logspace(-9, math.log10(0.5), 24), "--", "#D55E00", "RDP")]
-    marks += [([delta], "o", "#0072B2", "your δ")]
-    if quick.sample_rate < 0.5:
-        marks += [([quick.sample_rate], "X", "#000000", "the trap: δ = 1/batches")]
-    for at, form, colour, label in marks:
-        ax.plot(at, [quick.rdp(steps, d) for d in at], form, color=colour, label=label)
-    ax.set(xlabel="δ", ylabel="ε that can be claimed", xscale="log", xlim=(1e-9, 1), ylim=(0, None))
-    ax.locator_params(axis="x", numticks=5)
-    ax.locator_params(axis="y", nbins=5)
+def _noise(here: alt.Chart) -> Iterator[alt.Chart]:
+    """Epsilon against noise, a line for each number of epochs."""
+    x = alt.X("noise:Q", title="noise multiplier σ").scale(domain=(0.6, 6.4), nice=False)
+    y = alt.Y("epsilon:Q", title="ε spent").scale(type="log")
+    y = y.axis(format="~g", values=[0.01, 0.1, 1, 10, 100])
+    lines = here.encode(x=x.axis(values=[1, 2, 3, 4, 5]), y=y)
+    mine = alt.when("datum.epochs == epochs").then(alt.value(1)).otherwise(alt.value(0.5))
+    texts = {"noise": "σ", "epochs": "epochs", "epsilon": "ε"}
+    hover = [alt.Tooltip(f"{name}:Q", title=text, format="~g") for name, text in texts.items()]
 
-
-def _noise(ax: Axes, sigma: float, batch: int) -> None:
-    """Length of the noise over the largest mean gradient, for methods of ViT-B/16 and vit_micro."""
-    for backbone, filled in (("vit_micro", True), ("vit_base_patch16_224", False)):
-        plain, patch = (budget(backbone, 4, patch_embed=trains) for trains in (False, True))
-        sizes = {"probe": plain.head, "lora": plain.trainable}
-        sizes |= {"lora+patch": patch.trainable, "full": plain.total}
-        for method, size in sizes.items():
-            look = {"color": METHOD_COLOURS[method], "marker": METHOD_MARKERS[method]}
-            look |= {"label": method} if filled else {"markerfacecolor": "white"}
-            ax.plot(size, sigma * math.sqrt(size) / batch, markersize=9, linestyle="", **look)
-    ax.axhline(1, color="#555555", linestyle="--", linewidth=1)
-    place = {"xy": (0.01, 1), "xycoords": ("axes fraction", "data"), "va": "bottom"}
-    ax.annotate("as long as the largest gradient", color="#555555", fontsize=9, **place)
-    ax.set(xscale="log", xlabel="trainable parameters d (hollow: ViT-B/16)", xticks=(1e3, 1e5, 1e7))
-    ax.set(yscale="log", ylabel="noise / gradient: σ √d / batch", ylim=(1e-2, 1e4))
-    ax.set_yticks((0.01, 1, 100, 10_000))
-
-
-class PrivacyExplorer(Explorer):
-    """Explore the settings of DP-SGD; the tight accountant answers when the controls rest."""
-
-    def __init__(self) -> None:
-        self._answers: dict[tuple, float] = {}  # of the tight accountant, by question
-        known = [("epsilon ε", "epsilon"), ("noise multiplier σ", "noise_multiplier")]
-        sigma = {"hint": "Standard deviation of the noise over C", "form": ".2f"}
-        batch = {"hint": "Expected batch of Poisson sampling", "base": 2, "step": 0.25}
-        delta = {"hint": "Probability that the promise fails; below 1/N", "form": ".1e"}
-        controls = {
-            "known": dropdown("you choose", known, hint="What is given; the other one follows"),
-            "epsilon": log_slider("epsilon ε", -1, 1.5, 2, hint="Privacy budget", form=".2f"),
-            "noise_multiplier": log_slider("sigma σ", -0.5, 1.5, 1, **sigma),
-            "examples": log_slider("examples N", 2, 6, 10_000, hint="Size of the training set"),
-            "batch": log_slider("batch", 0, math.log2(10_000), 256, **batch),
-            "epochs": slider("epochs", 1, 100, 5, hint="Passes over the training set"),
-            "delta": log_slider("delta δ", -8, -1, 1e-5, **delta),
-            "show": dropdown("show", SHOWS, hint="Which picture"),
-        }
-        super().__init__(self._view, controls, rules=_rules)
-
-    def _view(self, *, show: str, **asked: object) -> View:
-        self._asked = question = tuple(asked.items())
-        view = privacy_view(show=show, tight=self._answers.get(question), **asked)
-        if question not in self._answers:
-            with suppress(RuntimeError):  # no loop runs, as in a script
-                self._task = asyncio.get_running_loop().create_task(self._ask(question))
-        return view
-
-    async def _ask(self, question: tuple) -> None:
-        """Ask the tight accountant in a thread, once the controls have rested."""
-        await asyncio.sleep(_SURE)
-        if question == self._asked:
-            with suppress(ValueError):  # no noise is enough; the quick answer stays alone
-                self._answers[question] = await asyncio.to_thread(_tight, **dict(question))
-                self._changed()
-
-
-def _rules(controls: Controls) -> None:
-    known = controls["known"].value
-    (other,) = _FOLLOWS.keys() - {known}
-    hide(controls, other)
-    controls["batch"].max = math.log2(round(controls["examples"].value))
-
-
-def _tight(*, known, epsilon, noise_multiplier, examples, batch, epochs, delta) -> float:
-    """Sigma for epsilon, or epsilon for sigma, by the PRV accountant."""
-    rate, steps = batch / examples, epochs * math.ceil(examples / batch)
-    if known == "epsilon":
-        return find_noise_multiplier(epsilon, rate, steps, delta)
-    return compute_epsilon(noise_multiplier, rate, steps, delta)
+    curve = lines.mark_line(color=_BLUE, interpolate="monotone")
+    yield curve.encode(detail="epochs:N", opacity=mine)
+    last = lines.transform_filter("datum.noise > 4.9")
+    last = last.transform_calculate(said="datum.epochs + (datum.epochs == 1 ? ' epoch' : '')")
+    yield last.mark_text(align="left", dx=5).encode(text="said:N", opacity=mine)
+    yield lines.mark_point(size=60, opacity=0).encode(tooltip=hover)
+    ring = lines.transform_filter(_CHOSEN)
+    yield ring.mark_point(color=_ORANGE, filled=True, size=130, opacity=1).encode(tooltip=hover)

@@ -21,9 +21,9 @@ from lorakit.explore.points import (
     recipe_of,
     where,
 )
-from lorakit.explore.saved import SavedChart, card, choice
+from lorakit.explore.saved import COLOURS, INK, SavedChart, card, choice, said, slider
 from lorakit.figures.accuracy import plot_accuracy
-from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS
+from lorakit.figures.style import METHOD_MARKERS
 from lorakit.figures.tables import KEYS, in_order
 
 _AGAINST = {
@@ -81,8 +81,8 @@ def _menus(table: pd.DataFrame, opens: dict[str, str]) -> Iterator[alt.Parameter
     for name, text in (("dataset", "data set"), ("cipher", "cipher"), ("privacy", "privacy")):
         yield choice(name, text, offered[name], opens[name])
     low, high = (round(end(table["at_trainable"]), 1) for end in (min, max))
-    reach = alt.binding_range(min=low, max=high + 0.1, step=0.05, name="budget: 10 ^")
-    yield alt.param(name="budget", bind=reach, value=min(max(_BUDGET, low), high))
+    at = min(max(_BUDGET, low), high)
+    yield slider("budget", "budget: 10 ^", low, high + 0.1, at, 0.05)
 
 
 def _steps(table: pd.DataFrame) -> dict[str, list[str]]:
@@ -127,7 +127,7 @@ def _marks(table: pd.DataFrame) -> Iterator[alt.Chart]:
     methods = in_order(table["method"])
     colours, shapes = (
         alt.Scale(domain=methods, range=[looks[method] for method in methods])
-        for looks in (METHOD_COLOURS, _SHAPES)
+        for looks in (COLOURS, _SHAPES)
     )
     beyond = alt.when("!datum.inside").then(alt.value(_GREY))
     colour = beyond.otherwise(alt.Color("method:N", scale=colours))
@@ -145,7 +145,7 @@ def _marks(table: pd.DataFrame) -> Iterator[alt.Chart]:
     look = {"color": colour, "fill": fill, "fillOpacity": full, "shape": shape}
     yield mean.encode(tooltip=hover, **look).add_params(picked)
     star = placed.transform_filter("datum.yours").mark_point(shape=_STAR, size=300, opacity=1)
-    yield star.encode(tooltip=hover, fill=fill, stroke=alt.value("black"))
+    yield star.encode(tooltip=hover, fill=fill, stroke=alt.value(INK))
     yield from _winner(placed.transform_filter("datum.wins"))
 
 
@@ -153,11 +153,9 @@ def _winner(best: alt.Chart) -> Iterator[alt.Chart]:
     """A ring around the best, and its name above the picture."""
     yield best.mark_point(shape="circle", size=500, stroke=_RING, strokeWidth=3, opacity=1)
     limit = "'best with at most ' + format(pow(10, budget), ',.0f') + ' parameters'"
-    name = f"{_IN_STEPS} ? '|in each column: ringed' : ':|' + datum.name + ', ' + datum.accuracy"
-    said = best.transform_calculate(said=f"{limit} + ({name})")
-    one = said.transform_window(n="row_number()").transform_filter("datum.n == 1")
-    text = one.mark_text(align="left", lineBreak="|", lineHeight=16, fontWeight="bold")
-    yield text.encode(x=alt.value(-62), y=alt.value(-28), text="said:N")
+    name = f"{_IN_STEPS} ? 'in each column: ringed' : datum.name + ', ' + datum.accuracy"
+    one = best.transform_window(n="row_number()").transform_filter("datum.n == 1")
+    yield said(one, -62, -28, f"[{limit}, {name}]", fontWeight="bold")
 
 
 def _frame(table: pd.DataFrame) -> Iterator[alt.Chart]:
@@ -165,7 +163,7 @@ def _frame(table: pd.DataFrame) -> Iterator[alt.Chart]:
     once = alt.Chart(alt.Data(values=[{}]))
     rule = once.transform_filter("against == 'trainable'")
     rule = rule.transform_calculate(at="budget", end="12").encode(x=_axis(table))
-    yield rule.mark_rect(color="#F0F0F0", clip=True).encode(x2="end:Q")
+    yield rule.mark_rect(color=INK, opacity=0.07, clip=True).encode(x2="end:Q")
     yield rule.mark_rule(color=_RING, strokeWidth=2, clip=True)
     middle, below = alt.expr("width / 2"), alt.expr("height + (against == 'cipher' ? 66 : 38)")
     axis = alt.expr(f"{json.dumps(_AGAINST)}[against]")

@@ -2,44 +2,56 @@
 
 import json
 import sys
-from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import altair as alt
+import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.figure import Figure
 
 from lorakit.explore.view import to_png
+from lorakit.figures.style import METHOD_COLOURS, style
 
 MIME = "application/vnd.vegalite.v5+json"  # JupyterLab and Voilà draw it by themselves
 _CSS = (  # as wide as the page, and menus in a column
-    ".vega-embed:has(.vega-bindings) {display: block; min-width: 290px; max-width: 760px} "
+    ".vega-embed:has(.vega-bindings) {display: block; min-width: 290px; max-width: 760px; "
+    "margin-right: 16px} "
     ".vega-bind label {display: flex; align-items: center; margin: 4px 0; font-size: 13px} "
-    ".vega-bind-name {width: 130px; flex: none} .vega-bind select {min-width: 0} "
-    ".vega-bind input {width: 150px; margin-right: 8px}"
+    ".vega-bind-name {flex: 0 0 120px} .vega-bind :is(select, input) {flex: 0 1 auto; min-width: 0}"
+    " .vega-bind input {flex-basis: 180px; margin-right: 8px}"
 )
+_COLUMNS = {"signal": "containerSize()[0] < 620 ? 1 : 2"}  # of panels beside each other
 _OPTIONS = {MIME: {"embed_options": {"actions": False, "renderer": "svg", "defaultStyle": _CSS}}}
-_INK = "#333333"
+INK = "currentColor"  # of the page, so that a dark theme shows it too
+COLOURS = METHOD_COLOURS | {"full": INK}
 
 
 @dataclass(frozen=True)
 class SavedChart:
     """A Vega-Lite chart, its message in words, and a still picture for pages that draw none."""
 
-    chart: alt.LayerChart
+    chart: alt.LayerChart | alt.ConcatChart
     finding: str
     still: Callable[[], Figure]
 
     def output(self) -> dict:
         """What JupyterLab and Voilà need of it: an output of a cell."""
-        data = {MIME: json.loads(self.chart.to_json()), "text/plain": self.finding}
+        spec = json.loads(self.chart.to_json())
+        if "concat" in spec:
+            spec["columns"] = _COLUMNS
+        data = {MIME: spec, "text/plain": self.finding}
         return {"output_type": "display_data", "data": data, "metadata": _OPTIONS}
+
+    def widget(self) -> widgets.Output:
+        """The chart among widgets."""
+        return widgets.Output(outputs=(self.output(),), layout={"width": "100%"})
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         """The chart, and its picture for GitHub; for Colab a page that fetches its scripts."""
         data, figure = self.output()["data"], self.still()
-        data["image/png"] = b64encode(to_png(figure)).decode()
+        data["image/png"] = to_png(figure)
         plt.close(figure)  # a notebook would show it too
         if "google.colab" in sys.modules:
             data["text/html"] = self.chart.to_html()
@@ -47,28 +59,57 @@ class SavedChart:
 
 
 def choice(
-    name: str, text: str, options: list[str], value: str, labels: Iterable[str] | None = None
+    name: str, text: str, options: Sequence, value: object, labels: Iterable | None = None
 ) -> alt.Parameter:
     """A menu inside a chart."""
-    bind = alt.binding_select(options=options, labels=list(labels or options), name=text)
+    shown = [str(label) for label in labels or options]
+    bind = alt.binding_select(options=options, labels=shown, name=text)
     return alt.param(name=name, bind=bind, value=value)
 
 
+def slider(
+    name: str, text: str, low: float, high: float, value: float, step: float = 1
+) -> alt.Parameter:
+    """A number inside a chart."""
+    bind = alt.binding_range(min=low, max=high, step=step, name=text)
+    return alt.param(name=name, bind=bind, value=value)
+
+
+def said(chart: alt.Chart, x: object, y: object, words: str, **look: object) -> alt.Chart:
+    """Words that an expression gives, at a place in pixels."""
+    text = chart.transform_calculate(said=words)
+    text = text.mark_text(lineHeight=16, **{"align": "left"} | look)
+    return text.encode(x=alt.value(x), y=alt.value(y), text="said:N")
+
+
+def plot_lines(table: pd.DataFrame, x: str, y: str, by: str, **axes: object) -> Figure:
+    """A line for each group, named beside the picture."""
+    with style():
+        figure, ax = plt.subplots(figsize=(7, 4))
+        for name, lines in table.groupby(by, sort=False):
+            ax.plot(lines[x], lines[y], label=name)
+        ax.set(**axes)
+        figure.legend(loc="outside right center")
+    return figure
+
+
 def card(
-    chart: alt.LayerChart, title: object, remark: str = "", height: int = 300
-) -> alt.LayerChart:
-    """The look of the course's figures, as wide as the page, on white in a dark theme too."""
-    words = {"anchor": "start", "frame": "bounds", "offset": 10, "fontSize": 13, "color": _INK}
-    words |= {"subtitle": remark, "subtitleFontSize": 12, "subtitleColor": _INK}
+    chart: alt.LayerChart | alt.ConcatChart, title: object, remark: object = ""
+) -> alt.LayerChart | alt.ConcatChart:
+    """The look of the course's figures, as wide as the page and in the page's own ink."""
+    words = {"anchor": "start", "frame": "bounds", "offset": 10, "fontSize": 13, "color": INK}
+    words |= {"subtitle": remark, "subtitleFontSize": 12, "subtitleColor": INK}
     title = alt.TitleParams(title, **words)
-    chart = chart.properties(title=title, width="container", height=height, background="white")
-    axis = {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 12, "titleFontSize": 12}
-    axis |= {"gridColor": "#E6E6E6", "domainColor": "#999999", "tickColor": "#999999"}
-    legend = {"orient": "bottom", "columns": 2, "offset": 30, "labelColor": _INK}
+    width = {"width": "container"} if isinstance(chart, alt.LayerChart) else {}
+    chart = chart.properties(title=title, **width)
+    axis = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
+    for part, opacity in (("grid", 0.12), ("domain", 0.5), ("tick", 0.5)):
+        axis |= {f"{part}Color": INK, f"{part}Opacity": opacity}
+    legend = {"orient": "bottom", "columns": 2, "offset": 30, "labelColor": INK}
     return (
-        chart.configure(font="DejaVu Sans, Arial, sans-serif", padding=8)
-        .configure_view(stroke=None)
+        chart.configure(font="DejaVu Sans, Arial, sans-serif", padding=8, background="transparent")
+        .configure_view(stroke=None, continuousWidth=215, continuousHeight=300)
         .configure_axis(**axis)
         .configure_legend(title=None, labelFontSize=12, symbolSize=100, symbolOpacity=1, **legend)
-        .configure_text(fontSize=12, color=_INK)
+        .configure_text(fontSize=12, color=INK)
     )

@@ -11,33 +11,33 @@ from torch import Tensor
 
 from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
 from lorakit.encryption.equivariance import adapt_patch_embedding
-from lorakit.figures.style import FROZEN, METHOD_NAMES, TRAINABLE, style
+from lorakit.figures.style import FROZEN, TRAINABLE, style
 from lorakit.lora.vit import apply_method, count_parameters, create_backbone
 
 
 def plot_methods(
-    methods: Sequence[str] = ("probe", "lora", "lora+patch", "full"),
+    methods: Sequence[str] = ("probe", "patch", "lora", "lora+patch", "full"),
     backbone: str = "vit_base_patch16_224",
     rank: int = 4,
     classes: int = 10,
 ) -> Figure:
     """The parts of the ViT, a column for each method: what trains is coloured, and counted."""
     with style():
-        figure, axes = plt.subplots(1, len(methods), figsize=(2.75 * len(methods), 5.4))
+        figure, axes = plt.subplots(1, len(methods), figsize=(2.4 * len(methods), 5.4))
         for ax, method in zip(axes, methods):
             with torch.device("meta"):  # shapes are enough to count
                 model = create_backbone(backbone, classes, pretrained=False)
                 whole = count_parameters(model)["total"]
                 counts = count_parameters(apply_method(model, method, rank=rank))
             everything = method == "full"
-            _box(ax, 0, "encrypted image", None, width=0.7)
+            _box(ax, 0, "image", None, width=0.7)
             _box(ax, 1, "patch embedding", everything or counts["patch_embed"] > 0)
             for i in range(3):
                 _box(ax, 2 + i, f"block {i + 1}" if i < 2 else "…", everything, width=0.56)
                 if counts["lora"]:
                     _box(ax, 2 + i, "LoRA", True, width=0.26, x=0.85)
             _box(ax, 5, "head", True, width=0.36)
-            ax.set_title(METHOD_NAMES[method], loc="center", pad=8)
+            ax.set_title(method, loc="center", pad=8)
             trains = counts["trainable"]
             text = f"{trains:,} trainable\n{trains / whole:.2%}"
             ax.text(0.5, -0.85, text, ha="center", va="top")

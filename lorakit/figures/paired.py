@@ -84,7 +84,7 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
             sure = f"(95 % interval {points['low']} to {points['high']}, {line['pairs']} pairs)"
             sentences.append(
                 f"{line['backbone']}: lora+patch (r = {line['rank']:.0f} on {line['targets']}, "
-                f"{line['share']:.1%}) against {reference}: {points['difference']} points "
+                f"{line['share']:.1%} trains) against {reference}: {points['difference']} points "
                 f"{sure if line['pairs'] > 1 else '(one pair)'}, {says}."
             )
     return sentences
@@ -111,7 +111,7 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
                 ax.set_title(fill(CIPHER_NAMES.get(cipher, cipher), 20), fontsize=11)
             line[0].set_ylabel(backbone)
         for ax in axes[-1]:
-            ax.set_xlabel(f"points of test accuracy, less {reference}")
+            ax.set_xlabel(f"test accuracy minus that of {reference}, in points")
         if np.ptp(axes[0, 0].get_xlim()) < 10:  # wide enough for words
             look = {"xycoords": ("data", "axes fraction"), "va": "top", "fontsize": 9}
             axes[0, 0].annotate("within\none point", (-0.97, 0.99), color="#777777", **look)

@@ -97,10 +97,10 @@ opened = (decrypt(secret, stolen) == clothes.train.images).flatten(1).all(dim=1)
 print(f"{opened:,} of {len(secret):,} pictures opened exactly, in {1000 * seconds:.0f} ms")
 
 # %% [markdown]
-# The attacker knew **one** picture in both forms, plain and encrypted, and tried no key at all. (Open the folded
+# The attacker knew **one** picture in both forms, plain and encrypted, and did not have to guess a single key. (Open the folded
 # cell to see the call.) [Lesson 05](05_breaking_the_cipher.ipynb) builds this attack, and another that needs no known picture.
 #
-# So is the idea of encrypted pictures worthless? No. It keeps a casual eye out, and
+# So is the idea of encrypted pictures worthless? No. It keeps out a casual eye, and
 # the way a model copes with it is lovely. But you should know what you get. First the good part.
 #
 # ## See it: the trainer's view
@@ -168,7 +168,8 @@ check("00.encrypt", encrypted)
 # ## One matrix meets the cipher
 #
 # The very first thing a ViT does with a block of pixels is to multiply it by a matrix, the **patch
-# embedding**. Everything later sees only the product. We take a pre-trained ViT, teach a new output layer
+# embedding**. Everything later sees only the product. We take a ViT that was
+# pre-trained on synthetic pictures (lesson A1), teach a new output layer
 # (the **head**) to name *plain* clothes, and then ask three things:
 #
 # 1. How well does it name plain clothes?
@@ -183,7 +184,7 @@ epochs = 1 if smoke else 3
 
 
 def fine_tune(method, train):
-    """A pre-trained ViT, fine-tuned on a split with the rates that were searched for the method."""
+    """A pre-trained ViT, fine-tuned on a split with learning rates that a search found for the method."""
     seed_everything(0)
     model = apply_method(create_backbone("vit_micro", classes=10), method, rank=4)
     rates = Experiment(method=method, train=len(train)).recipe.lr
@@ -296,15 +297,15 @@ lost = accuracy["plain pictures"] - learned["probe"]
 won = learned["patch"] - learned["probe"]
 error = (learned["patch"] * (1 - learned["patch"]) / len(test)) ** 0.5  # standard error of one bar
 print(f"with the patch embedding frozen, the cipher costs {100 * lost:.1f} points;")
-print(f"set free, it changes that by {100 * won:+.1f} points (one bar: ± {100 * error:.1f})")
+print(f"set free, it changes the accuracy by {100 * won:+.1f} (one bar: ± {100 * error:.1f})")
 
 # %% [markdown]
 # What to take from it, and what not:
 #
 # - **A model can learn from pictures that you cannot read.** The cipher moves the values of every block in
 #   the same way, so what was regular stays regular. A model needs regularity, not looks.
-# - **The patch embedding is the door.** Given the key, one matrix undoes everything. Without the key it has to
-#   be learned.
+# - **The patch embedding is the door.** Given the key, one matrix undoes all that happens inside a block. (Blocks that change places also
+#   need the positions moved: lesson 03.) Without the key it has to be learned.
 # - **A free patch embedding is not the only way in.** LoRA behind a frozen one copes about as well
 #   here. Whether the paper's claim holds, and where it fails, takes more pictures and more keys:
 #   [lesson 04](04_learning_from_encrypted_images.ipynb) and [lesson 10](10_paper_figures.ipynb).
@@ -457,6 +458,7 @@ print(f"test images     {evaluate(buggy, buggy_test)['accuracy']:6.1%}")
 
 # %%
 other = make_key(32, 8, ("shuffle", "negative"), seed=1)
+print("lora+patch, the last of the four models above:")
 for name, used in {"the same key": key, "no encryption": None, "another key": other}.items():
     print(f"{name:14}{evaluate(model, encrypt_split(clothes.test, used))['accuracy']:7.1%}")
 

@@ -50,6 +50,7 @@ from lorakit import (
     merge_lora,
     normalise,
 )
+from lorakit.explore import rank_chart
 from lorakit.figures.style import METHOD_COLOURS, OTHER_COLOURS, style
 from lorakit.lora.lora import LoRA, LoRALinear
 from lorakit.training.recipe import Recipe
@@ -158,8 +159,13 @@ for rank in (1, 4, 16, 64, 384, 768):
 
 # %% [markdown]
 # Not 768 but half of it: two matrices share the work. So LoRA saves much only while $r$ is far below the
-# width.
-#
+# width. Here is what that means for whole models. Drag the rank: the strips above the curves are to scale.
+# (Lesson 02 explains the other methods; `lora+patch` trains the patch embedding too.)
+
+# %%
+rank_chart()
+
+# %% [markdown]
 # ## The layer, line by line
 #
 # The adapted map sends an input $x$ to

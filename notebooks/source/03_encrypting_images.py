@@ -294,10 +294,12 @@ for image, block in ((32, 8), (224, 16)):
     bits = {"blocks": bits_of_factorial(n), "pixels": bits_of_factorial(values), "flips": values}
     parts = " + ".join(f"{name} {count:.0f}" for name, count in bits.items())
     print(f"{image} x {image}, p = {block:2}: {parts} = {sum(bits.values()):.0f} bits")
-print(f"an AES key: 128 to 256; a newspaper cryptogram: log2 26! = {bits_of_factorial(26):.0f}")
+print(
+    f"an AES key: 128 to 256; a puzzle, a letter for each letter: log2 26! = {bits_of_factorial(26):.0f}"
+)
 
 # %% [markdown]
-# Many times the bits of AES. What does that prove? Nothing. The newspaper's cryptogram has far more keys than
+# Many times the bits of AES. What does that prove? Nothing. The puzzle, a newspaper's cryptogram, has far more keys than
 # anyone could try, and people solve it over breakfast, because they do not try keys: they use what the cipher
 # leaves visible. The number of keys bounds the attacker's work from above, and says nothing about the best
 # attack. [Lesson 05](05_breaking_the_cipher.ipynb) finds better ones.
@@ -702,7 +704,7 @@ print(f"convolution, 3 x 3 windows:    R² = {explained(windows[1], windows[0] @
 # still works (Chuman, Sirichotedumrong and Kiya 2018, arXiv 1811.00236). SHF, NP and FFX change only values in
 # blocks, against adversarial examples (AprilPyone and Kiya 2020, arXiv 2010.00801). Restricted random permutation
 # leaves some places fixed (Horio, Nishikawa and Kiya 2024, arXiv 2408.08529): `fixed_blocks` and `fixed_pixels` of
-# `make_key`; lesson 05 breaks it as fast.
+# `make_key`; lesson 05 breaks the second as fast.
 #
 # **★ Open task: a better-hiding cipher for the same ViT.** Add one step that the proof survives, or show that none
 # exists of the kind you chose. What counts:

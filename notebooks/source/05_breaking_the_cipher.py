@@ -21,7 +21,8 @@
 
 # %% [markdown]
 # The upper row is all that the attacker has: clothes, encrypted in all three steps, with a key of 1,421 bits. The
-# middle row is what a program made of it. **No key was known, and no picture. How can that be?**
+# middle row is what a program made of it, mirrored, as it cannot know left from right. **No key was known, and no
+# picture under it: only that clothes are grey, and what photographs are like. How can that be?**
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
@@ -266,8 +267,8 @@ with style():
 # %% [markdown]
 # Blocks are noise, fingerprints are not: equal ones belong together, and the scrambling is undone. Now each
 # place inside a block has a column of values, one from every block, and so has each encrypted place. Two columns
-# belong together if they are equal, or the negative of each other. What is still tied may be told apart by looking
-# again at the rows, and so on. `lorakit.encryption.attacks.recover_key` does this. Give it **one** picture.
+# belong together if they are equal, or the negative of each other. If two columns are equal, the rows
+# that now have a name may still tell them apart; that goes on until nothing changes. `lorakit.encryption.attacks.recover_key` does this. Give it **one** picture.
 
 # %%
 start = time.perf_counter()
@@ -485,8 +486,8 @@ with style():
 
 # %% [markdown]
 # Why so clear? The gradient of $E$ is a sum of encrypted blocks, each times what its token should have changed. So
-# each row of $E' - E$ is, up to the optimiser's scaling, a mixture of encrypted blocks, and blocks are smooth in the
-# key's order.
+# each row of $E' - E$ is, up to the optimiser's scaling, a mixture of encrypted blocks, and blocks are smooth once
+# the key has put their values back.
 #
 # A holder of $E'$ can thus *confirm* a key. That is not yet a way to *find*
 # it among some $2^{1376}$, though a score that also rises for keys nearly right is something to climb on. A leak
@@ -597,8 +598,8 @@ with style():
     ax.set_title("A shared key turns many pictures into one easier puzzle")
 
 # %% [markdown]
-# A border that fits by chance in one picture does not in sixteen: the costs of a neighbourhood are simply
-# summed over pictures. The same key for all is what a classifier needs, and what an attacker wants.
+# A border that fits by chance in one picture does not in eight: the costs of a neighbourhood are simply
+# summed over pictures. (Beyond eight the line of clothes dips a little; eight draws of pictures cannot say why.) The same key for all is what a classifier needs, and what an attacker wants.
 #
 # ## The whole cipher, from encrypted pictures alone
 #
@@ -625,8 +626,9 @@ with style():
     figure.suptitle("The same table in another order: that order is the key", fontweight="bold")
 
 # %% [markdown]
-# To find the order is a quadratic assignment problem: permute one table so that it agrees best with the
-# other. It is hard in general, and SciPy has a good heuristic (FAQ: Vogelstein et al. 2015), to be tried
+# To find the order is a *quadratic assignment problem*: permute one table so that it agrees best with the other. Every
+# pair of places has to fit, so no place can be decided alone. It is hard in general, and SciPy has a good heuristic
+# (FAQ, *fast approximate quadratic assignment*: Vogelstein et al. 2015), to be tried
 # from several random starts. The public pictures need not show the same things, but their statistics have
 # to be alike: here two photographs of a flower and a temple, cut up and turned grey, are enough for clothes.
 #
@@ -654,7 +656,7 @@ print(f"a random key:            {pixels_right(make_key(32, 8, seed=123), key):4
 
 # %% [markdown]
 # Three pictures are too few, some dozens are plenty: each holds sixteen blocks. Where the share is below 100 %, the
-# search, which starts at random, has ended beside the best order; more starts help more than more pictures.
+# search, which starts at random, has ended beside the best order.
 #
 # With the pixels back, the borders are back, and the jigsaw solver does the rest. That is the figure at the top of
 # this lesson. The picture may be mirrored, upside down or a negative. A person reads it all the same, and with the first

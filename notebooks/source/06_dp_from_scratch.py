@@ -39,6 +39,7 @@ from scipy.stats import norm
 
 from lorakit import Privacy, apply_method, create_backbone, load, normalise
 from lorakit.experiments.sources import features as features_of
+from lorakit.explore import privacy_chart
 from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.privacy.accountant import compute_epsilon, default_delta, find_noise_multiplier
 from lorakit.privacy.curves import mistake_delta_from_batches, mistake_shuffled_as_poisson
@@ -473,6 +474,13 @@ for e, m in zip(promises, meanings):
 # with probability $\delta$. A belief near 100 % is possible for a few unlucky people even where few are found. That is why
 # small $\varepsilon$ matter.
 #
+# The same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a training of 100
+# epochs need, so that one false accusation in a hundred finds no more than two members in a hundred?
+
+# %%
+privacy_chart()
+
+# %% [markdown]
 # These are bounds on **every** attack, whatever it knows besides. Attacks one has met may do far worse (lesson
 # 08), but only the bound is proved.
 #

@@ -64,6 +64,7 @@ from lorakit.figures.accuracy import plot_accuracy
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.privacy import plot_signal_to_noise
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
+from lorakit.figures.tables import in_order
 from lorakit.lora.vit import part_of, parts
 from lorakit.privacy.accountant import compute_epsilon, default_delta
 from lorakit.privacy.curves import mistake_delta_from_batches
@@ -75,7 +76,6 @@ from lorakit.training.recipe import Recipe
 for chatter in ("Secure RNG", "Full backward hook", "There is a performance drop"):
     warnings.filterwarnings("ignore", chatter)
 results, smoke = root / "figures" / "results", preset == "smoke"
-METHODS = ("probe", "patch", "lora+patch", "full")
 
 # %% tags=["folded"]
 # @title Drawing: accuracy against epsilon, from the committed runs
@@ -111,9 +111,7 @@ def start(method="lora+patch"):
 
 
 def train(model, privacy, split=clothes.train, epochs=epochs, method="lora+patch", **more):
-    tuned = Experiment.from_settings(
-        dataset="fashion", method=method, epsilon=2.0
-    )  # rates under DP
+    tuned = Experiment.from_settings(dataset="fashion", method=method, epsilon=2.0)  # the rates
     recipe = tuned.recipe.replace(epochs=epochs, batch_size=L, privacy=privacy)
     return fit(model, split, recipe, seed=0, progress=False, **more)  # a known seed, for a lesson
 
@@ -186,7 +184,7 @@ with style():
         ax.invert_yaxis()
         ax.grid(False, axis="y")
     axes[1].set_xlim(axes[0].get_xlim())
-    axes[1].annotate("C", (C, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
+    axes[1].annotate("each cut down to C = 1", (C + 0.6, len(few) / 2 - 0.5), va="center")
     signal = [cut[part].sum(dim=0).norm() for part in PARTS]
     noise = [sigma * C * cut[part].shape[1] ** 0.5 for part in PARTS]
     for place, colour in enumerate(PARTS.values()):
@@ -196,7 +194,9 @@ with style():
         )
     names = [f"{part}\n{cut[part].shape[1]:,}" for part in PARTS]
     axes[2].set_yticks(range(len(PARTS)), names)
-    axes[2].set(title="3. summed, and noise (hatched)", xlabel="norm", xscale="log")
+    axes[2].set(
+        title="3. summed, and noise (hatched)", xlabel="norm", xscale="log", xlim=(0.1, None)
+    )
     axes[2].invert_yaxis()
     axes[2].grid(False, axis="y")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3)
@@ -415,9 +415,8 @@ print(f"going on with another C: {refused}")
 
 # %% tags=["folded"]
 # @title Drawing: `lora+patch` against the others, pair by pair
-rows = read_table(results / "privacy.csv")
 budgets = sorted(rows["epsilon"].unique())  # the last one is infinity: clipped, no noise
-references = ("probe", "patch", "full")
+references = [method for method in in_order(rows["method"]) if method != "lora+patch"]
 lines = []
 for budget in budgets:
     for reference in references:
@@ -612,7 +611,7 @@ trials = read_table(results / "privacy_trials.csv")
 public = Experiment.from_settings(dataset="fashion", method="full")
 with style():
     figure, ax = plt.subplots(figsize=(8.2, 4.2))
-    for method in METHODS:
+    for method in in_order(rows["method"]):
         line = trials[trials["method"] == method].sort_values("lr_head")
         look = {"color": METHOD_COLOURS[method], "marker": METHOD_MARKERS[method]}
         ax.plot(line["lr_head"], line["accuracy"], linestyle="", label=method, **look)

@@ -36,12 +36,12 @@ from scipy.stats import t
 from lorakit.explore import (
     CipherExplorer,
     LiveTraining,
-    PrivacyExplorer,
     Results,
     attack_explorer,
     committed_rows,
-    rank_explorer,
-    singular_explorer,
+    privacy_chart,
+    rank_chart,
+    spectrum_chart,
 )
 from lorakit.figures.tables import summarise
 
@@ -212,17 +212,18 @@ print(fair[["method", "targets", "mean", "interval", "seeds"]].round(3).to_strin
 # **Predict**: in ViT-B/16 at rank 4, which part of `lora+patch` trains most parameters?
 
 # %%
-rank_explorer()
+rank_chart()
 
 # %% [markdown]
 # The patch embedding, four fifths of them: it is a full map of 768 by 768 numbers, and rank does not touch it.
-# Go to rank 64 and see where LoRA overtakes it.
+# Above the curves the thin matrices stand beside $W$, to scale. Drag the rank to 64: where does LoRA overtake
+# the patch embedding?
 #
 # How much of its rank does a training use? Here are the singular values of every update
 # $\Delta W = \frac{\alpha}{r} B A$ of an adapter of rank 16, trained on encrypted clothes.
 
 # %%
-singular_explorer()
+spectrum_chart()
 
 # %% [markdown]
 # The first four of sixteen hold most of every update. The others fall, but not off a cliff: a higher rank is used
@@ -248,11 +249,11 @@ attack_explorer()
 #
 # ## What a promise costs
 #
-# **Predict**: you halve $\varepsilon$. Does $\sigma$ double? Then choose *show: ε against δ* and move $\delta$ into the
-# red: the smaller $\varepsilon$ there is an empty promise.
+# **Predict**: you double $\sigma$. Is $\varepsilon$ halved? Then go to 100 epochs, and drag $\sigma$ until an attacker
+# who accuses one outsider in a hundred finds no more than two members in a hundred.
 
 # %%
-PrivacyExplorer()
+privacy_chart()
 
 # %% [markdown]
 # ## Train one yourself

@@ -94,8 +94,8 @@ print(f"{len(experiments)} experiments in the {preset} preset")
 # %% [markdown]
 # ## What trains
 #
-# Four methods share one pre-trained ViT and differ only in what they may change. `probe` trains the head.
-# `lora` adds a low-rank update to the query and value maps of every block (as MeLo does: Zhu et al. 2023,
+# Five methods share one pre-trained ViT and differ only in what they may change. `probe` trains the head, `patch` the
+# patch embedding too. `lora` adds a low-rank update to the query and value maps of every block (as MeLo does: Zhu et al. 2023,
 # arXiv 2311.08236). `lora+patch` is the paper's idea: LoRA, and the patch embedding too. `full` trains
 # everything. The counts are made on ViT-B/16 itself, the model of the paper.
 
@@ -154,7 +154,7 @@ figure = plot_encryption(pictures)
 saved = save_figure(figure, out / "encryption")
 # %% [markdown]
 # **Predict** before you go on. The patch embedding is a linear map from the values of a block to a token.
-# If the values arrive in another order, which of the four methods can still read them as before?
+# If the values arrive in another order, which of the methods can still read them as before?
 #
 # ## Train
 #

@@ -134,7 +134,7 @@ with style():
 # %% [markdown]
 # A random ViT loses much of what the pixels had. Learning to name letters brings a part of it back, and still
 # ends below the pixels: a letter is its outline, and the rest may be forgotten. The four rows together end above
-# them, and furthest ahead where labelled photographs are few: 125 with these features do as well as 500 raw ones. Each
+# them at every count: 125 with these features do as well as 500 raw ones. Each
 # point is one split and 1,000 other photographs, so one or two points may be luck. The order of the lines is not.
 #
 # ## What does one ask of a picture that has no class?
@@ -142,7 +142,8 @@ with style():
 # A body or a texture has no name. So the network does not learn to name anything. It learns to **describe**:
 # where are edges, which way do they run, how strong are they, how bright is it? A description that is easy to
 # compute by hand: **histograms of oriented gradients**, HOG (Dalal and Triggs 2005). Wei et al. 2022
-# ([arXiv 2112.09133](https://arxiv.org/abs/2112.09133)) train ViTs to tell HOG.
+# ([arXiv 2112.09133](https://arxiv.org/abs/2112.09133)) train ViTs to predict HOG. (A
+# gradient here is a change of brightness, not that of a loss.)
 
 # %% tags=["folded"]
 # @title Drawing: a description without words
@@ -183,7 +184,7 @@ with style():
     suptitle(figure, "The target: a sketch of edges. No class, no label")
 
 # %% [markdown]
-# Above the picture, below what the network must tell of it. Each of 7 × 7 cells has a stroke for every
+# Above the picture, below what the network must predict. Each of 7 × 7 cells has a stroke for every
 # direction, longer where the edges are stronger. (Cells overlap, so the sketch is a little blurred. The eight
 # directions tell dark-to-light from light-to-dark; the drawing adds opposite ones.) Build the heart of it.
 
@@ -257,7 +258,8 @@ print(f"what the network made of it:          {best:.1%}")
 print(f"raw pixels:                           {pixels:.1%}")
 
 # %% [markdown]
-# The sketch, a recipe made by hand in 2005, does as well as the network that learned to tell it. That is
+# The sketch, a recipe made by hand in 2005, does as well as the network that learned to predict it. (Lesson 00's probe got
+# less from these features: it trained for three epochs only.) That is
 # honest news, and known in private learning: with frozen features, hand-made ones are hard to beat (Tramèr and
 # Boneh 2021, [arXiv 2011.11660](https://arxiv.org/abs/2011.11660)). Why a network, then? A sketch is finished. A
 # network can be **fine-tuned**, it can follow a cipher (lesson 04), and nobody has to rewrite it for the
@@ -388,8 +390,8 @@ print(f"largest difference between the schedule and the log: {gap:.1e}")
 
 # %% [markdown]
 # Read the left panel from the dashed line. Orange is the mean **over** an epoch, while the weights still move;
-# blue is measured **after** it, on pictures that were drawn anew. Blue stays close to orange to the end: with
-# fresh pictures of the same kinds there is little to learn by heart.
+# blue is measured **after** it, on pictures that were drawn anew. Blue stays close to orange: the
+# network does as well on pictures that it never saw, so it has hardly learned its 80,000 by heart.
 #
 # ## A tiny pre-training
 #

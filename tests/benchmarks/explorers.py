@@ -2,16 +2,17 @@
 
     python tests/benchmarks/explorers.py [--moves 40]
 
-A move is the message a slider sends; the answer is the message that carries the new picture. Each
+A move is the message a control sends; the answer is the message that carries the new picture. Each
 move changes the picture, to one not shown before as far as the control has that many values. Also:
-how many pictures a drag of 30 moves draws, and what memory 500 moves leave behind. Writes
-figures/results/explorers.csv; takes about two minutes.
+what memory 500 moves leave behind. Charts that need no kernel answer inside the browser, where
+tests/browser/test_saved.py measures them. Writes figures/results/explorers.csv; takes a minute.
 """
 
 import argparse
 import itertools
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 
@@ -25,25 +26,21 @@ from lorakit.runtime import device_name, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "figures" / "results" / "explorers.csv"
-MOVES = {  # explorer: control, and the states a slider would send
-    "rank": ("blocks", [{"value": 1 + i % 12} for i in range(60)]),
+MOVES = {  # explorer: control, and the states it would send
     "cipher": ("seed", [{"value": i} for i in range(60)]),
-    "privacy, ε": ("epsilon", [{"value": 10 ** (-1 + 0.04 * i)} for i in range(60)]),
-    "privacy, epochs": ("epochs", [{"value": 1 + i} for i in range(60)]),
     "attack, known": ("seed", [{"value": i} for i in range(60)]),
     "attack, jigsaw": ("pictures", [{"value": 1 + i % 40} for i in range(60)]),
 }
 START = """\
 import json, os
 from lorakit.explore import *
-made = {"rank": rank_explorer(), "cipher": CipherExplorer(),
-        "privacy": PrivacyExplorer(), "attack": attack_explorer()}
+made = {"cipher": CipherExplorer(), "attack": attack_explorer()}
 jigsaw = attack_explorer()
 jigsaw.controls["attack"].value = "jigsaw"
 made["attack, jigsaw"] = jigsaw
 print(json.dumps({"pid": os.getpid(), **{name: {
-    "picture": e.picture.model_id, "details": e.details.model_id,
-    **{k: c.model_id for k, c in e.controls.items()}} for name, e in made.items()}}))
+    "picture": e.picture.model_id, **{k: c.model_id for k, c in e.controls.items()}}
+    for name, e in made.items()}}))
 """
 
 
@@ -72,17 +69,11 @@ class Page:
             if mine and "value" in content["data"].get("state", {}):
                 return time.perf_counter()
 
-    def drain(self, quiet: float) -> int:
-        """Read until nothing more comes; how many pictures there were."""
-        pictures = {model["picture"] for model in self.models.values()}
-        seen = 0
-        while True:
-            try:
-                content = self.client.get_iopub_msg(timeout=quiet)["content"]
-            except Empty:
-                return seen
-            state = content.get("data", {}).get("state", {}) if "data" in content else {}
-            seen += content.get("comm_id") in pictures and "value" in state
+    def drain(self, quiet: float) -> None:
+        """Read until nothing more comes."""
+        with suppress(Empty):
+            while True:
+                self.client.get_iopub_msg(timeout=quiet)
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -90,7 +81,7 @@ class Page:
 
 
 def latencies(page: Page, name: str, moves: int) -> list[float]:
-    """Milliseconds from each move to its picture; the details below it may come later."""
+    """Milliseconds from each move to its picture."""
     explorer = name if name in page.models else name.split(",")[0]
     control, states = MOVES[name]
     took = []
@@ -107,8 +98,8 @@ def memory(page: Page, moves: int = 500) -> float:
 
     def go(count: int) -> float:
         for i in range(count):
-            explorer, control = (("cipher", "seed"), ("rank", "blocks"))[i % 2]
-            page.move(explorer, control, {"value": 1 + (i // 2) % 12})
+            explorer = ("cipher", "attack")[i % 2]
+            page.move(explorer, "seed", {"value": 2 + (i // 2) % 90})
             page.answer(explorer)
         page.drain(1)
         return page.kernel.memory_info().rss / 2**20
@@ -128,13 +119,10 @@ def main() -> None:
         middle, slow = round(took.median()), round(took.quantile(0.95))
         lines.append({"explorer": name, "control": MOVES[name][0], "moves": len(took),
                       "median_ms": middle, "p95_ms": slow})  # fmt: skip
-    for i in range(30):
-        page.move("cipher", "seed", {"value": 60 + i})
-    drawn = page.drain(2)
     left = memory(page)
     page.close()
     table = pd.DataFrame(lines).assign(
-        drag_of_30_draws=drawn, memory_mb_after_500=round(left, 1),
+        memory_mb_after_500=round(left, 1),
         device=device_name(torch.device("cpu")), versions=versions(),
     )  # fmt: skip
     table.to_csv(OUT, index=False)

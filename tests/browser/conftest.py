@@ -140,3 +140,13 @@ def lab(course, tmp_path_factory):
     ]  # fmt: skip
     with serve(command, port, course, home / "lab.log"):
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def voila(course, tmp_path_factory):
+    """The README's command, and the address it serves."""
+    port = free_port()
+    command = [sys.executable, "-m", "lorakit.explore", f"--port={port}", "--no-browser"]
+    log = tmp_path_factory.mktemp("voila") / "log"
+    with serve(command, port, course, log):
+        yield f"http://127.0.0.1:{port}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
-ROWS = ":is(.widget-dropdown, .widget-slider, .widget-hslider, .widget-checkbox)"
+ROWS = ":is(.widget-dropdown, .widget-text, .widget-checkbox)"
 PATIENCE = 45  # seconds; a tight machine is slow, a broken one never answers
 
 
@@ -42,13 +42,14 @@ def run_all(page: Page) -> None:
 
 
 def picture(explorer: Locator) -> str:
-    return explorer.locator("img").first.get_attribute("src")
+    """The encrypted one, which every control of the cipher changes."""
+    return explorer.locator("img").nth(1).get_attribute("src")
 
 
 def state(explorer: Locator) -> tuple[str, str]:
-    """The picture, and all words."""
-    images = explorer.locator("img")
-    return (picture(explorer) if images.count() else "", explorer.inner_text())
+    """The pictures, and all words."""
+    sources = explorer.locator("img").evaluate_all("all => all.map(image => image.src).join()")
+    return sources, explorer.inner_text()
 
 
 def alerts(explorer: Locator) -> list[str]:
@@ -56,9 +57,8 @@ def alerts(explorer: Locator) -> list[str]:
 
 
 def control(explorer: Locator, label: str) -> Locator:
-    """The select, the slider's handle or the box beside a label."""
-    row = explorer.locator(f'.widget-inline-hbox:has(> label:text-is("{label}"))')
-    return row.locator("select, .noUi-handle, input[type=checkbox]").first
+    """The select, the field or the box of a name, as a screen reader finds it."""
+    return explorer.get_by_label(label, exact=True)
 
 
 def choose(explorer: Locator, label: str, option: str) -> None:
@@ -81,25 +81,19 @@ def upload_too_much(page: Page, cipher: Locator, folder: Path) -> None:
 
 
 def move(explorer: Locator, label: str) -> None:
-    """One step with the keyboard: the next option, or the slider to the other side."""
-    knob = control(explorer, label)
-    if knob.evaluate("e => e.tagName") == "SELECT":
-        count = knob.locator("option").count()
-        now = knob.evaluate("e => e.selectedIndex")
-        knob.select_option(index=(now + 1) % count)
+    """One step with the keyboard: the next option, or the next number or the one before."""
+    field = control(explorer, label)
+    if field.evaluate("e => e.tagName") == "SELECT":
+        count = field.locator("option").count()
+        now = field.evaluate("e => e.selectedIndex")
+        field.select_option(index=(now + 1) % count)
         return
-    at, most = (float(knob.get_attribute(f"aria-value{n}")) for n in ("now", "max"))
-    knob.focus()
-    knob.press("ArrowLeft" if at >= most else "ArrowRight")
+    field.focus()
+    field.press("ArrowDown" if field.input_value() == field.get_attribute("max") else "ArrowUp")
 
 
 def labels(explorer: Locator) -> list[str]:
     """Of the controls that can be moved now."""
-    found = []
-    for row in explorer.locator(ROWS).locator("visible=true").all():
-        slider = row.locator(".noUi-target")
-        select = row.locator("select:not([multiple]):not([disabled])")
-        movable = select.count() or (slider.count() and slider.get_attribute("disabled") is None)
-        if movable:
-            found.append(row.locator("> label").inner_text())
-    return found
+    rows = explorer.locator(ROWS).locator("visible=true").all()
+    movable = [r for r in rows if r.locator(":is(select, input[type=number]):enabled").count()]
+    return [row.locator("> label").inner_text() for row in movable]

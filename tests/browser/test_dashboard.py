@@ -1,49 +1,45 @@
 """The dashboard through Voilà, as wide as a laptop and as narrow as a phone."""
 
 import itertools
-import sys
 import time
 
 import pytest
 
-from .conftest import free_port, serve
 from .page import ROWS, alerts, labels, move, state, until, upload_too_much
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-TABS = ("Results", "Rank", "Cipher", "Privacy", "Attack", "Train")
-MOVED = {"Rank": "rank r", "Cipher": "block size", "Privacy": "epsilon ε",
-         "Attack": "attack", "Train": "method"}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def voila(course, tmp_path_factory):
-    """The README's command, and the address it serves."""
-    port = free_port()
-    command = [sys.executable, "-m", "lorakit.explore", f"--port={port}", "--no-browser"]
-    log = tmp_path_factory.mktemp("voila") / "log"
-    with serve(command, port, course, log):
-        yield f"http://127.0.0.1:{port}"
+CHARTS = {  # a menu, an option, and what is to be read then
+    "Results": ("against", "rank r of LoRA", "rank r of LoRA"),
+    "Rank": ("backbone", "vit_micro", "vit_micro, rank 4"),
+    "Privacy": ("epochs", "100", "100 epochs"),
+}
+MOVED = {"Cipher": "block size", "Attack": "attack", "Train": "method"}
 
 
 @pytest.mark.parametrize("width", [1280, 420])
 def test_every_tab_is_readable_and_answers(voila, browse, shots, width):
     page, errors = browse(voila, width)
     page.get_by_role("tab", name="Train").wait_for(timeout=120_000)
-    chart = page.locator(".vega-embed")
-    until(lambda: chart.locator("svg").count(), "the results chart")
-    page.screenshot(path=shots / f"dashboard_results_{width}_default.png", full_page=True)
-    chart.locator("select[name=against]").select_option("rank")
-    until(lambda: "rank r of LoRA" in chart.locator("svg").text_content(), "its other axis")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for tab in TABS[1:]:
+    for tab, (menu, option, words) in CHARTS.items():
+        page.get_by_role("tab", name=tab).click()
+        chart = page.locator(".vega-embed:visible").first
+        until(lambda c=chart: c.locator("svg").count(), f"the chart of {tab}")
+        page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_default.png", full_page=True)
+        box = chart.locator("svg").bounding_box()
+        assert box["width"] >= min(400, 0.65 * width) and box["x"] + box["width"] <= width
+        chart.locator(f"select[name={menu}]").select_option(label=option)
+        until(lambda c=chart, w=words: w in c.locator("svg").text_content(), f"words of {tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_changed.png", full_page=True)
+    for tab in MOVED:
         page.get_by_role("tab", name=tab).click()
         explorer = page.locator(".lorakit-explorer:visible").first
-        image = explorer.locator("img")
-        until(lambda i=image: i.count() and i.bounding_box(), f"the picture of {tab}")
+        shown = explorer.locator(".lorakit-picture")
+        until(lambda e=explorer: e.get_by_role("img").count(), f"the picture of {tab}")
         time.sleep(0.3)
         page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_default.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        box = image.bounding_box()
+        box = shown.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width
         assert box["width"] >= min(500, 0.8 * width)
         boxes = [b for row in explorer.locator(ROWS).all() if (b := row.bounding_box())]

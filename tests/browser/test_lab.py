@@ -21,8 +21,8 @@ from .page import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-NAMES = ("rank", "singular", "cipher", "attack", "privacy", "train")
-SILENT = {("attack", "effort: starts"), ("singular", "adapter")}
+NAMES = ("cipher", "attack", "train")
+SILENT = {("attack", "effort: starts")}
 
 
 @pytest.fixture(scope="module")
@@ -53,33 +53,8 @@ def test_the_lesson_runs_without_an_error(lesson):
     assert page.locator(failed).count() == 0
     assert not errors
     for name, explorer in explorers.items():
-        assert explorer.locator("img").first.get_attribute("alt"), name
+        assert explorer.get_by_role("img").first.is_visible(), name
         assert not alerts(explorer), name
-
-
-def test_a_drag_is_gathered_into_few_pictures(lesson):
-    """Thirty moves in a moment: the last one is shown, and far fewer were drawn.
-
-    It comes before controls are moved, for the key to matter.
-    """
-    page, explorers, _ = lesson
-    cipher = explorers["cipher"]
-    page.evaluate("""() => { window.seen = new Set(); new MutationObserver(() =>
-        document.querySelectorAll('.lorakit-explorer')[2].querySelectorAll('img').forEach(
-        i => window.seen.add(i.src))).observe(document.body, {subtree: true, childList: true}) }""")
-    handle = control(cipher, "key number")
-    handle.focus()
-    handle.evaluate("""handle => { for (let i = 0; i < 30; i++) handle.dispatchEvent(
-        new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true})) }""")
-    last = ""
-    while last != (now := picture(cipher)):  # until it has settled
-        last = now
-        time.sleep(3)
-    assert 1 <= page.evaluate("window.seen.size") < 25
-    handle.press("ArrowLeft")
-    until(lambda: picture(cipher) != last, "the picture before the last")
-    handle.press("ArrowRight")
-    until(lambda: picture(cipher) == last, "the last one again")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,16 +82,13 @@ def test_every_control_changes_what_the_page_shows(lesson, shots, name):
     assert moved and not errors
 
 
-def test_an_impossible_choice_is_told_in_words_and_can_be_left(lesson):
-    _, explorers, errors = lesson
-    rank = explorers["rank"]
-    targets = rank.locator("select[multiple]")
-    targets.select_option([])
-    until(lambda: alerts(rank), "an alert")
-    assert "targets" in alerts(rank)[0] and rank.locator("img").count() == 0
-    targets.select_option(["q", "fc2"])
-    until(lambda: not alerts(rank) and rank.locator("img").count(), "the picture to come back")
-    assert "on q, fc2" in rank.inner_text() and not errors
+def test_every_control_has_a_name_that_a_screen_reader_finds(lesson):
+    page, explorers, _ = lesson
+    for explorer in [*explorers.values(), *page.locator(".vega-embed").all()]:
+        fields = explorer.locator(":is(input, select):visible")
+        names = fields.evaluate_all("all => all.map(e => e.labels[0]?.innerText.trim() || e.title)")
+        assert len(names) >= 2 and all(names), names
+        assert not explorer.locator("[role=slider]:not([aria-label])").count()
 
 
 def test_an_uploaded_picture_is_encrypted_and_a_broken_one_refused(lesson, tmp_path):
@@ -132,7 +104,7 @@ def test_an_uploaded_picture_is_encrypted_and_a_broken_one_refused(lesson, tmp_p
     assert control(cipher, "picture").evaluate("e => e.value") == "mine.png"
     upload(page, cipher, bad)
     until(lambda: alerts(cipher), "an alert")
-    assert "broken.png: not a picture" in alerts(cipher)[0] and not errors
+    assert "broken.png: not a picture" in alerts(cipher)[0] and "<" not in alerts(cipher)[0]
     upload_too_much(page, cipher, tmp_path)
     assert not errors
 
@@ -160,9 +132,9 @@ def test_train_and_stop(lesson, course, shots):
     live.get_by_role("button", name="Train").click()
     until(lambda: " left" in live.inner_text(), "the first steps")
     assert control(live, "method").is_disabled()  # a long training: it is still under way
-    still = state(explorers["rank"])
-    move(explorers["rank"], "rank r")
-    until(lambda: state(explorers["rank"]) != still, "an answer while it trains")
+    still = state(explorers["cipher"])
+    move(explorers["cipher"], "block size")
+    until(lambda: state(explorers["cipher"]) != still, "an answer while it trains")
     live.get_by_role("button", name="Stop").click()
     until(lambda: "Stopped after step" in live.inner_text(), "the training to stop")
     until(lambda: live.get_by_role("button", name="Train").is_enabled(), "a next training")
