@@ -1,21 +1,45 @@
-"""The audit: its arithmetic, its verdict on a leaky and on a private model."""
+"""The audit: its arithmetic, its verdict on a leaky and on a private model, the table of audits."""
 
 import importlib
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, norm
 
 import lorakit.experiments.audit
 from lorakit import Experiment
 from lorakit.data import Split
-from lorakit.experiments.audit import audit, example_losses, membership_scores
+from lorakit.experiments.audit import (
+    ATTACKS,
+    RECIPE,
+    VARIANTS,
+    accuracy,
+    audit,
+    audit_head,
+    canary_gradients,
+    confidences,
+    detections,
+    example_losses,
+    run_audits,
+    shadow_heads,
+)
 from lorakit.lora.vit import create_backbone
 from lorakit.privacy.accountant import compute_epsilon, default_delta
-from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries
+from lorakit.privacy.audit import (
+    attack,
+    epsilon_lower_bound,
+    gradient_scores,
+    insert_canaries,
+    is_surprise,
+    likelihood_ratios,
+    privacy_curve,
+)
 from lorakit.training.fit import evaluate
 
 TINY = Experiment.from_settings(
@@ -114,14 +138,12 @@ def test_the_coins_are_not_those_that_training_throws(digits):
     assert agreement.max() < 0.75
 
 
-def test_scores_are_minus_the_loss_and_references_cancel_what_is_easy_for_all(digits):
+def test_the_losses_of_examples_are_those_of_evaluate(digits):
     model = create_backbone(classes=10)
     losses = example_losses(model, digits.val)
     assert losses.mean().item() == pytest.approx(evaluate(model, digits.val)["loss"], rel=1e-5)
     one = Split(digits.val.images[:1], digits.val.labels[:1])
     assert example_losses(model, one)[0].item() == pytest.approx(losses[0].item(), rel=1e-4)
-    assert torch.equal(membership_scores(model, digits.val), -losses)
-    assert membership_scores(model, digits.val, [model, model]).abs().max() < 1e-6
 
 
 def test_losses_and_evaluate_share_one_forward_pass_and_its_precision(digits, monkeypatch):
@@ -151,19 +173,13 @@ def test_it_passes_a_private_model():
     assert private.epsilon_lower < 2.0
 
 
-def test_reference_models_are_trained_without_canaries():
-    found = audit(TINY, canaries=40, references=1)
-    assert found.guesses == 20 and 0 <= found.advantage <= 1
-    assert found.epsilon_claimed == math.inf
-
-
 @pytest.fixture
 def trained(monkeypatch):
     """What the audit trained: (experiment, number of examples, history) of each run."""
     runs = []
 
-    def watched(experiment, *, dataset, progress):
-        model, key, history = train_model(experiment, dataset=dataset, progress=progress)
+    def watched(experiment, *, dataset):
+        model, key, history = train_model(experiment, dataset=dataset, progress=False)
         runs.append((experiment, len(dataset.train), history))
         return model, key, history
 
@@ -172,10 +188,10 @@ def trained(monkeypatch):
     return runs
 
 
-def test_without_privacy_delta_is_that_of_the_larger_training_set_or_the_one_given():
+def test_without_privacy_delta_is_that_of_the_larger_training_set():
     found = audit(TINY.replace(train=90), canaries=20)
     assert found.delta == default_delta(110) == 1e-3 < default_delta(90)
-    assert audit(TINY, canaries=40, delta=1e-6).delta == 1e-6
+    assert found.epsilon_claimed == math.inf and found.guesses == 10
 
 
 @pytest.mark.parametrize(
@@ -207,15 +223,192 @@ def test_clipping_without_noise_claims_nothing_unless_it_is_said():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: epsilon_lower_bound(11, 10, 20), "correct=11, guesses=10"),
+        (lambda: epsilon_lower_bound(11, 10, 20), "correct=11.*at most 10"),
+        (lambda: epsilon_lower_bound(5, 30, 20), "guesses=30.*at most 20"),
         (lambda: epsilon_lower_bound(0, 0, 20), "guesses=0"),
         (lambda: epsilon_lower_bound(5, 10, 20, delta=1.0), r"delta=1\.0"),
         (lambda: epsilon_lower_bound(5, 10, 20, confidence=1.0), r"confidence=1\.0"),
         (lambda: attack(torch.zeros(5), torch.ones(5, dtype=torch.bool)), "both kinds"),
         (lambda: audit(Experiment(cipher="shuffle")), "'shuffle'"),
-        (lambda: audit(TINY, canaries=40, delta=0.0072), r"delta=0\.0072.*N = 140"),
     ],
 )
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+RESPONSES = [(0.5, 100), (1.0, 200), (2.0, 60)]
+
+
+@pytest.mark.parametrize(("epsilon", "guesses"), RESPONSES)
+def test_the_curve_wrongs_randomised_response_no_more_often_than_promised(epsilon, guesses):
+    """The exact chance: its number of right answers is binomial."""
+    q, pair = 1 / (1 + math.exp(-epsilon)), (np.array([epsilon]), np.array([0.0]))
+    refuted = [c for c in range(guesses + 1) if is_surprise(c, guesses, guesses, *pair)]
+    assert refuted == list(range(refuted[0], guesses + 1))
+    assert 1e-4 < binom.sf(refuted[0] - 1, guesses, q) <= 0.05
+
+
+def gaussian(sigma, canaries, seed):
+    """The Gaussian mechanism for each canary: scores, coins."""
+    rng = np.random.default_rng(seed)
+    joined = rng.random(canaries) < 0.5
+    return torch.tensor(joined + sigma * rng.standard_normal(canaries)), torch.tensor(joined)
+
+
+def test_the_curve_wrongs_the_gaussian_mechanism_no_more_often_and_shows_more_than_a_pair():
+    sigma, delta = 0.7, 1e-5
+    epsilons, deltas = privacy_curve(sigma, 1.0, 1)
+    mu, e = 1 / sigma, epsilons
+    exact = norm.cdf(mu / 2 - e / mu) - np.exp(e + norm.logcdf(-mu / 2 - e / mu))
+    assert (deltas >= exact - 1e-9).all() and (deltas - exact).max() < 1e-3
+    true = e[deltas <= delta][0]
+    claim = {"claimed": true, "delta": delta, "guesses": 100}
+    found = [attack(*gaussian(sigma, 500, s), **claim, mechanism=(1.0, 1)) for s in range(100)]
+    assert sum(a.refutes_claim for a in found) <= 5
+    pairs = [attack(*gaussian(sigma, 500, s), **claim) for s in range(100)]
+    means = [np.mean([a.epsilon_lower for a in group]) for group in (pairs, found)]
+    assert 1.5 * means[0] < means[1] < true
+    assert found[0].correct == pairs[0].correct
+
+
+def test_with_less_noise_than_claimed_the_curve_refutes():
+    epsilons, deltas = privacy_curve(1.2, 0.1, 50)
+    claim = {"claimed": epsilons[deltas <= 1e-5][0], "delta": 1e-5, "guesses": 100}
+    found = attack(*gaussian(0.1, 500, 0), **claim, mechanism=(0.1, 50))
+    assert found.correct == 100 and found.refutes_claim
+    blind = attack(*gaussian(1e6, 500, 0), **claim, mechanism=(0.1, 50))
+    assert blind.epsilon_lower < 0.3
+
+
+def test_gradient_scores_are_the_likelihood_ratio_of_two_densities():
+    torch.manual_seed(0)
+    releases, gradients = torch.randn(2, 4, 3, 5)  # T = 4, M = 3, P = 5
+    sigma, q = 0.8, 0.3
+    expected = torch.zeros(3)
+    for release, v in zip(releases, gradients):
+        alone = torch.distributions.Normal(0, sigma).log_prob(release).sum(-1)
+        there = torch.distributions.Normal(v, sigma).log_prob(release).sum(-1)
+        expected += ((1 - q) * alone.exp() + q * there.exp()).log() - alone
+    torch.testing.assert_close(gradient_scores(releases, gradients, sigma, q), expected)
+    known = torch.tensor([[1.0, 0, 0]]).expand(4, 3)
+    scores = gradient_scores(releases, gradients, sigma, known)
+    assert scores[0] != 0 and not scores[1:].any()
+
+
+def test_likelihood_ratios_leave_the_attacked_model_out():
+    rng = np.random.default_rng(0)
+    values, members = rng.normal(size=(12, 5)), rng.random((12, 5)) < 0.5
+    found = likelihood_ratios(torch.tensor(values), torch.tensor(members))
+    for s, n in np.ndindex(12, 5):
+        others = np.arange(12) != s
+        groups = (values[others & (members[:, n] == kind), n] for kind in (True, False))
+        inside, outside = (norm.logpdf(values[s, n], g.mean(), g.std()) for g in groups)
+        assert found[s, n].item() == pytest.approx(inside - outside, rel=1e-4, abs=1e-4)
+
+
+@pytest.fixture
+def little():
+    """Features (N, d), labels, members of three heads."""
+    torch.manual_seed(0)
+    return torch.randn(20, 4), torch.arange(20) % 3, torch.rand(3, 20) < 0.6
+
+
+@pytest.mark.parametrize("bound", [math.inf, 0.7])
+def test_shadow_heads_are_heads_trained_one_by_one(little, bound):
+    x, labels, members = little
+    found = shadow_heads(x, labels, members, steps=3, lr=0.5, max_grad_norm=bound)
+    for mine, weights in zip(members, found):
+        head = torch.zeros(4, 3, requires_grad=True)
+        optimizer = torch.optim.SGD([head], lr=0.5, momentum=0.9)
+        for _ in range(3):
+            total = torch.zeros(4, 3)
+            for image, label in zip(x[mine], labels[mine]):
+                (g,) = torch.autograd.grad(F.cross_entropy(image @ head, label), head)
+                total += g * min(1.0, bound / g.norm().item())
+            head.grad = total / members.sum(1).float().mean()
+            optimizer.step()
+        torch.testing.assert_close(weights, head.detach())
+    share = accuracy(found[0], x, labels)
+    assert share == ((x @ found[0]).argmax(1) == labels).float().mean() > 0.3
+
+
+def test_the_noise_of_shadow_heads_has_the_asked_deviation_and_is_not_shared(little):
+    x, labels, _ = little
+    members = torch.zeros(400, 20, dtype=torch.bool)
+    members[:, 0] = True  # one member, whose gradient is the same for all
+    noise = shadow_heads(0 * x, labels, members, steps=1, lr=1.0, max_grad_norm=1.0, std=2.5)
+    assert noise.std().item() == pytest.approx(2.5, rel=0.05)
+    assert noise.mean(0).abs().max() < 0.6
+
+
+def test_confidences_are_logits_of_the_probability(little):
+    x, labels, members = little
+    weights = shadow_heads(x, labels, members)
+    p = (x @ weights).softmax(-1)[:, torch.arange(20), labels]
+    torch.testing.assert_close(
+        confidences(weights, x, labels), (p / (1 - p)).log(), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_the_gradient_of_a_canary_is_the_clipped_one_of_its_loss():
+    torch.manual_seed(0)
+    weights, labels = torch.randn(2, 3, 4), torch.tensor([0, 2, 1, 1])  # T = 2, K = 3, M = 4
+    for loud in (0.5, 20.0):
+        found = canary_gradients(weights, labels, loud)
+        for t, i in np.ndindex(2, 4):
+            head = weights[t].clone().requires_grad_()
+            loss = F.cross_entropy(head @ (loud * torch.eye(4)[i]), labels[i])
+            (g,) = torch.autograd.grad(loss, head)
+            g = g * min(1.0, 1 / g.norm().item())
+            torch.testing.assert_close(found[t, i], g[:, i], rtol=1e-4, atol=1e-5)
+            assert not g[:, torch.arange(4) != i].any()
+
+
+@pytest.mark.parametrize("variant", ["correct", "no noise", "no clipping", "fixed order"])
+def test_an_audit_of_a_head_refutes_what_is_broken_and_nothing_else(variant):
+    recipe = RECIPE.replace(batch_size=100)
+    found = audit_head(variant, 5, recipe, pictures=250, canaries=500)
+    assert found["steps"] == 50 and 0.4 < found["accuracy"] < 0.9
+    assert found["curve"].epsilon_claimed == pytest.approx(4, rel=0.01)
+    assert found["curve"].refutes_claim == (variant != "correct")
+    assert found["curve"].epsilon_lower > found["gradients"].epsilon_lower
+    assert not found["losses"].refutes_claim
+
+
+def test_a_stopped_study_goes_on(tmp_path, monkeypatch):
+    ran = []
+
+    def pretended(variant, seed):
+        ran.append((variant, seed))
+        if len(ran) == 5:
+            raise KeyboardInterrupt
+        joined = torch.arange(100) % 2 == 0
+        found = attack(joined.float(), joined, claimed=1.0)
+        return dict.fromkeys(ATTACKS, found) | {"accuracy": 0.5, "steps": 10}
+
+    module = importlib.import_module("lorakit.experiments.audit")
+    monkeypatch.setattr(module, "audit_head", pretended)
+    monkeypatch.setattr(module, "TABLE", tmp_path / "audits.csv")
+    with pytest.raises(KeyboardInterrupt):
+        run_audits(audits=2)
+    rows = run_audits(audits=2)
+    assert len(rows) == 2 * len(VARIANTS) == len(ran) - 1
+    assert not rows.duplicated(["variant", "seed"]).any()
+    pd.testing.assert_frame_equal(rows.round(4), pd.read_csv(tmp_path / "audits.csv"))
+
+
+def test_what_lesson_08_says_of_the_audits_is_in_the_table():
+    rows = pd.read_csv("figures/results/audits.csv")
+    assert set(zip(rows["variant"], rows["seed"])) == {(v, s) for v in VARIANTS for s in range(20)}
+    assert rows["steps"].eq(50).all() and len(rows) == 140
+    table = detections(rows).set_index(["variant", "attack"])
+    refuted = table["refuted"].unstack().loc[list(VARIANTS), list(ATTACKS)]
+    assert (refuted["losses"] == 0).all()
+    blind = ["correct", "shuffled"]
+    assert (refuted.loc[blind] == 0).all(axis=None)
+    assert (refuted["curve"].drop(blind) == 20).all()
+    assert refuted["gradients"].drop(blind).between(2, 16).all()
+    one = table.loc[("correct", "curve")]
+    assert (one["low"], round(one["high"], 3)) == (0, round(1 - 0.025 ** (1 / 20), 3))
+    assert one["bound"] > 1.5 * table.loc[("correct", "gradients"), "bound"] > 1

@@ -1,74 +1,228 @@
-"""Train a model with canaries in its data, and attack it: an audit of one training.
+"""Audits that train: a whole model with canaries in its data, or heads on frozen features.
 
-The statistics are in ``privacy.audit``.
+``python -m lorakit.experiments.audit`` audits DP-SGD and broken variants of it, 20 times each, and
+prints how many of the audits refute the claim. It resumes. The statistics are in ``privacy.audit``.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from lorakit.data.dataset import Split
+from lorakit.data.load import load
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import load_data, train_model
-from lorakit.privacy.accountant import check_delta, default_delta
-from lorakit.privacy.audit import Audit, attack, insert_canaries
+from lorakit.experiments.sources import features
+from lorakit.lora.vit import create_backbone
+from lorakit.privacy.accountant import Privacy, default_delta
+from lorakit.privacy.audit import Audit, attack, gradient_scores, insert_canaries
+from lorakit.runtime import seed_everything, write_atomic
+from lorakit.training.criterion import Criterion
 from lorakit.training.evaluate import example_losses
+from lorakit.training.private_step import PrivateStep
+from lorakit.training.recipe import Recipe
+from lorakit.training.step import PlainStep
+
+TABLE = Path("figures/results/audits.csv")
+PRIVACY = Privacy(epsilon=4.0, delta=1e-5)
+RECIPE = Recipe(epochs=5, batch_size=250, lr=1.0, optimizer="sgd", privacy=PRIVACY)
+VARIANTS = "correct,no noise,no clipping,noise / 40,shared noise,fixed order,shuffled".split(",")
+ATTACKS = ("losses", "gradients", "curve")
 
 
-def membership_scores(
-    model: nn.Module, canaries: Split, references: Sequence[nn.Module] = ()
-) -> Tensor:
-    """How sure the attacker is that each canary was trained on, (M,): higher is surer.
-
-    The negative loss; with reference models, which never saw the canaries, the log-likelihood ratio
-    against their mean, so that a canary that is easy for any model tells nothing.
-    """
-    score = -example_losses(model, canaries)
-    for reference in references:
-        score = score + example_losses(reference, canaries) / len(references)
-    return score
-
-
-def audit(
-    experiment: Experiment,
-    *,
-    canaries: int = 200,
-    references: int = 0,
-    claimed: float | None = None,
-    delta: float | None = None,
-    progress: bool = False,
-) -> Audit:
-    """Train the experiment with canaries in its (plain) training set, and attack the model.
+def audit(experiment: Experiment, *, canaries: int = 200, claimed: float | None = None) -> Audit:
+    """Train the experiment with mislabelled canaries in its training set, and attack the losses.
 
     N, and with it sample rate, noise and the epsilon under test, are those of the mixed set.
 
     Args:
-        experiment: what to audit; ``canaries`` more images than ``train`` are drawn from its data.
-        canaries: M, how many candidates; about half of them join.
-        references: models trained without canaries, for the likelihood ratio.
+        experiment: of plain pictures; its delta counts if it is below 1 / (train + canaries).
+        canaries: M, how many candidates, drawn from its data; about half of them join.
         claimed: the epsilon to test; None means what training spent, infinity without noise.
-        delta: of training and claim, below 1 / (train + canaries); None means the experiment's own
-            if it is, otherwise ``default_delta(train + canaries)``.
-        progress: show progress bars.
     """
     e, total = experiment, experiment.train + canaries
     if e.cipher != "none":
         raise ValueError(f"cipher={e.cipher!r}: allowed: 'none', the audit is of plain training")
-    if delta is None:
-        own = e.recipe.privacy.delta if e.private else 1.0
-        delta = own if own < 1 / total else default_delta(total)
-    check_delta(delta, total)
+    delta = e.recipe.privacy.delta if e.private else 1.0
+    delta = delta if delta < 1 / total else default_delta(total)
     e = e.replace(delta=delta) if e.private else e
     larger, sizes = load_data(e.replace(train=total)), [e.train, canaries]
-    parts = larger.train.images.split(sizes), larger.train.labels.split(sizes)
-    train, candidates = map(Split, *parts)
+    train, candidates = map(
+        Split, larger.train.images.split(sizes), larger.train.labels.split(sizes)
+    )
     mixed, secret, joined = insert_canaries(train, candidates, len(larger.classes), e.seed)
-    options = {"dataset": replace(larger, train=mixed), "progress": progress}
-    model, _, history = train_model(e, **options)
-    options["dataset"] = replace(larger, train=train)
-    apart = [e.replace(seed=e.seed + 1 + n) for n in range(references)]
-    scores = membership_scores(model, secret, [train_model(e, **options)[0] for e in apart])
-    spent = history[-1].get("epsilon", math.inf)
-    return attack(scores, joined, claimed=spent if claimed is None else claimed, delta=delta)
+    model, _, history = train_model(e, dataset=replace(larger, train=mixed))
+    claimed = history[-1].get("epsilon", math.inf) if claimed is None else claimed
+    return attack(-example_losses(model, secret), joined, claimed=claimed, delta=delta)
+
+
+def audit_head(
+    variant: str, seed: int, recipe: Recipe = RECIPE, pictures: int = 1000, canaries: int = 1000
+) -> dict[str, Audit | float]:
+    """Audit DP-SGD, or another of ``VARIANTS``, on a linear head over frozen features.
+
+    Canaries of two kinds are in the same training. A gradient canary has one feature, which nobody
+    else has, so that its gradient has columns of its own. Half as many are pictures with a wrong
+    label. Those that do not join are blank: N is always the same.
+
+    Returns:
+        An ``Audit`` for each of ``ATTACKS``; ``accuracy``, 0 to 1; ``steps``.
+    """
+    rng, wrong = np.random.default_rng([*b"canaries", seed]), canaries // 2
+    (x, right), test = frozen_features(pictures + wrong)
+    loud, d = float(x.norm(dim=1).mean()), x.shape[1]
+    x = torch.block_diag(x, loud * torch.eye(canaries))  # (N, d + M)
+    labels = torch.cat([right, torch.from_numpy(rng.integers(0, 10, canaries))])
+    labels[pictures:-canaries] += torch.from_numpy(rng.integers(1, 10, wrong))
+    labels %= 10
+    joined = torch.from_numpy(rng.random(wrong + canaries) < 0.5)
+    there = torch.cat([torch.ones(pictures, dtype=torch.bool), joined])
+    step, weights, sums = watch(x * there[:, None], labels, recipe, variant, seed)
+    if variant == "shared noise":  # with a second call that has no canaries
+        there[pictures:] = False
+        sums = sums - watch(x * there[:, None], labels, recipe, variant, seed)[2]
+    q = step.sample_rate
+    if variant == "fixed order":  # which the attacker knows
+        batch = torch.arange(len(x))[-canaries:] // recipe.batch_size  # (M,)
+        q = (batch == torch.arange(step.taken)[:, None] % -(-len(x) // recipe.batch_size)).float()
+    gradients = canary_gradients(weights[:-1, :, d:], labels[-canaries:], loud)
+    scores = gradient_scores(sums[:, :, d:].mT, gradients, step.sigma, q)
+    losses = F.cross_entropy(x @ weights[-1].T, labels, reduction="none")[pictures:-canaries]
+    claim = {"claimed": step.spent()["epsilon"], "delta": step.privacy.delta}
+    claim["guesses"] = canaries // 5
+    dp_sgd = {"mechanism": (step.sample_rate, step.taken)}
+    return {
+        "losses": attack(-losses, joined[:wrong], **claim),
+        "gradients": attack(scores, joined[wrong:], **claim),
+        "curve": attack(scores, joined[wrong:], **claim, **dp_sgd),
+        "accuracy": accuracy(weights[-1, :, :d].T, *test),
+        "steps": step.taken,
+    }
+
+
+@lru_cache
+def frozen_features(train: int, test: int = 1000) -> tuple[tuple[Tensor, Tensor], ...]:
+    """What a head sees of clothes: features (N, d) and labels (N,), to train on and to test."""
+    data, model = load("fashion", train=train, val=0, test=test), create_backbone("vit_micro")
+    return tuple((features(model, s.images), s.labels) for s in (data.train, data.test))
+
+
+def watch(
+    x: Tensor, labels: Tensor, recipe: Recipe, variant: str, seed: int
+) -> tuple[PrivateStep, Tensor, Tensor]:
+    """Train a head on features (N, D), by one of ``VARIANTS``, and look on.
+
+    Returns:
+        The step, the weights before each step and at the end (T + 1, K, D), and what each step
+        released: noisy sums of clipped gradients (T, K, D), in units of C.
+    """
+    seed_everything(seed)
+    head = nn.Linear(x.shape[1], 10, bias=False).train()
+    nn.init.zeros_(head.weight)
+    optimizer = torch.optim.SGD(head.parameters(), lr=recipe.lr)
+    step = PrivateStep(head, optimizer, recipe, len(x), Criterion(lambda images: images))
+    noisy, weights = step.optimizer, [head.weight.detach().clone()]
+    noisy.noise_multiplier *= {"no noise": 0, "noise / 40": 1 / 40}.get(variant, 1)
+    if variant == "no clipping":
+        noisy.max_grad_norm, noisy.noise_multiplier = 1e6, step.sigma / 1e6
+    for _ in range(recipe.epochs):
+        batches = step.sample()
+        if variant == "shuffled":
+            batches = PlainStep.sample(step)
+        elif variant == "fixed order":
+            batches = torch.arange(len(x)).split(recipe.batch_size)
+        for indices in batches:
+            step.step((x[indices], labels[indices]))
+            weights.append(head.weight.detach().clone())
+    step.close()
+    path = torch.stack(weights)
+    return step, path, -path.diff(dim=0) * recipe.batch_size / recipe.lr
+
+
+def canary_gradients(weights: Tensor, labels: Tensor, loud: float) -> Tensor:
+    """Clipped to C = 1, of canaries with one loud feature each: weights (T, K, M) to (T, M, K)."""
+    errors = (loud * weights.mT).softmax(-1) - F.one_hot(labels, weights.shape[1])
+    return errors * (1 / errors.norm(dim=-1, keepdim=True)).clamp(max=loud)
+
+
+def shadow_heads(
+    x: Tensor,
+    labels: Tensor,
+    members: Tensor,
+    *,
+    steps: int = 60,
+    lr: float = 0.1,
+    max_grad_norm: float = math.inf,
+    std: float = 0.0,
+) -> Tensor:
+    """Train many heads at once, each by ``steps`` steps over all of its members: (S, d, K).
+
+    With noise it is DP-SGD at sample rate 1. The gradient of one example has the norm |p - y| |x|.
+
+    Args:
+        x, labels: features (N, d), classes (N,).
+        members: bool (S, N), what each head is trained on.
+        lr: of the mean gradient, with momentum 0.9.
+        max_grad_norm, std: C and sigma C.
+    """
+    truth, share = F.one_hot(labels).float(), 1 / members.sum(1).float().mean()
+    weights = x.new_zeros(len(members), x.shape[1], truth.shape[1])
+    velocity = torch.zeros_like(weights)
+    for _ in range(steps):
+        errors = (x @ weights).softmax(-1) - truth  # (S, N, K)
+        kept = (max_grad_norm / (errors.norm(dim=-1) * x.norm(dim=1))).clamp(max=1) * members
+        total = x.T @ (errors * kept[..., None]) + std * torch.randn_like(weights)
+        velocity = 0.9 * velocity + share * total
+        weights -= lr * velocity
+    return weights
+
+
+def confidences(weights: Tensor, x: Tensor, labels: Tensor) -> Tensor:
+    """log(p / (1 - p)) of the labels under heads (S, d, K), features (N, d): (S, N)."""
+    logits = x @ weights  # (S, N, K)
+    own = F.one_hot(labels).bool().expand_as(logits)
+    return logits[own].view(logits.shape[:2]) - logits.masked_fill(own, -math.inf).logsumexp(-1)
+
+
+def accuracy(weights: Tensor, x: Tensor, labels: Tensor) -> float:
+    """The share of features (N, d) that heads (..., d, K) get right, 0 to 1."""
+    return ((x @ weights).argmax(-1) == labels).float().mean().item()
+
+
+def run_audits(audits: int = 20) -> pd.DataFrame:
+    """A row an audit, with the bound of each attack; those in the table are not run again."""
+    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.exists() else []
+    done = {(row["variant"], row["seed"]) for row in rows}
+    for seed, variant in product(range(audits), VARIANTS):
+        if (variant, seed) not in done:
+            found = audit_head(variant, seed)
+            bounds = {name: found[name].epsilon_lower for name in ATTACKS}
+            row = {"variant": variant, "seed": seed, "claimed": found["curve"].epsilon_claimed}
+            rows.append(row | bounds | {n: found[n] for n in ("accuracy", "steps")})
+            write_atomic(pd.DataFrame(rows).round(4).to_csv(index=False), TABLE)
+    return pd.DataFrame(rows)
+
+
+def detections(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many audits refute the claim, with 95 % intervals (Clopper and Pearson 1934)."""
+    lines = []
+    for (variant, mine), name in product(rows.groupby("variant", sort=False), ATTACKS):
+        refuted = int((mine[name] > mine["claimed"]).sum())
+        low, high = binomtest(refuted, len(mine)).proportion_ci()
+        line = {"variant": variant, "attack": name, "refuted": refuted, "audits": len(mine)}
+        means = {"bound": mine[name].mean(), "accuracy": mine["accuracy"].mean()}
+        lines.append(line | {"low": low, "high": high} | means)
+    return pd.DataFrame(lines)
+
+
+if __name__ == "__main__":
+    print(detections(run_audits()).round(3).to_string(index=False))

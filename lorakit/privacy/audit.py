@@ -1,18 +1,21 @@
 """Audit a privacy claim: can an attacker tell which canaries a model was trained on?
 
-Canaries are mislabelled examples; a fair coin decides for each whether it joins the training set.
-A model that remembers them gives the attacker, who guesses from their losses, more correct guesses
-than (epsilon, delta)-DP allows; how many that is, is a lower bound on the true epsilon (Steinke,
-Nasr and Jagielski 2023, arXiv 2305.08846: all canaries in one training run).
+A fair coin decides for each canary whether it joins the training set, all in one training run. An
+attacker guesses the coins. How many guesses are right gives a lower bound on the true epsilon: by
+what a pair (epsilon, delta) allows (Steinke, Nasr and Jagielski 2023, arXiv 2305.08846), or by what
+DP-SGD's whole curve of error rates allows, which shows more (Mahloujifar, Melis and Chaudhuri 2024,
+arXiv 2410.22235).
 """
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lorakit.checks import check_number, checked
 from lorakit.data.dataset import Split
 
 
@@ -60,41 +63,144 @@ def insert_canaries(train: Split, candidates: Split, classes: int, seed: int):
     return Split(images, torch.cat([train.labels, canaries.labels[joined]])), canaries, joined
 
 
+@checked
 def epsilon_lower_bound(
-    correct: int, guesses: int, canaries: int, delta: float = 0.0, confidence: float = 0.95
+    correct: int,
+    guesses: int,
+    canaries: int,
+    delta: float = 0.0,
+    confidence: float = 0.95,
+    mechanism: tuple[float, int] | None = None,
 ) -> float:
     """The smallest epsilon under which this many correct guesses are not a surprise.
 
-    Under (epsilon, delta)-DP the number of correct guesses is at most, in distribution, a binomial
-    with success probability e^epsilon / (1 + e^epsilon), plus a term for delta (arXiv 2305.08846,
-    section 5). With delta = 0 it is the one-sided bound of Clopper and Pearson (1934). It holds
-    for guesses that do not look at the truth, their number included.
+    It holds for guesses that do not look at the truth, their number included.
 
-    Raises:
-        ValueError: not 0 <= correct <= guesses <= canaries, or delta or confidence out of range.
+    Args:
+        correct, guesses, canaries: counts.
+        delta, confidence: of the bound.
+        mechanism: None: nothing is known but (epsilon, delta)-DP. Otherwise sample rate and steps
+            of DP-SGD with some noise: the least noise not refuted is found, up to epsilon 30.
     """
+    check_number("guesses", guesses, least=1, most=canaries, whole=True)
+    check_number("correct", correct, least=0, most=guesses, whole=True)
+    check_number("delta", delta, least=0, below=1)
+    check_number("confidence", confidence, above=0, below=1)
     from scipy.optimize import brentq
+
+    counts, surprise = (correct, guesses, canaries), 1 - confidence
+    if mechanism is None:
+        if p_value(*counts, 0.0, delta) >= surprise:
+            return 0.0
+        return float(brentq(lambda e: p_value(*counts, e, delta) - surprise, 0.0, 50.0))
+    scale = max(1.0, mechanism[0] * math.sqrt(mechanism[1]))
+    low, high = math.log(0.3 * scale), math.log(30 * scale)  # of sigma
+    if not is_surprise(*counts, *privacy_curve(math.exp(high), *mechanism), surprise):
+        return 0.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        refuted = is_surprise(*counts, *privacy_curve(math.exp(middle), *mechanism), surprise)
+        low, high = (low, middle) if refuted else (middle, high)
+    epsilons, deltas = privacy_curve(math.exp(high), *mechanism)
+    return float(epsilons[deltas <= delta].min(initial=epsilons[-1]))
+
+
+def p_value(correct: int, guesses: int, canaries: int, epsilon: float, delta: float) -> float:
+    """The largest probability of so many correct guesses under (epsilon, delta)-DP.
+
+    Their number is at most, in distribution, a binomial with success probability
+    e^epsilon / (1 + e^epsilon), plus a term for delta (arXiv 2305.08846, section 5).
+    """
     from scipy.stats import binom
 
-    if not 0 <= correct <= guesses <= canaries or guesses < 1:
-        raise ValueError(
-            f"correct={correct}, guesses={guesses}, canaries={canaries}: allowed: "
-            "0 <= correct <= guesses <= canaries, and 1 guess or more"
-        )
-    if not (0 <= delta < 1 and 0 < confidence < 1):
-        raise ValueError(f"delta={delta}, confidence={confidence}: allowed: 0 to below 1")
+    q = 1 / (1 + math.exp(-epsilon))
+    tail = binom.sf(correct - 1, guesses, q)  # P[at least so many]
+    fewer = np.arange(1, correct + 1)  # by up to so many
+    short = np.cumsum(binom.pmf(correct - fewer, guesses, q))
+    return tail + 2 * canaries * delta * np.max(short / fewer, initial=0.0)
 
-    def p_value(epsilon: float) -> float:
-        q = 1 / (1 + math.exp(-epsilon))
-        tail = binom.sf(correct - 1, guesses, q)  # P[at least so many]
-        fewer = np.arange(1, correct + 1)  # by up to so many
-        short = np.cumsum(binom.pmf(correct - fewer, guesses, q))
-        return tail + 2 * canaries * delta * np.max(short / fewer, initial=0.0)
 
-    surprise = 1 - confidence
-    if p_value(0.0) >= surprise:
-        return 0.0
-    return float(brentq(lambda e: p_value(e) - surprise, 0.0, 50.0))
+@lru_cache(maxsize=512)
+def privacy_curve(sigma: float, sample_rate: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (epsilon, delta) that DP-SGD keeps all at once, (600,) each; delta errs upwards."""
+    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
+
+    settings = {"sampling_prob": sample_rate, "value_discretization_interval": 1e-3}
+    run = from_gaussian_mechanism(sigma, **settings).self_compose(steps)
+    epsilons = np.linspace(0, 30, 600)
+    return epsilons, np.array(run.get_delta_for_epsilon(epsilons))
+
+
+def is_surprise(
+    correct: int,
+    guesses: int,
+    canaries: int,
+    epsilons: np.ndarray,
+    deltas: np.ndarray,
+    surprise: float = 0.05,
+) -> bool:
+    """Whether so many correct guesses are less probable than ``surprise`` under all the pairs.
+
+    Algorithm 3 of arXiv 2410.22235 for coins (k = 2), downwards from i = correct: r and h bound the
+    expected share of right and of wrong guesses where at least i are right.
+    """
+    grown = np.exp(epsilons)
+
+    def least_false(true: float) -> float:
+        """The smallest false positive rate that the promise allows at this true positive rate."""
+        both = (true - deltas) / grown, 1 - deltas - grown * (1 - true)
+        return max(0.0, *(line.max() for line in both))
+
+    r, h = (surprise * count / canaries for count in (correct, guesses - correct))
+    for i in range(correct - 1, -1, -1):
+        more = max(h, least_false(r))
+        r, h = min(1.0, r + i / (guesses - i) * (more - h)), more
+    return r + h > guesses / canaries
+
+
+def gradient_scores(
+    releases: Tensor, gradients: Tensor, noise_multiplier: float, sample_rate: float | Tensor
+) -> Tensor:
+    """How likely each canary with a gradient of its own is a member, (M,): a log-likelihood ratio.
+
+    A step with the canary releases its gradient v plus noise, one without it the noise alone: the
+    ratio is e^((<release, v> - |v|² / 2) / sigma²), and a member takes part with probability q.
+
+    Args:
+        releases: (T, M, P), noisy sums in the P directions that a canary has for itself.
+        gradients: (T, M, P), its clipped gradient at each step; both in units of C.
+        noise_multiplier, sample_rate: sigma and q, as claimed; 0s and 1s (T, M) for an attacker
+            who knows the batches.
+    """
+    inner = (releases * gradients).sum(-1)  # (T, M)
+    ratio = (inner - gradients.square().sum(-1) / 2) / noise_multiplier**2
+    q = torch.as_tensor(sample_rate)
+    return torch.logaddexp((1 - q).log(), q.log() + ratio).sum(0)
+
+
+def likelihood_ratios(confidences: Tensor, members: Tensor) -> Tensor:
+    """LiRA (Carlini et al. 2022, arXiv 2112.03570), each model attacked with all the others.
+
+    Does the confidence look like that of models with the example, or of models without it? Each
+    group is taken for Gaussian.
+
+    Args:
+        confidences: (S, N), log(p / (1 - p)) of each example's label under each model.
+        members: bool (S, N), who was trained on; three or more models with and without each.
+
+    Returns:
+        Log-likelihood ratios (S, N): higher is surer that the example was trained on.
+    """
+
+    def log_density(group: Tensor) -> Tensor:
+        count = group.sum(0) - group  # (S, N), of the group without the model itself
+        mean = ((c * group).sum(0) - c * group) / count
+        square = ((c**2 * group).sum(0) - c**2 * group) / count
+        variance = (square - mean**2).clamp(min=1e-6)
+        return -variance.log() / 2 - (c - mean) ** 2 / (2 * variance)
+
+    c, group = confidences.double(), members.double()
+    return log_density(group) - log_density(1 - group)
 
 
 def attack(
@@ -105,15 +211,16 @@ def attack(
     delta: float = 0.0,
     guesses: int | None = None,
     confidence: float = 0.95,
+    mechanism: tuple[float, int] | None = None,
 ) -> Audit:
     """Guess "trained on" for the highest scores and "not" for the lowest, and count.
 
     Args:
-        scores: (M,), see ``membership_scores``.
+        scores: (M,), minus the loss, or ``gradient_scores``.
         joined: bool (M,), the truth.
         claimed, delta: the claim to test.
         guesses: how many to venture, an even number chosen before looking; None means half of M.
-        confidence: of the lower bound.
+        confidence, mechanism: see ``epsilon_lower_bound``.
     """
     from sklearn.metrics import roc_curve
 
@@ -128,5 +235,6 @@ def attack(
     correct = int(truth[:side].sum() + (~truth[len(truth) - side :]).sum())
     fpr, tpr, _ = roc_curve(joined.numpy(), scores.numpy())
     advantage = float((tpr - fpr).max())
-    bound = epsilon_lower_bound(correct, 2 * side, len(scores), delta, confidence)
+    counts = correct, 2 * side, len(scores)
+    bound = epsilon_lower_bound(*counts, delta, confidence, mechanism)
     return Audit(fpr, tpr, advantage, 2 * side, correct, bound, confidence, claimed, delta)

@@ -1,5 +1,8 @@
 """What a private step refuses: a model or an optimiser with which it would break its promise."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -63,6 +66,27 @@ def check_unchanged(
         raise PrivacyError(
             f"the model was moved from {device} after it was wrapped: {listed(moved)}; "
             "move it first"
+        )
+
+
+@contextmanager
+def one_pass(model: nn.Module) -> Iterator[None]:
+    """Inside, the model may run once: Opacus adds the gradients of several runs row by row.
+
+    If the rows are not the same examples in the same order, one example has a part in several rows,
+    and each of them is clipped to C for itself.
+    """
+    runs = []
+    counting = model.register_forward_pre_hook(lambda *_: runs.append(1))
+    try:
+        yield
+    finally:
+        counting.remove()
+    if len(runs) > 1:
+        raise PrivacyError(
+            f"the loss ran the model {len(runs)} times for one batch: an example would move the "
+            "sum by more than C; put what belongs to an example through the model together, as "
+            "Recipe(views=...) does"
         )
 
 

@@ -15,7 +15,13 @@ from lorakit.lora.position import PositionUpdate, grad_sampler
 from lorakit.privacy.accountant import PrivacyError, compute_epsilon
 from lorakit.training import distributed
 from lorakit.training.criterion import Criterion
-from lorakit.training.guards import check_layers, check_unchanged, listed, matched_parameters
+from lorakit.training.guards import (
+    check_layers,
+    check_unchanged,
+    listed,
+    matched_parameters,
+    one_pass,
+)
 from lorakit.training.loader import Batch
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import chunks, views_of
@@ -149,7 +155,8 @@ class PrivateStep:
             for parameter in self.parameters.values():
                 parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
             return 0.0
-        loss = self.criterion(self.model, *views_of(batch, self.views))
+        with one_pass(self.model):
+            loss = self.criterion(self.model, *views_of(batch, self.views))
         with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
             warnings.filterwarnings("ignore", "Full backward hook is firing")
             loss.backward()

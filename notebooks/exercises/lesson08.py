@@ -1,4 +1,4 @@
-"""Exercises of lesson 08: the advantage of an attack, a lower bound on epsilon, the DP region."""
+"""Exercises of lesson 08: advantage, a lower bound on epsilon, the DP region, LiRA's ratio."""
 
 import math
 
@@ -108,3 +108,32 @@ def region(answer: Answer, epsilon: float, delta: float) -> str:
     what = f"the largest tpr for epsilon = {epsilon}, delta = {delta}"
     same(ask(answer, fpr, epsilon, delta), least(first, second), what, known)
     return "two lines and a ceiling: no attack on an (epsilon, delta)-DP training gets above them."
+
+
+@exercise("08.ratio", (4.0, 1.0, 0.0, 2.0), (-1.0, 0.5, 2.0, 0.3), (0.2, 3.0, 0.1, 1.5))
+def ratio(answer: Answer, m: float, s: float, n: float, r: float) -> str:
+    inside, outside = m + s * torch.randn(40), n + r * torch.randn(60)
+    value = float(inside.mean() + 0.7 * s)
+
+    def log_density(group: Tensor, scale: float = 1.0, correction: int = 0) -> Tensor:
+        spread = group.std(correction=correction)
+        return -scale * spread.log() - (value - group.mean()) ** 2 / (2 * spread**2)
+
+    want = log_density(inside) - log_density(outside)
+    bare = log_density(inside, 0.0) - log_density(outside, 0.0)
+    distances = [(value - g.mean()).abs() / g.std(correction=0) for g in (outside, inside)]
+    variances = log_density(inside, 2.0) - log_density(outside, 2.0)
+    known = {
+        "the ratio is upside down: inside minus outside": -want,
+        "-log s is missing: the two groups spread differently": bare,
+        "that is the ratio itself: take its logarithm": want.exp(),
+        "that compares distances: a density also has the 1 / s in front": distances[0]
+        - distances[1],
+        "-log s once, not twice: s is the deviation, not the variance": variances,
+        "that is the difference of the means: where does your value lie?": inside.mean()
+        - outside.mean(),
+        "that is the density of `inside` alone: compare with `outside`": log_density(inside),
+    }
+    what = f"the ratio for the value {value:.2f}"
+    same(answer(value, inside, outside), want, what, known, tolerance=1e-3)
+    return "is the confidence rather that of models with the picture, or without it?"

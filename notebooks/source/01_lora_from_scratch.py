@@ -22,7 +22,7 @@
 # %% [markdown]
 # A pre-trained model has millions of weights. To teach it a new task, must all of them move? **Low-rank
 # adaptation** (LoRA; Hu et al. 2021, [arXiv 2106.09685](https://arxiv.org/abs/2106.09685)) freezes every weight
-# matrix $W$ and learns only a *change* to it: the product of two thin matrices. Below, all is drawn to scale.
+# matrix $W$ and learns only a *change* to it: the product of two thin matrices. Everything below is drawn to scale.
 # **Can two strips that thin really steer the model?**
 
 # %% tags=["parameters"]
@@ -69,7 +69,7 @@ with style():
         "W, frozen\n128 × 128 = 16,384 numbers": (W, 0, "Greys"),
         "B\n128 × 4": (B, 345, "PuOr"),
         "A\n4 × 128": (A, 367, "PuOr"),
-        "ΔW, the change\n128 × 128, of rank 4": (B @ A, 168, "PuOr"),
+        "ΔW, the change, added to it\n128 × 128, of rank 4": (B @ A, 168, "PuOr"),
     }
     for name, (matrix, left, cmap) in pieces.items():
         rows, columns = matrix.shape
@@ -78,8 +78,9 @@ with style():
         ax.imshow(matrix, extent=place, cmap=cmap, vmin=-most, vmax=most, interpolation="nearest")
         ax.add_patch(plt.Rectangle((left, -rows), columns, rows, fill=False, ec="black", lw=0.8))
         ax.text(left + columns / 2, -rows - 6, name, ha="center", va="top")
-    for x, sign in ((148, "+"), (320, "=")):
-        ax.text(x, -64, sign, ha="center", va="center", fontsize=20)
+    for x, sign in ((148, "and"), (320, "=")):
+        ax.text(x, -64, sign, ha="center", va="center", fontsize=16)
+    ax.text(356, -64, "·", ha="center", va="center", fontsize=16)
     ax.text(431, -64, "only these two strips train:\n1,024 numbers", ha="center", va="center")
     ax.set(xlim=(-4, 499), ylim=(-165, 4), aspect="equal")
     ax.axis("off")

@@ -154,8 +154,8 @@ with style():
 # %% [markdown]
 # There is none: far to the right the ratio grows without end, however rarely one gets there. The shaded part is
 # where the blue curve rises above $e^{\varepsilon}$ times the orange one, here with $\varepsilon = 1$. Its area *is*
-# $\delta$: the mass that a bound of the form $e^\varepsilon$ misses. For other mechanisms $\delta$ is a
-# catastrophe, as we shall see.
+# $\delta$: the mass that a bound of the form $e^\varepsilon$ misses. For other mechanisms the same
+# $\delta$ can mean that somebody is published in full (see the delta trap below).
 #
 # The smallest $\delta$ for each $\varepsilon$ is known exactly (Balle and Wang 2018, arXiv 1805.06530), with $\Phi$
 # the standard normal distribution function. lorakit's accountant should agree, and err upwards if at all.
@@ -226,7 +226,7 @@ with style():
         ax.axvline(C, color="#555555", linestyle=":")
         above = (norms(gradients) > C).float().mean().item()
         ax.set(
-            xscale="log", title=f"{name}: {above:.0%} clipped", xlabel="norm (leftmost: or less)"
+            xscale="log", title=f"{name}: {above:.0%} clipped", xlabel="norm (first bar: or less)"
         )
     axes[0].set_ylabel("examples")
     axes[0].legend(loc="upper left")
@@ -345,7 +345,8 @@ check("06.noise", noisy_mean)
 # for with noise: **amplification by sub-sampling**. The proof that accountants use wants one particular way
 # to draw. For each example toss a coin of its own, "in" with probability $q = L / N$, independently of all
 # others and anew at each step. That is **Poisson sampling**. (For small $q$ and $\varepsilon$ one step then costs
-# about $q$ times as much: Balle, Barthe and Gaboardi 2018, arXiv 1807.01647.)
+# about $q$ times as much: Balle, Barthe and Gaboardi 2018, arXiv 1807.01647. Below, $\varepsilon$ is not small: a tenth
+# of the crowd costs more than a tenth.)
 
 # %%
 for rate in (1.0, 0.1, 0.01):
@@ -421,7 +422,7 @@ for name in ("prv", "rdp", "gdp"):
     )
 
 # %% [markdown]
-# All of them cover every intermediate model too: somebody may watch the weights at each step.
+# PRV and RDP cover every intermediate model too: somebody may watch the weights at each step.
 #
 # ## What epsilon leaves to an attacker
 #
@@ -460,7 +461,7 @@ with style():
     right.axhline(50, color=GREY, linestyle=":")
     right.annotate("before", (promises[-1], 50), (0, 4), textcoords="offset points", ha="right")
     right.set(ylabel='belief in "it was in", at most, in %', ylim=(45, 102))
-    right.set_title("Before: 50%. After seeing the model:")
+    right.set_title("How sure can an attacker get?")
     for ax in (left, right):
         ax.set(xscale="log", xlabel="ε promised")
         ax.set_xticks(promises, [f"{e:g}" for e in promises])
@@ -471,8 +472,9 @@ for e, m in zip(promises, meanings):
 # %% [markdown]
 # Left, the two lines part. At $\varepsilon = 8$ the pair alone forbids nothing, while this training still leaves
 # most members unfound. Right, the belief of somebody who held "in" and "not in" for equally likely, except
-# with probability $\delta$. A belief near 100 % is possible for a few unlucky people even where few are found. That is why
-# small $\varepsilon$ matter.
+# with probability $\delta$. (It is more than $e^\varepsilon / (1 + e^\varepsilon)$, 73 % at $\varepsilon = 1$: that formula wants
+# $\delta = 0$.) A belief near 100 % is possible for a few unlucky people even where few are found. That is why small
+# $\varepsilon$ matter.
 #
 # The same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a training of 100
 # epochs need, so that one false accusation in a hundred finds no more than two members in a hundred?
@@ -498,7 +500,7 @@ print(f"smallest delta at epsilon = 0: {smallest:.6f}; 1/N = {1 / N:.6f}")
 # %% [markdown]
 # So it is $(0, 1/N)$-DP. Epsilon zero, the best there is, and each time somebody's picture is on the front
 # page. Therefore $\delta < 1/N$, with $N$ the number of **examples**, is the least one must ask, and far
-# below is better. A published tutorial took one over the number of *batches*, `1 / len(loader)`. For 50,000
+# below is better. A mistake that is easily made: one over the number of *batches*, `1 / len(loader)`. For 50,000
 # pictures in batches of 500:
 
 # %%
@@ -569,6 +571,7 @@ def head_gradients(W, i):
 ours, theirs = head_gradients(start, torch.arange(200)), raw["new head"]
 torch.testing.assert_close(ours[:, :, :-1], theirs["head.weight"], rtol=1e-3, atol=1e-4)
 torch.testing.assert_close(ours[:, :, -1], theirs["head.bias"], rtol=1e-3, atol=1e-4)
+print("yes, for 200 examples")
 
 # %% [markdown]
 # Now the whole of DP-SGD. **Predict** how much accuracy the noise costs; we run it with and without.
@@ -605,7 +608,7 @@ with style():
         ax.axvline(step, color=BLUE, linestyle=":", linewidth=1)
     ax.set(xlabel="step", ylabel="validation accuracy in %", ylim=(0, 100), xlim=(0, T + 1))
     plain, private = (100 * runs[s][:, -1].mean() for s in (0.0, sigma))
-    ax.set_title(f"ε = {spent_at[T]:.1f} costs {plain - private:.1f} points here")
+    ax.set_title(f"Private and not: {plain - private:+.1f} points apart at ε = {spent_at[T]:.1f}")
     ax.legend(loc="center right")
 
 # %% [markdown]

@@ -118,4 +118,35 @@ def largest_tpr(fpr, epsilon, delta):
 """,
         ),
     ],
+    "08.ratio": [
+        (
+            "-log s is missing",
+            """
+def ratio(value, inside, outside):
+    def log_density(group):
+        return -((value - group.mean()) ** 2) / (2 * group.var(correction=0))
+    return log_density(inside) - log_density(outside)
+""",
+        ),
+        (
+            "upside down",
+            """
+def ratio(value, inside, outside):
+    def log_density(group):
+        s = group.std(correction=0)
+        return -s.log() - (value - group.mean()) ** 2 / (2 * s**2)
+    return log_density(outside) - log_density(inside)
+""",
+        ),
+        (
+            "take its logarithm",
+            """
+def ratio(value, inside, outside):
+    def density(group):
+        s = group.std(correction=0)
+        return (-((value - group.mean()) ** 2) / (2 * s**2)).exp() / s
+    return density(inside) / density(outside)
+""",
+        ),
+    ],
 }
