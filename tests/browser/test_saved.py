@@ -35,10 +35,10 @@ HOVERS = {
 }
 MOVE = """async chart => {
   const slider = chart.querySelector("input[type=range]"), svg = chart.querySelector("svg");
-  const took = [], steps = Math.floor((slider.max - slider.min) / slider.step / 15);
-  slider.value = slider.min;
-  for (let i = 1; i <= 14; i++) {
-    slider.stepUp(steps);
+  const took = [], places = Math.round((slider.max - slider.min) / slider.step);
+  slider.value = slider.max;
+  for (let i = 1; i < Math.min(places, 15); i++) {
+    slider.stepDown(Math.max(1, Math.floor(places / 15)));
     const drawn = new Promise(done => new MutationObserver(done).observe(
       svg, {subtree: true, childList: true, attributes: true, characterData: true}));
     const start = performance.now();
