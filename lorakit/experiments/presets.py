@@ -59,7 +59,7 @@ PRESETS: dict[str, dict] = {
         "private_datasets": ("fashion",),
         "private_seeds": 5,
         "private": {"fashion": {"epochs": 4, "batch_size": 512}},
-        "epsilons": {"fashion": dict.fromkeys(("probe", "patch", "lora+patch", "full"), _THREE)},
+        "epsilons": {"fashion": dict.fromkeys(("probe", "patch", "lora+patch"), _THREE)},
         "private_ciphers": ("none",),
     },
     "paper": {  # a GPU, and a network once; see paper.py

@@ -354,9 +354,10 @@ with style():
 # - Encryption hides **what each picture looks like**, from a trainer without the key. The owner applies it,
 #   before sending. It rests on a key that stays secret, and falls to one known picture.
 # - DP hides **whether any one example was in the training set**, from everyone who sees the model. The
-#   trainer applies it, while training. It rests on a proof with a number, $\varepsilon$, and falls to wrong
-#   accounting or a known seed.
-# - Encryption gives no $\varepsilon$. DP hides no picture from the trainer. Both cost accuracy.
+#   trainer applies it, while training. It rests on a proof with a number, $\varepsilon$, and falls to a wrong
+#   calculation or a seed that others know.
+# - Encryption gives no $\varepsilon$. DP hides no picture from the trainer. DP costs accuracy, and so does encryption unless
+#   the first layer is moved along with the key.
 #
 # Here $\varepsilon$ (epsilon) bounds what one example can do: with or without it in the training set, the
 # probability of any outcome differs by **at most** the factor $e^{\varepsilon}$, apart from a tiny probability

@@ -630,7 +630,7 @@ print(f"optimiser last: {len(names)} stuck")
 #
 # Nothing is private yet: the pictures were plain, the trainer sees all of them, and the trained weights
 # may remember some. Small updates are no protection. And a patch embedding that has learned from encrypted
-# pictures carries information about the key (lessons 04 and 10 measure it), so it is not free to give away.
+# pictures carries information about the key (lessons 05 and 10 measure it), so it is not free to give away.
 #
 # ## ★ Open task: where should LoRA go?
 #

@@ -97,7 +97,8 @@ show(pictures, "No single step hides a face")
 #
 # That is the bargain of *perceptual image encryption*: move the values of a picture about with a secret key,
 # so that a person sees noise, but so tidily that a ViT can still learn. Lin, Imaizumi and Kiya (2025,
-# [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)) fine-tune on such pictures. The word "encryption"
+# [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)) fine-tune on such pictures (of their paper we have read the abstract and the introduction; steps and
+# block sizes here are ours). The word "encryption"
 # promises more than this cipher holds: lesson 05 breaks it.
 #
 # The face is Grace Hopper's, who wrote one of the first compilers (a US Navy photograph, in the public domain,
@@ -258,7 +259,7 @@ check("03.decrypt", decrypt_by_hand)
 # ## With a wrong key
 #
 # Not all wrong keys are equally wrong. Below, everything is right but the order of values inside a block, of
-# which a growing share is wrong. $r$ is the correlation of the decrypted values with the plain ones.
+# which a share is wrong, less and less to the right. $r$ is the correlation of the decrypted values with the plain ones.
 # **Predict**: how much of the order must be right before you recognise her?
 
 # %%
@@ -349,8 +350,8 @@ with style():
 
 # %% [markdown]
 # **Scramble alone** keeps every block whole: colours, skin, cloth, print. **Shuffle alone** keeps brightness
-# in its place. With **negatives** the map of brightness changes, yet its outline stays, and the distance from
-# grey does not change at all. Once blocks are scrambled both maps look like noise, and even then their numbers
+# in its place. With **negatives** the map of brightness fades or turns over, depending on how many
+# values the key flips; its outline often stays, and the distance from grey does not change at all. Once blocks are scrambled both maps look like noise, and even then their numbers
 # have only changed *places*. What stays exactly the same:
 
 # %%
@@ -551,7 +552,9 @@ with style():
 #
 # Why can the ConvNet not be adapted? Its 3 × 3 kernels slide: one set of weights for all places in a block, and
 # windows that straddle two blocks. After the shuffle, what belongs together lies elsewhere, and elsewhere again for
-# the next place. *Going further* tests this without any training.
+# the next place. *Going further* tests this without any training. (It can still be *trained* on encrypted pictures:
+# AprilPyone and Kiya 2020, arXiv 2010.00801. A network that starts with a p × p convolution of stride p can be adapted
+# like a ViT: Iijima and Kiya 2022, arXiv 2207.11939.)
 #
 # ## Find the silent bug
 #
@@ -700,9 +703,10 @@ print(f"convolution, 3 x 3 windows:    R² = {explained(windows[1], windows[0] @
 # $p \times p$ convolution of stride $p$ could absorb shuffle and negatives as well. Scrambled blocks it could
 # not, since its later layers look at neighbours.
 #
-# **Relatives of this cipher.** EtC (encryption then compression) scrambles, rotates and flips whole blocks, so that JPEG
-# still works (Chuman, Sirichotedumrong and Kiya 2018, arXiv 1811.00236). SHF, NP and FFX change only values in
-# blocks, against adversarial examples (AprilPyone and Kiya 2020, arXiv 2010.00801). Restricted random permutation
+# **Relatives of this cipher.** EtC (encryption then compression) scrambles whole blocks, and turns, flips, negates and
+# recolours each in its own way, so that JPEG still works (Chuman, Sirichotedumrong and Kiya 2018, arXiv 1811.00236). SHF, NP
+# and FFX change only values in blocks, against adversarial examples (AprilPyone and Kiya 2020, arXiv 2010.00801); FFX
+# replaces them. For EtC and FFX no single $E'$ exists: the proof needs one linear map for all blocks. Restricted random permutation
 # leaves some places fixed (Horio, Nishikawa and Kiya 2024, arXiv 2408.08529): `fixed_blocks` and `fixed_pixels` of
 # `make_key`; lesson 05 breaks the second as fast.
 #

@@ -214,9 +214,10 @@ for rows in (claim, street):
     print(*claim_sentences(rows, hidden, others), sep="\n")
 
 # %% [markdown]
-# The grey band is one point to either side: what we read as "nearly as well". Two answers, both honest. **On clothes the paper's claim fails**: `lora+patch` stays more than a point behind
+# The grey band is one point to either side: what we read as "nearly as well". Two answers, both honest. **On clothes, and with
+# this small ViT, the paper's claim fails** (read as: within one point of `full`, ahead of `lora`): `lora+patch` stays more than a point behind
 # `full`, is not told apart from `lora`, and leads `patch` by half a point. **On street digits the patch embedding is
-# worth some thirty points**, and without it LoRA stays far behind.
+# worth some thirty points to LoRA on q and v** (three pairs: 19 to 48), and without it LoRA stays far behind.
 #
 # Two data sets differ in a hundred ways. Which difference matters? Better than guessing: take the clothes,
 # change **one** thing, and look whether the fan opens.
@@ -259,8 +260,9 @@ plot_fans(fans, title.format(*gain.values()))
 
 # %% [markdown]
 # The fan opens. Plain, the paint costs each method ten to fifteen points. Encrypted it costs `lora` about thirty more, and
-# `lora+patch` keeps level with `full`: here the paper's claim looks right. (`patch` alone hardly leaves guessing in
-# this short run of one key. Raise `train` and look again before you believe it.)
+# `lora+patch` ends within a few points of `full` and far above `lora`: here the patch embedding clearly matters. (One key,
+# and the rates of unpainted clothes: `lora` with rates of its own may gain. That `patch` alone hardly leaves guessing
+# says that this short run is not each method's best. Raise `train` and look again before you believe it.)
 #
 # ## Why paint matters
 #
@@ -291,8 +293,8 @@ for name, data in {"clothes": clothes, "painted, greys": in_grey, "painted": in_
 # changed: on clothes
 # one weight a value does most of the work, on painted clothes it does little.
 #
-# The paint did two things, though: it made some pictures light on dark and others dark on light, **and** it made
-# the three channels differ. If the guess is right, two random *greys* are enough to open the gap. If colour is the
+# The paint did three things, though: it made some pictures light on dark and others dark on light, it lowered the
+# contrast, **and** it made the three channels differ. If the guess is right, two random *greys* are enough to open the gap. If colour is the
 # cause, greys will not do. **Predict**, then test, with two keys each:
 
 # %%
@@ -317,8 +319,9 @@ with style():
     ax.set_title("Two greys open the gap" if least > 5 else "Two greys do not clearly open the gap")
 
 # %% [markdown]
-# Greys alone open the gap, so the guess passed a test it could have failed. Colours may widen it; two keys do not
-# decide that. Remember the rule: **before you trust a result on encrypted pictures, ask how far one weight a pixel
+# Greys alone open the gap, so the guess passed a test it could have failed. It does not say how wide the gap will be (greys
+# are the harder task for one weight a pixel, and theirs is not the wider one), nor whether light-on-dark or low contrast
+# does it; colours may widen it. Two keys do not decide that. Remember the rule: **before you trust a result on encrypted pictures, ask how far one weight a pixel
 # gets.** If that is far, the data set cannot tell you much about the method.
 #
 # Why, then, does `lora` suffer? Has the frozen patch embedding lost the picture?
@@ -416,13 +419,14 @@ show(
 
 # %% [markdown]
 # Of grey clothes everything arrives. Of painted ones about two thirds, 128 of 192 directions, and an eye finds the
-# coat at once. So the frozen embedding does **not lose** the picture. It hands it on in an order and with
+# coat at once. So it is not for want of information that `lora` fails: grey pictures pass whole, of coloured ones two thirds,
+# and the eye hardly misses the rest. The frozen embedding hands it on in an order and with
 # signs for which no layer behind was trained, and the frozen MLPs go on reading tokens of the old kind. A trainable
 # $E$ can put that right in one place, before all layers. LoRA on queries and values has to work around it in every
 # layer. *Going further* measures how small a repair would do.
 #
-# The picture also says what it means to hand out frozen tokens instead of pictures: with the key, they **are**
-# the pictures.
+# The picture also says what it means to hand out frozen tokens instead of pictures: with the key, grey
+# pictures come back whole, coloured ones by two thirds.
 #
 # ## Describe it
 
@@ -595,7 +599,7 @@ print("trains, after requires_grad_(True):", f"{count_parameters(by_hand)['patch
 # ## What this does not protect
 #
 # - **One key for all pictures** makes learning possible, and the cipher weak: one known picture of
-#   enough variety gives the key away, and so may some dozens of encrypted ones alone (lesson 05). The trainer has
+#   enough variety gives the key away, and so may some dozens of encrypted ones and public photographs (lesson 05). The trainer has
 #   them all.
 # - **The trained patch embedding tells of the key** (lesson 05 measures how much). Do not publish it beside the
 #   public one.
@@ -646,8 +650,8 @@ with style():
     ax.set_title("Variance of the plain tokens given back")
 
 # %% [markdown]
-# On clothes rank 32 gives back nearly all, on painted clothes much less: no repair as small as LoRA's rank 4 will do. (Below
-# zero a repair is worse than answering the mean token every time.)
+# On painted clothes no repair of rank 4 in this one place will do. On clothes rank 4 gives back a quarter, and `lora` does
+# well all the same: little of the variance is needed there. (Below zero a repair is worse than answering the mean token every time.)
 #
 # **★ Open task: make the patch embedding worth its place.** Change clothes in a way of your own (a textured
 # background, noise, shifts, a crop) or take another data set, and find where the gain of `lora+patch` over `lora`

@@ -135,14 +135,16 @@ with style():
 # A random ViT loses much of what the pixels had. Learning to name letters brings a part of it back, and still
 # ends below the pixels: a letter is its outline, and the rest may be forgotten. The four rows together end above
 # them at every count: 125 with these features do as well as 500 raw ones. Each
-# point is one split and 1,000 other photographs, so one or two points may be luck. The order of the lines is not.
+# point is one split and 1,000 other photographs, so one or two points may be luck. The order is the same
+# at every count.
 #
 # ## What does one ask of a picture that has no class?
 #
 # A body or a texture has no name. So the network does not learn to name anything. It learns to **describe**:
 # where are edges, which way do they run, how strong are they, how bright is it? A description that is easy to
 # compute by hand: **histograms of oriented gradients**, HOG (Dalal and Triggs 2005). Wei et al. 2022
-# ([arXiv 2112.09133](https://arxiv.org/abs/2112.09133)) train ViTs to predict HOG. (A
+# ([arXiv 2112.09133](https://arxiv.org/abs/2112.09133)) train ViTs to predict the HOG of *masked*
+# patches; here nothing is masked. (A
 # gradient here is a change of brightness, not that of a loss.)
 
 # %% tags=["folded"]
@@ -260,8 +262,9 @@ print(f"raw pixels:                           {pixels:.1%}")
 # %% [markdown]
 # The sketch, a recipe made by hand in 2005, does as well as the network that learned to predict it. (Lesson 00's probe got
 # less from these features: it trained for three epochs only.) That is
-# honest news, and known in private learning: with frozen features, hand-made ones are hard to beat (Tramèr and
-# Boneh 2021, [arXiv 2011.11660](https://arxiv.org/abs/2011.11660)). Why a network, then? A sketch is finished. A
+# honest news. In private learning hand-made features are a strong baseline: they beat networks that were trained privately
+# from scratch, until features from similar public data, or much more private data, come in (Tramèr and Boneh 2021, [arXiv
+# 2011.11660](https://arxiv.org/abs/2011.11660)). Why a network, then? A sketch is finished. A
 # network can be **fine-tuned**, it can follow a cipher (lesson 04), and nobody has to rewrite it for the
 # next task.
 #
@@ -494,7 +497,8 @@ print("drawn again:", all(torch.equal(again[name], rows[name]) for name in SOURC
 # ### What tuning cost
 #
 # One thing was **not** free. Several targets and mixes of pictures were tried, and the one that ships is the one
-# whose features made the best linear probe on 20,000 training photographs of clothes. That choice looked at
+# whose features made the best linear probe on 20,000 training photographs of clothes. (On the 10,000 test photographs, which
+# chose nothing, it is 87.3 % against 84.1 for pixels, with 60,000 labels: `figures/results/sources.csv`.) That choice looked at
 # data which this course then calls private. It is a choice among a few recipes, and gives away little; but
 # "little" is not a proof, and no $\varepsilon$ in this course counts it. In earnest there are two ways out: choose
 # on another, public data set, or pay for the choice (Papernot and Steinke 2021,
