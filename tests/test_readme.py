@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
-from lorakit import apply_method, count_parameters, create_backbone, read_table
+from lorakit import apply_method, count_parameters, create_backbone, load, read_table
+from lorakit.experiments.audit import detections
 from lorakit.experiments.presets import MLP
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN
@@ -111,26 +113,41 @@ def test_the_numbers_on_photographs():
 
 
 def test_the_numbers_under_privacy():
-    private, plain = read_table(TABLES / "privacy.csv"), read_table(TABLES / "results.csv")
-    epsilons = (0.5, 2.0, 8.0)
-
-    def line(method: str, dataset: str, cipher: str) -> list[str]:
-        match = {"method": method, "dataset": dataset, "cipher": cipher}
-        match |= {"rank": 4} if method == "lora+patch" else {}
-        return [percent(private, **match, epsilon=e) for e in epsilons]
-
-    free = {"method": "lora+patch", "dataset": "digits", "targets": "q+v", "rank": 4}
-    clear, hidden = (
-        [*line("lora+patch", "digits", cipher), percent(plain, **free, cipher=cipher)]
-        for cipher in ("none", CIPHER_SHOWN)
+    rows = read_table(TABLES / "privacy.csv")
+    budgets = (0.5, 2.0, 8.0, np.inf)
+    probe, lora = (
+        [rows[rows["method"].eq(m) & rows["epsilon"].eq(e)] for e in budgets]
+        for m in ("probe", "lora+patch")
     )
-    assert "{} % at ε = 0.5, {} % at 2, {} % at 8 and {} % without".format(*clear) in README
-    assert "encrypted as well {}, {}, {} and {} %".format(*hidden) in README
-    street = [line(method, "street", CIPHER_SHOWN) for method in ("lora+patch", "full")]
-    assert f"hardly learned at all: {street[0][1]} % at ε = 2" in README
-    told = "`lora+patch` {}, {} and {} % at ε = 0.5, 2 and 8; `full` {}, {} and {} %"
-    assert told.format(*street[0], *street[1]) in MORE
-    assert "`full` {}, {} and {} %.".format(*line("full", "digits", "none")) in MORE
+    assert all(len(cell) == 5 for cell in (*probe, *lora))
+    words = "{:.1f}, {:.1f}, {:.1f} and {:.1f} %"
+    head, best = (words.format(*(100 * c["accuracy"].mean() for c in m)) for m in (probe, lora))
+    assert f"the head alone reaches {head}, `lora+patch` {best}." in README
+    for epsilon, cells in zip(budgets, zip(probe, lora)):
+        (line,) = paired_differences(pd.concat(cells), "probe").to_dict("records")
+        told = "undecided" if epsilon == np.inf else "beyond"
+        assert verdict(line, 0) == told and line["difference"] < 0
+    others = rows[rows["method"].isin(["lora+patch", "patch"])].groupby("epsilon")
+    lines = {e: paired_differences(cell, "patch").iloc[0] for e, cell in others}
+    ahead = {e for e, line in lines.items() if verdict(line, 0) == "beyond" and line["low"] > 0}
+    assert ahead == {8.0, np.inf} and "above zero at 8 and without noise" in MORE
+    strict, free = (
+        np.mean([list(map(float, found.split())) for found in lora[n]["accuracy_by_class"]], axis=0)
+        for n in (0, 3)
+    )
+    shirt = load("fashion", train=10, val=0, test=10).classes.index("shirt")
+    assert (free - strict).argmax() == shirt
+    assert f"finds {free[shirt]:.0%} without noise and {strict[shirt]:.0%} at ε = 0.5".replace(
+        "%", " %"
+    ) in README  # fmt: skip
+
+
+def test_the_counts_of_audits():
+    found = detections(pd.read_csv(TABLES / "audits.csv")).query("attack == 'curve'")
+    refuted = found.set_index("variant")["refuted"]
+    assert (found["audits"] == 20).all() and (refuted == 20).sum() == 5
+    assert refuted["correct"] == 0 and refuted["shuffled"] == 0
+    assert "all refuted the claim of five broken variants of DP-SGD, and none" in README
 
 
 def test_the_numbers_of_a_private_step():

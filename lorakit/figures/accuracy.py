@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
 from lorakit.figures.style import CHANCE, NAMES, RANK_SHOWN, TARGETS_SHOWN, style, suptitle
@@ -123,9 +123,11 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
 
 
 def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
-    """From one half up if nothing is below; else from zero, with a line at blind guesses."""
-    if rows["accuracy"].min() > 0.5:
-        ax.set_ylim(0.5, 1.03)
+    """Near the marks if none is below one half; else from zero, with a line at blind guesses."""
+    low, high = rows["accuracy"].min(), rows["accuracy"].max()
+    if low > 0.5:
+        ax.set_ylim(np.floor(10 * low - 0.3) / 10, min(1.03, np.ceil(10 * high + 0.3) / 10))
+        ax.yaxis.set_major_locator(MultipleLocator(0.05))
         return
     ax.set_ylim(0, 1.03)
     chance, *others = {CHANCE.get(name) for name in rows["dataset"]}
