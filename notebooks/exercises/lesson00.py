@@ -53,6 +53,9 @@ def share(answer: Answer, method: str, rank: int, classes: int) -> str:
         "that is the share of what is frozen": 1 - part / whole,
         "the whole is all parameters, not only the frozen ones": part / (whole - part),
         "that is in per cent; the share should lie between 0 and 1": 100 * part / whole,
+        "that is LoRA alone; whatever else trains, such as the head, counts too": (
+            counts["lora"] / whole
+        ),
     }
     same(got, before if papers else part / whole, f"the share for {method!r}", known)
     return "that is how papers say 'so many per cent trainable parameters'."

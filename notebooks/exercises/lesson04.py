@@ -46,6 +46,7 @@ def through(answer: Answer, dim: int, block: int, seed: int) -> str:
             right.unflatten(1, (-1, 3)).sum(2)
         ),
         "the three channels are not added up yet: a grey value meets three columns": right,
+        "one channel is kept: a grey value meets three columns, add them": right[:, : block**2],
     }
     same(ask(answer, E, key.pixels, key.flips), added(right), "M", known)
     return "right: of a grey block, each value reaches the token by three columns."

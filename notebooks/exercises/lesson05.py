@@ -110,6 +110,9 @@ def border(answer: Answer, count: int, p: int) -> str:
     want = cost(x, right, left)
     known = {
         "bytes wrap around: 3 - 5 is 254. Make numbers of them first": wrapped.flatten(2).sum(-1),
+        "bytes wrap around, and their squares too: make numbers of them first": (
+            (blocks[:, None, :, :, -1] - blocks[None, :, :, :, 0]).square().flatten(2).sum(-1)
+        ),
         "the answer is transposed: entry [a, b] has b to the right of a": want.T,
         "the border is the lower one: b should be to the right of a": cost(
             x, (-1, every), (0, every)

@@ -118,6 +118,7 @@ def largest_delta(answer: Answer, N: int, L: int, risk: float) -> str:
     known = {
         "you counted batches: everybody has a delta, so count examples": 1 - (1 - risk) ** (L / N),
         "risk / N is safe (a union bound), but not the largest delta": risk / N,
+        "batches do not matter here: everybody has a delta, so count examples": risk * L / N,
         "1/N is far too large: at that delta somebody is published with 63 %": 1 / N,
         "that is the risk for one example: with N of them it adds up": risk,
         "that is the probability that somebody is published at delta = risk": 1 - (1 - risk) ** N,

@@ -33,6 +33,7 @@ def interval(answer: Answer, n: int) -> str:
         "that is the spread of single runs; the mean of n runs varies less, by a factor of the "
         "root of n": wide * error * np.sqrt(n),
         "divide the squares by n - 1, not n: the mean comes from the same runs": wide * biased,
+        "divide the squares by n - 1, and take Student's t instead of 1.96": 1.96 * biased,
         "use n - 1 degrees of freedom, not n": t.ppf(0.975, n) * error,
         "that is a one-sided 95 % bound; half of the 5 % lies on either side": one_sided,
         "that is the whole width; the half-width was asked for": 2 * wide * error,

@@ -22,6 +22,9 @@ def votes(answer: Answer, height: int, width: int) -> str:
     cubed = right(size=length**4)
     known = {
         "the length is missing: a strong edge must count for more": right(size=1.0),
+        "atan knows no quadrant, so opposite directions look alike: use atan2(dy, dx)": (
+            right(a=torch.atan(dy / dx))
+        ),
         "an opposite direction gets the same vote: cut negative cosines to 0": right(least=-1.0),
         "the fourth power is missing: the votes are too broad": right(power=1),
         "dx and dy have changed places: the angle is atan2(dy, dx)": right(a=torch.atan2(dx, dy)),
@@ -43,6 +46,7 @@ def blind(answer: Answer, n: int, t: int) -> str:
     known = {
         "that guesses 0 everywhere: the mean of each column is closer": targets.square().mean(),
         "that is one guess for all columns: each column may have its own": one,
+        "that is one guess for all columns, and divides by N T - 1": targets.var(),
         "that divides by N - 1; a mean of N squared errors divides by N": right * n / (n - 1),
         "that is a standard deviation: the error is squared": right.sqrt(),
         "that is a mean standard deviation: the error is squared": columns.sqrt().mean(),

@@ -40,6 +40,10 @@ WRONG = {
     ],
     "00.share": [
         (
+            "LoRA alone",
+            'def share(model):\n    c = count_parameters(model)\n    return c["lora"] / c["total"]',
+        ),
+        (
             "in per cent",
             "def share(model):\n"
             "    c = count_parameters(model)\n"

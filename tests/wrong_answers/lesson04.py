@@ -21,6 +21,10 @@ WRONG = {
             "is its inverse",
             _THROUGH.format("(E * sign)[:, pixels].unflatten(1, (3, -1)).sum(1)"),
         ),
+        (
+            "one channel is kept",
+            _THROUGH.format("(E * sign)[:, pixels.argsort()][:, : E.shape[1] // 3]"),
+        ),
         ("forgotten", _THROUGH.format("E[:, pixels.argsort()].unflatten(1, (3, -1)).sum(1)")),
         (
             "wrong columns",

@@ -107,6 +107,14 @@ def steal(ask, p):
     ],
     "05.border": [
         (
+            "and their squares too",
+            """
+def border_cost(blocks):
+    steps = blocks[:, None, :, :, -1] - blocks[None, :, :, :, 0]
+    return steps.square().sum(dim=(2, 3))
+""",
+        ),
+        (
             "wrap around",
             """
 def border_cost(blocks):

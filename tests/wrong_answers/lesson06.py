@@ -123,6 +123,7 @@ def poisson_batch(N, q):
         ("counted batches", "def largest_delta(N, L, risk):\n    return 1 - (1 - risk) ** (L / N)"),
         ("63 %", "def largest_delta(N, L, risk):\n    return 1 / N"),
         ("union bound", "def largest_delta(N, L, risk):\n    return risk / N"),
+        ("batches do not matter", "def largest_delta(N, L, risk):\n    return risk * L / N"),
         ("for one example", "def largest_delta(N, L, risk):\n    return risk"),
     ],
 }

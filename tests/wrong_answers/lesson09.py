@@ -13,6 +13,7 @@ WRONG = {
         ("1.96", "def half_width(x):\n    return 1.96 * x.std(ddof=1) / np.sqrt(len(x))"),
         ("n - 1, not n", "def half_width(x):\n"
          "    return t.ppf(0.975, len(x) - 1) * x.std() / np.sqrt(len(x))"),
+        ("Student's t instead", "def half_width(x):\n    return 1.96 * x.std() / np.sqrt(len(x))"),
         ("single runs", "def half_width(x):\n    return t.ppf(0.975, len(x) - 1) * x.std(ddof=1)"),
         ("one-sided", "def half_width(x):\n"
          "    return t.ppf(0.95, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))"),

@@ -3,6 +3,14 @@
 WRONG = {
     "A1.votes": [
         (
+            "atan knows no quadrant",
+            """
+def votes(dx, dy):
+    turn = torch.atan(dy / dx) - (torch.arange(8) * math.pi / 4)[:, None, None]
+    return torch.hypot(dx, dy) * turn.cos().clamp(min=0) ** 4
+""",
+        ),
+        (
             "length is missing",
             """
 def votes(dx, dy):
@@ -41,6 +49,7 @@ def votes(dx, dy):
             "one guess for all columns",
             "def blind_error(targets):\n    return targets.var(correction=0)",
         ),
+        ("N T - 1", "def blind_error(targets):\n    return targets.var()"),
         ("N - 1", "def blind_error(targets):\n    return targets.var(dim=0).mean()"),
         (
             "standard deviation",
