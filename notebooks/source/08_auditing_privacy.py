@@ -735,7 +735,7 @@ table.fillna("")
 # ## The zoo
 #
 # Eight real ways to lose a promise, or a training, **without an error message**. Each comes from a public report, and is
-# rebuilt in a few lines of plain Opacus in [`exercises/zoo.py`](exercises/zoo.py). Each gets one audit, with gradient
+# rebuilt in a few lines of plain Opacus in `exercises/zoo.py`. Each gets one audit, with gradient
 # canaries and the whole curve; each claims $\varepsilon = 4$. **Predict**: which will the audit catch?
 
 # %%
