@@ -19,27 +19,24 @@ from lorakit.experiments.audit import (
     ATTACKS,
     RECIPE,
     VARIANTS,
-    accuracy,
     audit,
     audit_head,
     canary_gradients,
-    confidences,
     detections,
     example_losses,
     run_audits,
-    shadow_heads,
 )
+from lorakit.experiments.shadow import accuracy, confidences, shadow_heads
 from lorakit.lora.vit import create_backbone
 from lorakit.privacy.accountant import compute_epsilon, default_delta
 from lorakit.privacy.audit import (
     attack,
     epsilon_lower_bound,
-    gradient_scores,
     insert_canaries,
     is_surprise,
-    likelihood_ratios,
     privacy_curve,
 )
+from lorakit.privacy.membership import gradient_scores, likelihood_ratios
 from lorakit.training.fit import evaluate
 
 TINY = Experiment.from_settings(

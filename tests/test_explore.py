@@ -308,14 +308,21 @@ def hidden(controls):
     return {name for name, control in controls.items() if control.layout.display == "none"}
 
 
-def test_what_cannot_be_drawn_is_said_and_leaves_no_old_picture():
+def refuses_two(before=lambda x: None):
+    """A control of one number, and an explorer that draws it, but not the number two."""
+
     def view(x):
+        before(x)
         if x == 2:
             raise ValueError("two is refused")
         return View("", f"x = {x}")
 
     control = number("x", 0, 10, 1, hint="a number")
-    explorer = Explorer(view, {"x": control})
+    return control, Explorer(view, {"x": control})
+
+
+def test_what_cannot_be_drawn_is_said_and_leaves_no_old_picture():
+    control, explorer = refuses_two()
     control.value = 2
     assert "alert" in explorer.message.value and not explorer.picture.value
     control.value = 3
@@ -471,17 +478,13 @@ def test_a_move_while_the_picture_is_drawn_is_not_lost():
     """JupyterLab delivers moves in another thread than cells: here one comes in mid-drawing."""
     shown = []
 
-    def view(x):
+    def move(x):
         if x == 2 and 7 not in shown:
             mover = threading.Thread(target=lambda: setattr(control, "value", 7))
             mover.start()
             mover.join()
         shown.append(x)
-        if x == 2:
-            raise ValueError("two is refused")
-        return View("", f"x = {x}")
 
-    control = number("x", 0, 10, 1, hint="a number")
-    explorer = Explorer(view, {"x": control})
+    control, explorer = refuses_two(before=move)
     control.value = 2
     assert shown == [1, 2, 7] and "x = 7" in explorer.picture.value

@@ -5,7 +5,8 @@
 ``presets``         the grids behind the figures;
 ``search_rates``    learning rates of each cell on validation images; ``tune``, by a fixed grid;
 ``claim``           the paper's claim on real pictures;
-``audit``           train with canaries and attack; ``statement``, what a private run promises;
+``audit``           train with canaries and attack, ``shadow`` many heads at once;
+``statement``       what a private run promises;
 ``paper``           the paper's own experiment, ``estimate`` what it takes;
 ``pretrain``        the weights that know letters, ``pretrain_synthetic`` those that know more,
                     ``sources`` what each kind of picture is worth;

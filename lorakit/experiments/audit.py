@@ -1,4 +1,4 @@
-"""Audits that train: a whole model with canaries in its data, or heads on frozen features.
+"""Audits that train: a whole model with canaries in its data, or a head on frozen features.
 
 ``python -m lorakit.experiments.audit`` audits DP-SGD and broken variants of it, 20 times each, and
 prints how many of the audits refute the claim. It resumes. The statistics are in ``privacy.audit``.
@@ -6,7 +6,6 @@ prints how many of the audits refute the claim. It resumes. The statistics are i
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -18,13 +17,12 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from lorakit.data.dataset import Split
-from lorakit.data.load import load
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.run import load_data, train_model
-from lorakit.experiments.sources import features
-from lorakit.lora.vit import create_backbone
+from lorakit.experiments.shadow import accuracy, frozen_features
 from lorakit.privacy.accountant import Privacy, default_delta
-from lorakit.privacy.audit import Audit, attack, gradient_scores, insert_canaries
+from lorakit.privacy.audit import Audit, attack, insert_canaries
+from lorakit.privacy.membership import gradient_scores
 from lorakit.runtime import seed_everything, write_atomic
 from lorakit.training.criterion import Criterion
 from lorakit.training.evaluate import example_losses
@@ -109,13 +107,6 @@ def audit_head(
     }
 
 
-@lru_cache
-def frozen_features(train: int, test: int = 1000) -> tuple[tuple[Tensor, Tensor], ...]:
-    """What a head sees of clothes: features (N, d) and labels (N,), to train on and to test."""
-    data, model = load("fashion", train=train, val=0, test=test), create_backbone("vit_micro")
-    return tuple((features(model, s.images), s.labels) for s in (data.train, data.test))
-
-
 def watch(
     x: Tensor, labels: Tensor, recipe: Recipe, variant: str, seed: int
 ) -> tuple[PrivateStep, Tensor, Tensor]:
@@ -152,50 +143,6 @@ def canary_gradients(weights: Tensor, labels: Tensor, loud: float) -> Tensor:
     """Clipped to C = 1, of canaries with one loud feature each: weights (T, K, M) to (T, M, K)."""
     errors = (loud * weights.mT).softmax(-1) - F.one_hot(labels, weights.shape[1])
     return errors * (1 / errors.norm(dim=-1, keepdim=True)).clamp(max=loud)
-
-
-def shadow_heads(
-    x: Tensor,
-    labels: Tensor,
-    members: Tensor,
-    *,
-    steps: int = 60,
-    lr: float = 0.1,
-    max_grad_norm: float = math.inf,
-    std: float = 0.0,
-) -> Tensor:
-    """Train many heads at once, each by ``steps`` steps over all of its members: (S, d, K).
-
-    With noise it is DP-SGD at sample rate 1. The gradient of one example has the norm |p - y| |x|.
-
-    Args:
-        x, labels: features (N, d), classes (N,).
-        members: bool (S, N), what each head is trained on.
-        lr: of the mean gradient, with momentum 0.9.
-        max_grad_norm, std: C and sigma C.
-    """
-    truth, share = F.one_hot(labels).float(), 1 / members.sum(1).float().mean()
-    weights = x.new_zeros(len(members), x.shape[1], truth.shape[1])
-    velocity = torch.zeros_like(weights)
-    for _ in range(steps):
-        errors = (x @ weights).softmax(-1) - truth  # (S, N, K)
-        kept = (max_grad_norm / (errors.norm(dim=-1) * x.norm(dim=1))).clamp(max=1) * members
-        total = x.T @ (errors * kept[..., None]) + std * torch.randn_like(weights)
-        velocity = 0.9 * velocity + share * total
-        weights -= lr * velocity
-    return weights
-
-
-def confidences(weights: Tensor, x: Tensor, labels: Tensor) -> Tensor:
-    """log(p / (1 - p)) of the labels under heads (S, d, K), features (N, d): (S, N)."""
-    logits = x @ weights  # (S, N, K)
-    own = F.one_hot(labels).bool().expand_as(logits)
-    return logits[own].view(logits.shape[:2]) - logits.masked_fill(own, -math.inf).logsumexp(-1)
-
-
-def accuracy(weights: Tensor, x: Tensor, labels: Tensor) -> float:
-    """The share of features (N, d) that heads (..., d, K) get right, 0 to 1."""
-    return ((x @ weights).argmax(-1) == labels).float().mean().item()
 
 
 def run_audits(audits: int = 20) -> pd.DataFrame:

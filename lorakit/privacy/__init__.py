@@ -5,8 +5,9 @@
 ``ledger``      what Opacus' accountants answer, in bounded memory;
 ``meaning``     what the best attack finds, and may believe;
 ``tuning``      what several trainings spend, of which the best is published;
-``curves``      accountants compared, a quick one, two classic mistakes;
-``audit``       a lower bound on epsilon from what an attacker guesses.
+``curves``      accountants compared, two classic mistakes;
+``audit``       a lower bound on epsilon from what an attacker guesses;
+``membership``  how sure the attacker is of each example.
 
 The step that trains, through Opacus, is ``training.private_step``.
 """

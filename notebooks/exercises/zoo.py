@@ -15,9 +15,11 @@ from opacus import PrivacyEngine
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-from lorakit.experiments.audit import canary_gradients, frozen_features
+from lorakit.experiments.audit import canary_gradients
+from lorakit.experiments.shadow import frozen_features
 from lorakit.privacy.accountant import compute_epsilon
-from lorakit.privacy.audit import Audit, attack, gradient_scores
+from lorakit.privacy.audit import Audit, attack
+from lorakit.privacy.membership import gradient_scores
 
 PICTURES, CANARIES, BATCH, EPOCHS, SIGMA = 1500, 1000, 250, 5, 1.15
 CLAIM = {"noise_multiplier": SIGMA, "sample_rate": 0.1, "steps": 50, "delta": 1e-5}

@@ -207,7 +207,7 @@ print(
 )
 
 # %% [markdown]
-# At the start the head takes nearly all of what clipping leaves, for it is new and far from right; LoRA's $A$ has no
+# At the start the head takes most of what clipping leaves, for it is new and far from right; LoRA's $A$ has no
 # gradient yet at all, because $B = 0$. In the sum the head is about as loud as its noise. The patch embedding, with
 # nineteen times as many numbers, gets over four times as much noise, for a small part of the signal. And yet it learns: the
 # noise of many steps averages out, the signal adds up.

@@ -41,27 +41,14 @@ from scipy.stats import beta, binom, binomtest
 from sklearn.metrics import roc_curve
 
 from lorakit import Experiment, Split, evaluate, train_model
-from lorakit.experiments.audit import (
-    ATTACKS,
-    VARIANTS,
-    accuracy,
-    audit_head,
-    confidences,
-    detections,
-    frozen_features,
-    shadow_heads,
-)
+from lorakit.experiments.audit import ATTACKS, VARIANTS, audit_head, detections
 from lorakit.experiments.run import load_data
+from lorakit.experiments.shadow import accuracy, confidences, frozen_features, shadow_heads
 from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.privacy.accountant import default_delta, find_noise_multiplier
-from lorakit.privacy.audit import (
-    attack,
-    epsilon_lower_bound,
-    insert_canaries,
-    likelihood_ratios,
-    privacy_curve,
-)
+from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries, privacy_curve
 from lorakit.privacy.meaning import what_it_means
+from lorakit.privacy.membership import likelihood_ratios
 from lorakit.training.evaluate import example_losses
 from lorakit.training.recipe import Recipe
 
