@@ -721,7 +721,8 @@ table.fillna("")
 #
 # ## The zoo
 #
-# Eight real ways to lose a promise, or a training, **without an error message**. Each comes from a public report, and is
+# Eight real ways to lose a promise, or a training, **without an error message**. Each is the subject of a public report, a
+# question or a wish, and is
 # rebuilt in a few lines of plain Opacus in `exercises/zoo.py`. Each gets one audit, with gradient
 # canaries and the whole curve; each claims $\varepsilon = 4$. **Predict**: which will the audit catch?
 
