@@ -3,13 +3,15 @@
 Ways to train on clothes, from a small ViT that never saw a photograph, at rates searched for each
 cell. ``headline``: the paper's claim (pixel shuffling with negative-positive), ten seeds.
 ``ciphers``: every other method and cipher, five seeds. ``privacy``: that study of the preset
-``full``, one recipe along the curve, tuned at epsilon 2. ``public``: encrypted pictures under
-epsilon, with and without public ones first, and plain ones, five seeds.
+``full``, one recipe along the curve, tuned at epsilon 2. ``banded``: its ``lora+patch`` with
+correlated noise. ``public``: encrypted pictures under epsilon, with and without public ones first,
+and plain ones, five seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from itertools import product
 from pathlib import Path
 
@@ -24,20 +26,22 @@ from lorakit.figures.style import CIPHER_SHOWN, save_figure
 from lorakit.lora.vit import METHODS
 
 FOLDER = Path("figures/results")
-TABLES = {"headline": "claim", "ciphers": "claim", "privacy": "privacy", "public": "public"}
+TABLES = {"headline": "claim", "ciphers": "claim"} | {
+    name: name for name in ("privacy", "banded", "public")
+}
 BACKBONES = ("vit_micro", "vit_mini")
 HEADLINE = ("lora+patch", "full", "lora", "patch")
 SETTINGS = {"dataset": "fashion", "epochs": 5}
 PUBLIC = {"dataset": "fashion", "train": 4000, "epochs": 4, "batch_size": 256}
 ROADS = ({"cipher": "none"}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, "public": 10_000})
-TUNED_AT, PUBLIC_EPSILONS = 2.0, (1.0, 3.0, 8.0)
-SEEDS = {"headline": 10, "ciphers": 5, "privacy": 5, "public": 5}
+TUNED_AT, PUBLIC_EPSILONS, BANDS = 2.0, (1.0, 3.0, 8.0), 8
+SEEDS = dict.fromkeys(TABLES, 5) | {"headline": 10}
 
 
 def cells(study: str, backbone: str) -> list[Experiment]:
     """What rates are searched for in a study."""
-    if study == "privacy":
-        found = _private(backbone, 1)
+    if study in ("privacy", "banded"):
+        found = _private(study, backbone, 1)
         return [e for e in found if e.recipe.privacy.epsilon == TUNED_AT]
     if study == "public":
         public = {**PUBLIC, "backbone": backbone, "method": "lora+patch", "epsilon": TUNED_AT}
@@ -52,9 +56,13 @@ def cells(study: str, backbone: str) -> list[Experiment]:
     return made
 
 
-def _private(backbone: str, seeds: int | None) -> list[Experiment]:
-    """The preset's, at the rates found for a backbone."""
-    return [_at_its_rates(e, backbone=backbone) for e in grid("full", seeds=seeds, study="privacy")]
+def _private(study: str, backbone: str, seeds: int) -> list[Experiment]:
+    """The preset's, at the rates found for a backbone; with correlated noise, if there is any."""
+    runs = grid("full", seeds=seeds, study="privacy")
+    if study == "privacy":
+        return [_at_its_rates(e, backbone=backbone) for e in runs]
+    noisy = [e for e in runs if e.method == "lora+patch" and e.recipe.privacy.epsilon < math.inf]
+    return [_at_its_rates(e, backbone=backbone, bands=BANDS) for e in noisy]
 
 
 def _at_its_rates(experiment: Experiment, **changes: object) -> Experiment:
@@ -65,8 +73,8 @@ def _at_its_rates(experiment: Experiment, **changes: object) -> Experiment:
 def reported(study: str, cell: Experiment, seeds: int | None = None) -> list[Experiment]:
     """The runs of a cell, at the rates that were found for it."""
     seeds = seeds or SEEDS[study]
-    if study == "privacy":
-        return [e for e in _private(cell.backbone, seeds) if e.method == cell.method]
+    if study in ("privacy", "banded"):
+        return [e for e in _private(study, cell.backbone, seeds) if e.method == cell.method]
     budgets = [{"epsilon": e} for e in PUBLIC_EPSILONS] if study == "public" else [{}]
     return [_at_its_rates(cell, seed=n, **budget) for n, budget in product(range(seeds), budgets)]
 

@@ -18,7 +18,7 @@ from lorakit.training.recipe import Recipe
 
 _PRIVACY = tuple(f.name for f in fields(Privacy))
 _RECIPE = tuple(f.name for f in fields(Recipe))
-_WHOLE = ("rank", "public", "views", "physical_batch")  # floats in a table with empty cells
+_WHOLE = ("rank", "public", "views", "physical_batch", "bands")  # floats, if some cells are empty
 _APART = ("lr", "privacy", "physical_batch")  # columns of their own, or none
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from lorakit.checks import check_number, checked
 from lorakit.experiments.experiment import Experiment
+from lorakit.privacy.banded import as_dp_sgd
 from lorakit.privacy.meaning import Meaning, what_it_means
 from lorakit.privacy.tuning import tuned_epsilon
 from lorakit.training.checkpoint import read_checkpoint
 
-_MECHANISM = ("noise_multiplier", "sample_rate", "steps", "delta")
+_SETTINGS = ("max_grad_norm", "bands", "accountant", "delta")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class PrivacyStatement:
         sample_rate: q, the probability that one example is in one batch.
         steps: taken, or planned by an experiment that has not run.
         noise_multiplier, max_grad_norm: sigma and C; the noise on the sum has deviation sigma C.
+        bands: of correlated noise, see ``privacy.banded``; None for noise new at each step.
         epsilon, delta: of this training alone.
         tpr_at_1, posterior: see ``privacy.meaning``.
         tried: trainings on the same data, this one included, of which the best is published.
@@ -41,6 +43,7 @@ class PrivacyStatement:
     steps: int
     noise_multiplier: float
     max_grad_norm: float
+    bands: int | None
     accountant: str
     delta: float
     epsilon: float
@@ -57,13 +60,17 @@ class PrivacyStatement:
         if self.tried > 1:
             tuned = f"{self.tried} trainings, {how}; the best of them: epsilon = "
             tuned += f"{self.epsilon_tuned:.3g} at the same delta"
+        sampling, mechanism = "Poisson", "DP-SGD"
+        if self.bands is not None:
+            sampling += f" from one of {self.bands} parts in turn"
+            mechanism += f" with noise correlated over {self.bands} steps"
         lines = {
             "promise": f"({self.epsilon:.3g}, {self.delta:g})-DP of the trained weights",
             "unit": "one picture with its label, added or removed; N is public",
-            "sampling": f"Poisson, q = {self.batch_size} / {self.examples:,} = "
+            "sampling": f"{sampling}, q = {self.batch_size} / {self.examples:,} = "
             f"{self.sample_rate:.4g}; {self.steps:,} steps",
-            "mechanism": f"DP-SGD: each gradient clipped to C = {self.max_grad_norm:g}, Gaussian "
-            f"noise of {self.noise_multiplier:.4g} C on their sum",
+            "mechanism": f"{mechanism}: each gradient clipped to C = {self.max_grad_norm:g}, "
+            f"Gaussian noise of {self.noise_multiplier:.4g} C on their sum",
             "accountant": self.accountant.upper(),
             "it means": f"an attack with 1 % false alarms finds at most {self.tpr_at_1:.1%} of the "
             f"members; a belief of one half becomes at most {self.posterior:.0%}, but with "
@@ -97,7 +104,7 @@ def privacy_statement(
     """
     check_number("tried", tried, least=1, most=1_000_000, whole=True)
     found = _of_experiment(run) if isinstance(run, Experiment) else _of_checkpoint(run)
-    mechanism = [found[name] for name in _MECHANISM]
+    mechanism = _mechanism(found)
     meaning, accountant = what_it_means(*mechanism), {"accountant": found["accountant"]}
     return PrivacyStatement(
         **found,
@@ -112,8 +119,13 @@ def privacy_statement(
 
 def meaning_of(experiment: Experiment) -> Meaning:
     """What the promise of a private experiment means to an attacker; see ``privacy.meaning``."""
-    found = _of_experiment(experiment)
-    return what_it_means(*(found[name] for name in _MECHANISM))
+    return what_it_means(*_mechanism(_of_experiment(experiment)))
+
+
+def _mechanism(found: dict[str, object]) -> tuple[float, float, int, float]:
+    """Sigma, sample rate, steps and delta of the DP-SGD that promises the same."""
+    sampled = as_dp_sgd(found["sample_rate"], found["steps"], found["bands"])
+    return found["noise_multiplier"], *sampled, found["delta"]
 
 
 def _of_experiment(e: Experiment) -> dict[str, object]:
@@ -127,9 +139,7 @@ def _of_experiment(e: Experiment) -> dict[str, object]:
         "sample_rate": rate,
         "steps": steps,
         "noise_multiplier": privacy.sigma(rate, steps),
-        "max_grad_norm": privacy.max_grad_norm,
-        "accountant": privacy.accountant,
-        "delta": privacy.delta,
+        **{name: getattr(privacy, name) for name in _SETTINGS},
         "seed_known": True,  # an experiment has one, so that it can be repeated
     }
 
@@ -145,6 +155,6 @@ def _of_checkpoint(path: str | Path) -> dict[str, object]:
         "sample_rate": spent["sample_rate"],
         "steps": spent["taken"],
         "noise_multiplier": spent["sigma"],
-        **{n: settings["privacy"][n] for n in ("max_grad_norm", "accountant", "delta")},
+        **{name: settings["privacy"][name] for name in _SETTINGS},
         "seed_known": settings["seed"] is not None,
     }

@@ -2,6 +2,7 @@
 
 ``dpsgd``       DP-SGD by hand, to be read;
 ``accountant``  settings, epsilon, the noise multiplier;
+``banded``      correlated noise: one step beyond DP-SGD;
 ``ledger``      what Opacus' accountants answer, in bounded memory;
 ``meaning``     what the best attack finds, and may believe;
 ``tuning``      what several trainings spend, of which the best is published;

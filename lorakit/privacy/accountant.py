@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lorakit.checks import check_choice, check_fields, check_number, checked
+from lorakit.privacy.banded import as_dp_sgd
 from lorakit.privacy.ledger import epsilon_spent
 
 ACCOUNTANTS = {
@@ -39,6 +40,8 @@ class Privacy:
         noise_multiplier: sigma, 0 or more; 0 means clipping only, with no promise at all.
         max_grad_norm: C, the norm every example's gradient is clipped to.
         accountant: one of ``ACCOUNTANTS``.
+        bands: 2 or more, at most N / batch: correlated noise, see ``privacy.banded``. None: noise
+            that is new at each step, DP-SGD.
 
     Raises:
         ValueError: a value out of range, or both or none of epsilon and noise_multiplier.
@@ -49,6 +52,7 @@ class Privacy:
     noise_multiplier: float | None = None
     max_grad_norm: float = 1.0
     accountant: str = "prv"
+    bands: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -65,12 +69,19 @@ class Privacy:
             check_number("noise_multiplier", self.noise_multiplier, least=0)
         check_number("max_grad_norm", self.max_grad_norm, above=0)
         check_choice("accountant", self.accountant, ACCOUNTANTS)
+        if self.bands is not None:
+            check_number("bands", self.bands, least=2, whole=True)
 
     def for_examples(self, examples: int, batch_size: int) -> Privacy:
-        """The same for N examples: delta filled in. ValueError unless delta < 1/N, batch <= N."""
+        """The same for N examples: delta filled in. ValueError unless delta < 1/N, batch <= N.
+
+        With b bands it takes b batches to go through the data once, so b batch <= N.
+        """
         delta = default_delta(examples) if self.delta is None else self.delta
         check_delta(delta, examples)
         check_number("batch_size", batch_size, least=1, most=examples, whole=True)
+        if self.bands is not None:
+            check_number("bands", self.bands, least=2, most=examples // batch_size)
         return replace(self, delta=delta)
 
     def sigma(self, sample_rate: float, steps: int) -> float:
@@ -78,7 +89,10 @@ class Privacy:
         if self.noise_multiplier is not None:
             return self.noise_multiplier
         return find_noise_multiplier(
-            self.epsilon, sample_rate, steps, self.delta, accountant=self.accountant
+            self.epsilon,
+            *as_dp_sgd(sample_rate, steps, self.bands),
+            self.delta,
+            accountant=self.accountant,
         )
 
 

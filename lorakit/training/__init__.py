@@ -3,6 +3,7 @@
 ``recipe``        everything about the optimisation, as one value;
 ``fit``           the loop over epochs;
 ``step``          a plain step, ``private_step`` one with clipped and noised gradients;
+``correlated``    the optimiser that takes noise back, see ``privacy.banded``;
 ``guards``        what a private step refuses;
 ``augment``       random views of images;
 ``loader``        batches of images with their labels, where the model is;

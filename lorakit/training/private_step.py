@@ -6,6 +6,7 @@
 import math
 import warnings
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from timm.layers import LayerNorm
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from lorakit.lora.position import PositionUpdate, grad_sampler
 from lorakit.privacy.accountant import PrivacyError, compute_epsilon
+from lorakit.privacy.banded import as_dp_sgd
 from lorakit.training import distributed
 from lorakit.training.criterion import Criterion
 from lorakit.training.guards import (
@@ -54,6 +56,8 @@ class PrivateStep:
         from opacus.optimizers import DistributedDPOptimizer, DPOptimizer
 
         self.privacy = recipe.for_examples(examples).privacy
+        if self.privacy.bands is not None and distributed.world_size() > 1:
+            raise ValueError(f"bands={self.privacy.bands}: allowed in several processes: None")
         distributed.broadcast_model(model)
         self.model, self.criterion = model, criterion or Criterion()
         check_layers(model)
@@ -73,7 +77,12 @@ class PrivateStep:
         self._module = GradSampleModule(model, loss_reduction="mean")  # puts hooks on the model
         # of several processes, the first adds the noise to the sum
         alone = distributed.world_size() == 1
-        self.optimizer = (DPOptimizer if alone else DistributedDPOptimizer)(
+        kind = DPOptimizer if alone else DistributedDPOptimizer
+        if self.privacy.bands is not None:
+            from lorakit.training.correlated import CorrelatedDPOptimizer
+
+            kind = partial(CorrelatedDPOptimizer, bands=self.privacy.bands)
+        self.optimizer = kind(
             optimizer,
             noise_multiplier=self.sigma,
             max_grad_norm=self.privacy.max_grad_norm,
@@ -81,16 +90,14 @@ class PrivateStep:
         )
 
     def sample(self) -> Iterator[Tensor]:
-        """Poisson samples, as many as there are expected batches in the data, rounded up."""
-        from opacus.utils.uniform_sampler import UniformWithReplacementSampler
+        """Poisson samples, as many as there are expected batches in the data, rounded up.
 
-        sampler = UniformWithReplacementSampler(
-            num_samples=self.examples,
-            sample_rate=self.sample_rate,
-            steps=-(-self.examples // self.batch_size),
-        )
-        for indices in sampler:
-            yield torch.tensor(indices, dtype=torch.long)
+        With b bands, step t draws from the examples whose place is t mod b, at b times the rate.
+        """
+        bands, first = self.privacy.bands or 1, self.taken
+        for step in range(first, first + math.ceil(self.examples / self.batch_size)):
+            part = torch.arange(step % bands, self.examples, bands)
+            yield part[torch.rand(len(part)) < bands * self.sample_rate]
 
     def step(self, batch: Batch) -> float:
         """Clip, sum, noise, update; the mean loss of the batch, NaN if it is empty.
@@ -109,7 +116,7 @@ class PrivateStep:
         for chunk in chunks(batch, self.physical_batch):
             total += self._backward(chunk) * len(chunk[1])  # the gradient g_i of each example
             self.optimizer.clip_and_accumulate()  # sum_i g_i min(1, C / |g_i|)
-        self.optimizer.add_noise()  # + sigma C N(0, I)
+        self.optimizer.add_noise()  # + sigma C N(0, I), or what is left of it, see privacy.banded
         self.optimizer.scale_grad()  # / expected batch size
         self._count(empty=not len(batch[1]))  # or refuse the step
         if distributed.world_size() > 1:
@@ -131,15 +138,19 @@ class PrivateStep:
         """``epsilon`` so far, at the privacy settings' delta."""
         return {"epsilon": self._epsilon_after(self.taken)}
 
-    def state_dict(self) -> dict[str, float]:
-        """What the accountant must remember across a stop."""
-        return {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
+    def state_dict(self) -> dict[str, object]:
+        """What the accountant must remember across a stop, and the noise still to be taken back."""
+        counted = {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
+        return counted if self.privacy.bands is None else counted | {"noise": self.optimizer.past}
 
-    def load_state_dict(self, state: dict[str, float], taken: int) -> None:
+    def load_state_dict(self, state: dict[str, object], taken: int) -> None:
         """Go on counting from a saved state; ValueError unless it is this mechanism's own."""
-        expected = self.state_dict() | {"taken": taken}
-        if state != expected:
-            raise ValueError(f"the privacy spent is {state}, it should be {expected}")
+        now = {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": taken}
+        saved = {name: value for name, value in state.items() if name != "noise"}
+        if saved != now or ("noise" in state) != (self.privacy.bands is not None):
+            raise ValueError(f"the privacy spent is {saved}, it should be {now}")
+        if "noise" in state:
+            self.optimizer.load_noise(state["noise"], taken)
         self.taken = taken
 
     def close(self) -> None:
@@ -188,8 +199,8 @@ class PrivateStep:
         self.taken = after
 
     def _epsilon_after(self, steps: int) -> float:
-        delta, accountant = self.privacy.delta, self.privacy.accountant
-        return compute_epsilon(self.sigma, self.sample_rate, steps, delta, accountant=accountant)
+        mechanism = self.sigma, *as_dp_sgd(self.sample_rate, steps, self.privacy.bands)
+        return compute_epsilon(*mechanism, self.privacy.delta, accountant=self.privacy.accountant)
 
     def _clear(self) -> None:
         """Take away what a step that was broken off leaves behind, images among it."""
