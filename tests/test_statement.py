@@ -67,6 +67,12 @@ def test_the_cost_of_a_drawn_number_is_theorem_2_of_papernot_and_steinke():
 
 def test_the_numbers_are_for_a_program_and_no_promise_is_told_as_none():
     said = asdict(privacy_statement(RUN, tried=5, drawn=True))
+    text = str(privacy_statement(RUN, tried=5, drawn=True))
+    assert f"promise  ({said['epsilon_tuned']:.3g}, 0.0001)-DP of the published weights" in text
+    assert (
+        f"({said['epsilon']:.3g}, 0.0001)-DP for one" in text and "means  of one training" in text
+    )
+    assert "RDP for the tuning" in text
     assert said["tried"] == 5 and said["drawn"] and said["epsilon_tuned"] > said["epsilon"]
     control = RUN.replace(epsilon=None, noise_multiplier=0.0)
     assert privacy_statement(control, tried=2).epsilon == math.inf

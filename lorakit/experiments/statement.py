@@ -55,26 +55,29 @@ class PrivacyStatement:
     seed_known: bool
 
     def __str__(self) -> str:
-        how = "a number drawn at random" if self.drawn else "a number fixed in advance"
-        tuned = f"none was tried besides; epsilon = {self.epsilon:.3g}"
+        promise = one = f"({self.epsilon:.3g}, {self.delta:g})-DP"
+        tuned, accountant, alone = "none was tried besides", self.accountant.upper(), ""
         if self.tried > 1:
-            tuned = f"{self.tried} trainings, {how}; the best of them: epsilon = "
-            tuned += f"{self.epsilon_tuned:.3g} at the same delta"
+            how = "a number drawn at random, with this mean" if self.drawn else "fixed in advance"
+            tuned = f"{self.tried} trainings, {how}, of which the best is published; {one} for one"
+            promise = f"({self.epsilon_tuned:.3g}, {self.delta:g})-DP"
+            accountant += ", and RDP for the tuning" if self.drawn else ""
+            alone = "of one training alone, "
         sampling, mechanism = "Poisson", "DP-SGD"
         if self.bands is not None:
             sampling += f" from one of {self.bands} parts in turn"
             mechanism += f" with noise correlated over {self.bands} steps"
         lines = {
-            "promise": f"({self.epsilon:.3g}, {self.delta:g})-DP of the trained weights",
+            "promise": f"{promise} of the published weights",
             "unit": "one picture with its label, added or removed; N is public",
             "sampling": f"{sampling}, q = {self.batch_size} / {self.examples:,} = "
             f"{self.sample_rate:.4g}; {self.steps:,} steps",
             "mechanism": f"{mechanism}: each gradient clipped to C = {self.max_grad_norm:g}, "
             f"Gaussian noise of {self.noise_multiplier:.4g} C on their sum",
-            "accountant": self.accountant.upper(),
-            "it means": f"an attack with 1 % false alarms finds at most {self.tpr_at_1:.1%} of the "
-            f"members; a belief of one half becomes at most {self.posterior:.0%}, but with "
-            f"probability {self.delta:g}",
+            "accountant": accountant,
+            "it means": f"{alone}an attack with 1 % false alarms finds at most "
+            f"{self.tpr_at_1:.1%} of the members; a belief of one half becomes at most "
+            f"{self.posterior:.0%}, but with probability {self.delta:g}",
             "tuning": tuned,
             "noise": "of a seed that others know: NO promise holds against them"
             if self.seed_known

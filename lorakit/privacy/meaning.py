@@ -10,7 +10,7 @@ from lorakit.privacy.accountant import compute_epsilon
 
 
 class Meaning(NamedTuple):
-    """Bounds on every attack, whatever it knows besides; each errs upwards.
+    """Bounds on every attack on an example whose membership a coin decided; each errs upwards.
 
     Attributes:
         tpr_at_0_1: at most this share of the members is found by an attack that accuses one

@@ -113,7 +113,8 @@ with style():
 #
 # Two data sets are **neighbours**, $D \sim D'$, if one is the other with one example added or removed.
 # (Settings that we compute from $N$, such as $\delta$ and the sample rate below, count as public and are the
-# same for both.) A randomised algorithm $M$, here a whole training run, is $(\varepsilon,
+# same for both. This is **add/remove**; some papers *replace* one example by another, which counts twice
+# in every sum, so that an $\varepsilon$ of the one kind does not compare with that of the other.) A randomised algorithm $M$, here a whole training run, is $(\varepsilon,
 # \delta)$**-differentially private** if for all neighbours and every set $S$ of outputs
 #
 # $$P[M(D) \in S] \;\le\; e^{\varepsilon}\, P[M(D') \in S] + \delta$$
@@ -182,7 +183,7 @@ for s in (1.0, 2.0, 4.0):
 # ## Clip: bound what one example can do
 #
 # In effect, training publishes gradients, one step after the other. What is their sensitivity? Without
-# further care it is unbounded: one odd picture may have a gradient as large as it likes. And the mean
+# further care there is no useful bound: one odd picture may have a far larger gradient than the rest. And the mean
 # gradient of a batch does not tell whose it was. So we need the gradient $g_i$ of **each example's own
 # loss**. (This is also why batch normalisation and DP do not mix: with it, no example has a loss of its
 # own. ViTs use layer normalisation.)
@@ -428,7 +429,7 @@ for name in ("prv", "rdp", "gdp"):
 #
 # Somebody holds the model, has a stack of pictures, and accuses some of having been trained on. Let them accuse
 # **one innocent picture in a hundred** (a false positive rate of 1 %). How many of the true members can they
-# find at most?
+# find at most, on average, if a coin had decided who is a member?
 #
 # The definition alone gives a bound. Take for $S$ "all outputs at which the attacker accuses you". Then the
 # rate of members found, $\mathrm{TPR}$, is at most $e^{\varepsilon}\, \mathrm{FPR} + \delta$. But one
@@ -470,21 +471,22 @@ for e, m in zip(promises, meanings):
     print(f"epsilon {e:<3g} finds at most {m.tpr_at_1:6.1%}, belief at most {m.posterior:.2%}")
 
 # %% [markdown]
-# Left, the two lines part. At $\varepsilon = 8$ the pair alone forbids nothing, while this training still leaves
+# Left, the two lines part. At $\varepsilon = 8$ the pair alone forbids almost nothing, while this training still leaves
 # most members unfound. Right, the belief of somebody who held "in" and "not in" for equally likely, except
 # with probability $\delta$. (It is more than $e^\varepsilon / (1 + e^\varepsilon)$, 73 % at $\varepsilon = 1$: that formula wants
 # $\delta = 0$.) A belief near 100 % is possible for a few unlucky people even where few are found. That is why small
 # $\varepsilon$ matter.
 #
 # The same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a training of 100
-# epochs need, so that one false accusation in a hundred finds no more than two members in a hundred?
+# epochs need, so that who accuses one innocent in a hundred finds no more than two members in a hundred?
 
 # %%
 privacy_chart()
 
 # %% [markdown]
-# These are bounds on **every** attack, whatever it knows besides. Attacks one has met may do far worse (lesson
-# 08), but only the bound is proved.
+# These bound, on average, **every** attack on a picture whose membership a coin decided. (Who can tell members from
+# strangers without the model finds more, but not because of the model: lesson 08 has such a case.) Attacks one has met
+# may find far less, but only the bound is proved.
 #
 # ## The delta trap
 #
@@ -511,7 +513,7 @@ print(f"honest:  epsilon {wrong['epsilon']:.2f} at delta = {wrong['delta']:g}")
 # %% [markdown] tags=["hints"] exercise="06.delta"
 # ### Exercise 4: how large may delta be?
 #
-# The worst that $\delta$ permits: an algorithm that, for each example on its own, publishes it with
+# A bad thing that $\delta$ permits: an algorithm that, for each example on its own, publishes it with
 # probability $\delta$ and otherwise nothing. It is $(0, \delta)$-DP. Write `largest_delta(N, L, risk)`: the
 # largest $\delta$ for which the probability that **anybody** is published is at most `risk`. $N$ examples,
 # batches of $L$.
@@ -545,7 +547,8 @@ check("06.delta", largest_delta)
 # ```
 #
 # At $\delta = 1/N$ the risk is $1 - (1 - 1/N)^N \approx 1 - 1/e$: more likely than not. For small risks the
-# answer is about risk / $N$.
+# answer is about risk / $N$. (An algorithm that publishes one example or none, as above, has the risk $N \delta$, a
+# little more. So to be safe from every algorithm, take risk / $N$.)
 #
 # </details>
 

@@ -120,8 +120,8 @@ least = 0.5 / int((~joined).sum())  # below one false alarm
 figure = draw_roc(curves, ([claim], [delta]), least, title, f"ε = {claim:g}")
 
 # %% [markdown]
-# Each line is one model under attack: how many of its training pictures are found, while so many strangers are
-# accused by mistake. No attack on a training with $\varepsilon = 1$ can live in the grey area, except by luck. **Predict**
+# Each line is one model under attack. Pictures with a wrong label were planted in its training set: how many of them are
+# found, while so many that were not planted are accused by mistake? No attack on a training with $\varepsilon = 1$ can live in the grey area, except by luck. **Predict**
 # before you go on: who lies, and by how much could luck fool you?
 #
 # This lesson builds the picture piece by piece: the attack, the grey area, and the sentence "with 95 % confidence, the
@@ -131,8 +131,8 @@ figure = draw_roc(curves, ([claim], [delta]), least, title, f"ε = {claim:g}")
 #
 # The **attacker** has the trained model and some pictures with their labels, and asks of each: *was this one in
 # the training set?* That is **membership inference** (Shokri et al. 2017, arXiv 1610.05820). The simplest attack
-# looks at one number, the loss. Training pushed the losses of **members** down; nothing pushed those of others. So
-# guess "member" where the loss is below a threshold (Yeom et al. 2018, arXiv 1709.01604).
+# looks at one number, the loss. Training pushed the losses of **members** down; those of others fall only as far as the
+# model generalises. So guess "member" where the loss is below a threshold (Yeom et al. 2018, arXiv 1709.01604).
 
 # %%
 model = suspects["A"][0]
@@ -164,7 +164,7 @@ figure = show_losses(inside, outside, ("members", "others"), title)
 # %% [markdown]
 # The two groups overlap, and yet they differ. Look at the two ends. On the left are members, and others that the
 # model is just as sure of: a low loss says little. The long tail on the right belongs to the others alone: a
-# picture that the model gets badly wrong was *not* in its training set.
+# picture that this model gets badly wrong was *not* in its training set.
 #
 # ## Advantage, and what it hides
 #
@@ -250,7 +250,7 @@ print(f"advantage {(tpr - fpr).max():.0%}; found at 1% false alarms: {tpr[fpr <=
 # example, and most pictures are easy. And "members" and "others" were chosen by us; DP speaks of one
 # training set with and without one example. An audit therefore plants examples of its own:
 #
-# - **canaries**: pictures with a wrong label. Nothing but memory can get them right.
+# - **canaries**: pictures with a wrong label. Hardly anything but memory can get them right.
 # - **coins**: for each of the $M$ canaries a fair coin decides whether it joins the training set. The
 #   attacker must guess the coins.
 
@@ -281,7 +281,7 @@ title = f"Below {limit:.2g}: {(into < limit).float().mean():.0%} of those in, 5%
 figure = show_losses(into, out, ("canary was in", "canary was out"), title)
 
 # %% [markdown]
-# Now the groups come apart. A wrong label has a low loss only if the model learned it by heart.
+# Now the groups come apart. A wrong label seldom has a low loss, unless the model learned it by heart.
 #
 # The attacker orders the canaries by loss, says "in" for the lowest quarter and "out" for the highest, and
 # keeps silent on the rest. `attack` does that; `audit(experiment)` of `lorakit.experiments.audit` does all of it,
@@ -530,14 +530,15 @@ bounds = {
 pd.DataFrame(bounds).T.style.format(precision=2, subset=list(names.values()))
 
 # %% [markdown]
-# Nearly every guess about the head without noise is right. Two bounds come from these **same** guesses:
+# Every guess about the head without noise is right. Two bounds come from these **same** guesses:
 #
 # - **One pair** $(\varepsilon, \delta)$: Steinke's bound, as above. However many guesses are right, 200 of them prove
 #   little more than 4, because an $(\varepsilon, \delta)$-promise alone would let an attacker be right so often.
 # - **The whole curve**: DP-SGD promises more than one pair. For every $\varepsilon$ it has its own $\delta$, and the
 #   ceiling of exercise 3 is the *lowest* of all their lines. Mahloujifar, Melis and Chaudhuri (2024, arXiv 2410.22235)
-#   count what an attacker can get right under such a curve. So the same guesses prove more. It holds for a claim of the
-#   kind "this was DP-SGD with so many steps", and no other.
+#   count what an attacker can get right under such a curve. So the same guesses prove more. It takes a
+#   claim that fixes the whole curve, as "DP-SGD with this $q$ and so many steps" does; a pair is not enough. And "ε ≥ 9"
+#   then means: no honest DP-SGD of that kind with a smaller $\varepsilon$ explains what was guessed.
 #
 # ## Twenty audits of everything
 #
@@ -580,8 +581,10 @@ shown.rename(columns=names)
 #   subtract, and the noise is gone): the losses see none of them, the whole curve finds them in every audit.
 # - **fixed order**: batches in an order that everybody knows, counted as if they were secret Poisson samples. Who knows
 #   the batch loses no power to chance. Found, every time, by the curve.
-# - **shuffled**: the order is secret. The accountant's sum is wrong here too (lesson 06), and **nobody sees it**. The
-#   leak is real but small, and an audit with 1000 canaries is too coarse. What protects you is the sampler, not the audit.
+# - **shuffled**: the order is secret. The accountant's sum is wrong here too, and **nobody sees it**. The leak can be
+#   large (lesson 06), but only where all other gradients point the same way. These canaries have a column each, and for
+#   them shuffling tells no more than was claimed: more of them would not help. An audit has the power of its worst
+#   example. What protects you is the sampler.
 #
 # One mistake cannot be found by any audit: $\delta$ computed from the number of *batches*. The training keeps that
 # promise. It is only worth nothing.
@@ -590,7 +593,7 @@ shown.rename(columns=names)
 #
 # Now an attacker who sees only the finished model, and nobody plants anything. How surely can he find ordinary
 # members? Carlini et al. (2022, arXiv 2112.03570) train **shadow models** on random halves of a pool of pictures. For
-# each picture, half of the models know it. Is *your* model's confidence in this picture like theirs, or like the others'?
+# each picture, about half of the models know it. Is *your* model's confidence in this picture like theirs, or like the others'?
 #
 # Heads are small enough to train 256 of them at once: one matrix product for all (`shadow_heads`). Equal steps for
 # three ways to train.
@@ -599,8 +602,8 @@ shown.rename(columns=names)
 pool, S, steps = (60, 24, 20) if smoke else (500, 256, 60)
 (x, y), test = frozen_features(pool)  # (pool, 128), (pool,)
 torch.manual_seed(0)
-known = torch.rand(S, pool).argsort(dim=1) < pool // 2  # (S, pool): a half for each head
-sigma = find_noise_multiplier(4.0, 1.0, steps, 1e-4)  # each step sees the whole half: q = 1
+known = torch.rand(S, pool) < 0.5  # (S, pool): a coin for each picture and head
+sigma = find_noise_multiplier(4.0, 1.0, steps, 1e-4)  # each step sees all members: q = 1
 ways = {
     "no privacy": {},
     "clipped only": {"max_grad_norm": 1.0},
@@ -692,7 +695,7 @@ rates = {
 }
 pairs = privacy_curve(sigma, 1.0, steps)
 title = "The loss finds hardly anybody. Who breaks through the ceiling?"
-figure = draw_roc(rates, pairs, 0.02 if smoke else 4e-4, title, "ε = 4")
+figure = draw_roc(rates, pairs, 0.02 if smoke else 4e-4, title, "DP-SGD\nwith this noise")
 
 # %%
 meaning = what_it_means(sigma, 1.0, steps, 1e-4)
@@ -704,7 +707,11 @@ table = pd.DataFrame(
         }
         for name, (fpr, tpr) in rates.items()
     }
-    | {"ceiling of ε = 4": dict(zip(("0.1% false alarms", "1% false alarms"), meaning[:2]))}
+    | {
+        "ceiling of DP-SGD with this noise": dict(
+            zip(("0.1% false alarms", "1% false alarms"), meaning[:2])
+        )
+    }
 ).T.map("{:.1%}".format)
 right = {f"LiRA, {name}": f"{accuracy(w, *test):.0%}" for name, w in shadows.items()}
 table["accuracy on new pictures"] = pd.Series(
@@ -714,10 +721,11 @@ table.fillna("")
 
 # %% [markdown]
 # At one false alarm in a thousand, the loss is hardly better than chance, while LiRA names one member in ten of a head
-# without privacy: the same models, another question. Clipping alone stays above the ceiling, so it cannot be
-# $\varepsilon = 4$. The private heads stay below it, as they must, and pay with a few points of accuracy. There is room
-# between their line and the ceiling: LiRA sees the finished model and ordinary pictures, the ceiling holds for every
-# attack.
+# without privacy: the same models, another question. Clipping alone stays above the ceiling, a strong
+# hint that it is not DP-SGD with the noise for $\varepsilon = 4$. (The ceiling is that of this one mechanism, as in "the
+# whole curve" above. The pair $(4, 10^{-4})$ alone would allow an attacker 5.5 % and 55 %.) The private heads stay below,
+# and pay with a few points of accuracy. There is room between their line and the ceiling: LiRA sees the finished model
+# and ordinary pictures, the ceiling holds for every attack.
 #
 # ## The zoo
 #
@@ -747,12 +755,14 @@ zoo.style.set_properties(**{"text-align": "left", "white-space": "normal"})
 #
 # - **changed after wrapping** and **floored batch** leak nothing. The promise holds, the training is spoiled: the new
 #   weights never move, or every step is a little too long.
-# - **shuffled as Poisson** leaks too little for this audit, as above.
-# - **batch norm** leaks everything, elsewhere: its running means are not noised, and a look at these buffers names every
-#   member. The audit looked only at the weights.
+# - **shuffled as Poisson** can leak much, but not by such canaries, as above.
+# - **batch norm** leaks everything in its running means: they are not noised, and a look at these buffers names every
+#   member. Its weights break the claim too, for one example moves all gradients of its batch; this attack does not look
+#   for that.
 #
 # So an audit is the last line, not the first. A **guard** costs nothing and stops the bug before it trains. In `lorakit`
-# the sampler, the noise and the accountant are not yours to pass; what can still go wrong raises a `PrivacyError`.
+# the sampler, the noise and the accountant are not yours to pass; much of what can still go wrong raises an
+# error. A seed that others know, or tuning that nobody counts, does not: the statement of lesson 07 says it.
 #
 # ## Decide before you look
 #
@@ -824,13 +834,15 @@ print(f"control with coins: {right}, epsilon >= {least:.2f}")
 #
 # <details><summary>An audit with 20 guesses, all right, and a claim of ε = 4. What can it say?</summary>
 #
-# Nothing against the claim: 20 right guesses prove about ε ≥ 1.8 at most. The audit is too small for this claim.
+# By one pair, nothing: 20 right guesses prove about ε ≥ 1.8 at most. If the claim is DP-SGD with known $q$ and steps, the
+# whole curve can say more: with $q = 0.1$, 50 steps and only 20 canaries it refutes the claim (ε ≥ 6.3), with 100
+# canaries it does not (3.8).
 #
 # </details>
-# <details><summary>Why must a canary have a wrong label, and why must its coin be fair?</summary>
+# <details><summary>Why a wrong label for a canary, and why a fair coin?</summary>
 #
-# A right label can be guessed without memory, and then being in makes little difference. With a coin that is not
-# fair, or that somebody knows, right guesses prove nothing about the training.
+# A right label can be guessed without memory, and then being in makes little difference. A coin that somebody knows
+# makes right guesses worthless; one that is not fair too, unless the bound takes its bias into account.
 #
 # </details>
 # <details><summary>A model passes the audit with ε ≥ 0. Is it private?</summary>
@@ -841,7 +853,8 @@ print(f"control with coins: {right}, epsilon >= {least:.2f}")
 # </details>
 # <details><summary>LiRA finds 2 % of the members at 0.1 % false alarms. Is that a small leak?</summary>
 #
-# Not for them. Of 10,000 members and 10,000 strangers it accuses 200 and 10: whoever is named was almost surely a member.
+# Not for them. Of 10,000 members and 10,000 strangers it accuses 200 and 10: a picture that is named was almost
+# surely a member. (With a hundred strangers to each member, one in six was.)
 #
 # </details>
 #
