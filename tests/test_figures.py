@@ -154,14 +154,17 @@ def test_method_figure_counts_on_the_model():
 
 def test_encryption_figure_shows_plain_secret_and_back():
     images = data.load("street", train=2, val=1, test=1).train.images
-    axes = plot_encryption(images).axes
-    titles = [ax.get_title("center") for ax in axes[:7]]
-    assert titles == [
-        "plain", "scramble", "shuffle", "negative", "all three", "decrypted", "wrong key",
-    ]  # fmt: skip
-    shown = [ax.images[0].get_array() for ax in axes[:7]]
-    assert np.array_equal(shown[0], images[0].permute(1, 2, 0).numpy())
-    assert np.array_equal(shown[5], shown[0])
+    figure = plot_encryption(images)
+    titles = [ax.get_title("center") for ax in figure.axes[:8]]
+    assert titles == ["plain", "scramble", "shuffle", "negative", "all three", "right key",
+                      "wrong key", "after one leak"]  # fmt: skip
+    shown = [ax.images[0].get_array() for ax in figure.axes[8:]]  # not the one that leaked
+    assert np.array_equal(shown[0], images[1].permute(1, 2, 0).numpy())
+    assert np.array_equal(shown[5], shown[0]) and np.array_equal(shown[7], shown[0])
+    assert figure.get_suptitle().endswith("picture opens the others")
+    flat = images.clone()
+    flat[0] = 7  # a picture of one value tells nothing
+    assert plot_encryption(flat).get_suptitle().endswith("does not quite open the others")
     assert all((shown[i] != shown[0]).mean() > 0.4 for i in (1, 2, 3, 4, 6))
 
 

@@ -5,13 +5,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from lorakit.figures.accuracy import plot_accuracy
-from lorakit.figures.privacy import plot_accountants, plot_audit, plot_signal_to_noise
+from lorakit.figures.privacy import plot_accountants, plot_audits, plot_signal_to_noise
 from lorakit.figures.style import METHOD_NAMES
 from lorakit.figures.tables import accuracy_table
-from lorakit.privacy.audit import attack
 from lorakit.privacy.curves import epsilon_by_steps, noise_by_epsilon
 
 EPSILONS = [0.5, 8.0, math.inf]
@@ -76,16 +74,16 @@ def test_signal_to_noise_figure(rows):
         plot_signal_to_noise(ratios[:1], 2.0)
 
 
-def test_audit_figure_says_advantage_and_bound():
-    joined = torch.arange(100) % 2 == 0
-    audits = {"no privacy": attack(joined.float(), joined)}
-    torch.manual_seed(0)
-    audits["ε = 2"] = attack(torch.rand(100), joined, claimed=2.0)
-    figure = plot_audit(audits)
-    texts = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert texts[0].startswith("no privacy\nadvantage 100%, ε ≥ 2.7")
-    assert figure.get_suptitle() == "no privacy: the attack is right 50 times of 50"
-    assert len(figure.axes[0].lines) == 3
+def test_audit_figure_has_a_dot_for_each_audit():
+    rows = pd.DataFrame({"variant": ["right", "wrong"] * 3, "claimed": 4.0,
+                         "losses": 0.5, "curve": [1.0, 9.0] * 3})  # fmt: skip
+    figure = plot_audits(rows, {"losses": "losses", "curve": "the whole curve"})
+    left, right = (ax.collections[0].get_offsets() for ax in figure.axes)
+    assert left[:, 0].tolist() == [0.5] * 6 and right[:, 0].tolist() == [1.0, 9.0] * 3
+    assert right[:, 1].round().tolist() == [0, 1] * 3
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["right", "wrong"]
+    assert "ε = 4 is refuted" in figure.get_suptitle()
+    assert max(ax.get_xlim()[1] for ax in figure.axes) > 9
 
 
 def test_accountant_figure():

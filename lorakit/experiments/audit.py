@@ -1,11 +1,9 @@
-"""Audits that train: a whole model with canaries in its data, or a head on frozen features.
+"""Audits that train a head on frozen features.
 
 ``python -m lorakit.experiments.audit`` audits DP-SGD and broken variants of it, 20 times each, and
 prints how many of the audits refute the claim. It resumes. The statistics are in ``privacy.audit``.
 """
 
-import math
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -16,16 +14,12 @@ import torch.nn.functional as F
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from lorakit.data.dataset import Split
-from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.run import load_data, train_model
 from lorakit.experiments.shadow import accuracy, frozen_features
-from lorakit.privacy.accountant import Privacy, default_delta
-from lorakit.privacy.audit import Audit, attack, insert_canaries
+from lorakit.privacy.accountant import Privacy
+from lorakit.privacy.audit import Audit, attack
 from lorakit.privacy.membership import gradient_scores
 from lorakit.runtime import seed_everything, write_atomic
 from lorakit.training.criterion import Criterion
-from lorakit.training.evaluate import example_losses
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep
@@ -35,32 +29,6 @@ PRIVACY = Privacy(epsilon=4.0, delta=1e-5)
 RECIPE = Recipe(epochs=5, batch_size=250, lr=1.0, optimizer="sgd", privacy=PRIVACY)
 VARIANTS = "correct,no noise,no clipping,noise / 40,shared noise,fixed order,shuffled".split(",")
 ATTACKS = ("losses", "gradients", "curve")
-
-
-def audit(experiment: Experiment, *, canaries: int = 200, claimed: float | None = None) -> Audit:
-    """Train the experiment with mislabelled canaries in its training set, and attack the losses.
-
-    N, and with it sample rate, noise and the epsilon under test, are those of the mixed set.
-
-    Args:
-        experiment: of plain pictures; its delta counts if it is below 1 / (train + canaries).
-        canaries: M, how many candidates, drawn from its data; about half of them join.
-        claimed: the epsilon to test; None means what training spent, infinity without noise.
-    """
-    e, total = experiment, experiment.train + canaries
-    if e.cipher != "none":
-        raise ValueError(f"cipher={e.cipher!r}: allowed: 'none', the audit is of plain training")
-    delta = e.recipe.privacy.delta if e.private else 1.0
-    delta = delta if delta < 1 / total else default_delta(total)
-    e = e.replace(delta=delta) if e.private else e
-    larger, sizes = load_data(e.replace(train=total)), [e.train, canaries]
-    train, candidates = map(
-        Split, larger.train.images.split(sizes), larger.train.labels.split(sizes)
-    )
-    mixed, secret, joined = insert_canaries(train, candidates, len(larger.classes), e.seed)
-    model, _, history = train_model(e, dataset=replace(larger, train=mixed))
-    claimed = history[-1].get("epsilon", math.inf) if claimed is None else claimed
-    return attack(-example_losses(model, secret), joined, claimed=claimed, delta=delta)
 
 
 def audit_head(

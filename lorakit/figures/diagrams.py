@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
+from lorakit.encryption.attacks import recover_key
 from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
 from lorakit.encryption.equivariance import adapt_patch_embedding
 from lorakit.figures.style import FROZEN, TRAINABLE, style
@@ -51,7 +52,9 @@ def plot_methods(
 
 
 def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figure:
-    """Pictures through each step of the cipher, all steps, back again, and with a wrong key.
+    """Pictures through each step of the cipher, all steps, back again, and to an attacker.
+
+    The attacker has the first picture in both forms, and computes the key from that pair.
 
     Args:
         images: uint8 (N, 3, H, W), a row each.
@@ -61,12 +64,14 @@ def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figur
     size = images.shape[-1]
     right, wrong = (make_key(size, block_size, seed=s) for s in (seed, seed + 1))
     secret = encrypt(images, right)
+    opened = decrypt(secret, recover_key(images[0], secret[0], block_size).key)
     columns = {
         "plain": images,
         **{s: encrypt(images, make_key(size, block_size, [s], seed=seed)) for s in STEPS},
         "all three": secret,
-        "decrypted": decrypt(secret, right),
+        "right key": decrypt(secret, right),
         "wrong key": decrypt(secret, wrong),
+        "after one leak": opened,
     }
     with style():
         shape = (1.55 * len(columns), 1.5 * len(images) + 0.7)
@@ -75,8 +80,10 @@ def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figur
             for row, picture in enumerate(pictures):
                 _show(axes[row, column], picture.permute(1, 2, 0).numpy())  # (H, W, 3)
             axes[0, column].set_title(name, loc="center")
-        title = "Encryption hides the picture; the key brings it back exactly (blocks of"
-        figure.suptitle(f"{title} {block_size} × {block_size})", fontweight="bold")
+        axes[0, 0].set_ylabel("leaked")
+        opens = "opens" if torch.equal(opened, images) else "does not quite open"
+        title = f"Nobody can read them without the key? One leaked picture {opens} the others"
+        figure.suptitle(title, fontweight="bold")
         return figure
 
 

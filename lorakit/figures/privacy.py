@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style, suptitle
-from lorakit.privacy.audit import Audit
 
 _ACCOUNTANTS = {"prv": ("#0072B2", "-"), "rdp": ("#D55E00", "--"), "gdp": ("#999999", ":")}
 
@@ -40,24 +39,29 @@ def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figur
         return figure
 
 
-def plot_audit(audits: Mapping[str, Audit]) -> Figure:
-    """ROC curves of the membership attack, one for each named model."""
+def plot_audits(rows: pd.DataFrame, attacks: Mapping[str, str]) -> Figure:
+    """Every audit as a dot: the least epsilon it shows, in a panel for each attack.
+
+    Args:
+        rows: columns ``variant``, ``claimed`` and one for each attack; see ``experiments.audit``.
+        attacks: column to title.
+    """
+    variants, claimed = list(rows["variant"].unique()), rows["claimed"].mean()
+    shifts = np.random.default_rng(0).uniform(-0.25, 0.25, (len(attacks), len(rows)))
     with style():
-        figure, ax = plt.subplots(figsize=(7.4, 4.4))
-        colours = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
-        for (name, found), colour in zip(audits.items(), colours):
-            bound = f"ε ≥ {found.epsilon_lower:.2f} (δ = {found.delta:g})"
-            text = f"{name}\nadvantage {found.advantage:.0%}, {bound}"
-            ax.plot(found.fpr, found.tpr, color=colour, linewidth=2, label=text)
-        ax.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="guessing blindly")
-        ax.set_xlabel("false alarms (false positive rate)")
-        ax.set_ylabel("right alarms (true positive rate)")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(PercentFormatter(1, decimals=0))
-        figure.legend(loc="outside right center")
-        worst = max(audits, key=lambda name: audits[name].advantage)
-        a = audits[worst]
-        suptitle(figure, f"{worst}: the attack is right {a.correct} times of {a.guesses}")
+        figure, axes = plt.subplots(1, len(attacks), figsize=(9.4, 3.9), sharex=True, sharey=True)
+        colours = ("#0072B2", "#009E73", "#D55E00")
+        for ax, (name, title), shift, colour in zip(axes, attacks.items(), shifts, colours):
+            places = rows["variant"].map(variants.index) + shift
+            ax.scatter(rows[name], places, s=14, color=colour, alpha=0.5, linewidth=0)
+            ax.axvline(claimed, color="black", linestyle="--", linewidth=1)
+            ax.set_title(f"attack on {title}", loc="left", fontsize=10)
+            ax.set(xlabel="ε is at least", ylim=(len(variants) - 0.5, -0.5))
+            ax.grid(axis="y", visible=False)
+        axes[0].set_xlim(-0.5, 1.1 * rows[list(attacks)].max().max())
+        axes[0].set_yticks(range(len(variants)), variants)
+        axes[0].text(claimed, len(variants) - 0.7, " claimed", fontsize=9)
+        suptitle(figure, f"Right of the dashed line, the claim ε = {claimed:.0f} is refuted")
         return figure
 
 

@@ -44,6 +44,7 @@ from lorakit import Experiment, Split, evaluate, train_model
 from lorakit.experiments.audit import ATTACKS, VARIANTS, audit_head, detections
 from lorakit.experiments.run import load_data
 from lorakit.experiments.shadow import accuracy, confidences, frozen_features, shadow_heads
+from lorakit.figures.privacy import plot_audits
 from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.privacy.accountant import default_delta, find_noise_multiplier
 from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries, privacy_curve
@@ -284,8 +285,7 @@ figure = show_losses(into, out, ("canary was in", "canary was out"), title)
 # Now the groups come apart. A wrong label seldom has a low loss, unless the model learned it by heart.
 #
 # The attacker orders the canaries by loss, says "in" for the lowest quarter and "out" for the highest, and
-# keeps silent on the rest. `attack` does that; `audit(experiment)` of `lorakit.experiments.audit` does all of it,
-# from the coins to the guesses.
+# keeps silent on the rest. `attack` does that.
 
 # %%
 found = attack(-losses, joined, delta=delta)
@@ -546,22 +546,9 @@ pd.DataFrame(bounds).T.style.format(precision=2, subset=list(names.values()))
 # (`python -m lorakit.experiments.audit`; the rows are in `figures/results/audits.csv`). One training is correct. **Predict**
 # which of the six broken ones are found, and by which attack.
 
-# %% tags=["folded"]
-# @title Drawing: every audit is a dot
+# %%
 rows = pd.read_csv(root / "figures/results/audits.csv")
-rng = np.random.default_rng(0)
-with style():
-    figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.9), sharey=True)
-    for ax, (name, words), colour in zip(axes, names.items(), (BLUE, GREEN, ORANGE)):
-        places = rows["variant"].map(VARIANTS.index) + rng.uniform(-0.25, 0.25, len(rows))
-        ax.scatter(rows[name], places, s=14, color=colour, alpha=0.5, linewidth=0)
-        ax.axvline(rows["claimed"].mean(), color="black", linestyle="--", linewidth=1)
-        ax.set_title(f"attack on {words}", loc="left", fontsize=10)
-        ax.set(xlabel="ε is at least", xlim=(-0.5, 11), ylim=(len(VARIANTS) - 0.5, -0.5))
-        ax.grid(axis="y", visible=False)
-    axes[0].set_yticks(range(len(VARIANTS)), VARIANTS)
-    axes[0].text(rows["claimed"].mean(), 6.3, " claimed", fontsize=9)
-    suptitle(figure, "Right of the dashed line, the claim ε = 4 is refuted")
+figure = plot_audits(rows, names)
 
 # %%
 counts = detections(rows)
