@@ -2,6 +2,7 @@
 
 import math
 import resource
+import sys
 import time
 
 import numpy as np
@@ -152,6 +153,20 @@ def test_the_ends_of_epsilon():
         assert compute_epsilon(sigma, 0.02, 3, 1e-4, accountant="gdp") <= epsilon
     with pytest.raises(ValueError, match="no noise up to"):
         find_noise_multiplier(1e-9, 0.1, 100, 1e-12, accountant="rdp")
+
+
+def test_the_noise_found_never_spends_more_than_asked_even_if_the_accountant_jumps(monkeypatch):
+    """As numerical ones do, where they change their grid."""
+    module = sys.modules["lorakit.privacy.accountant"]
+    exact = module.epsilon_spent
+
+    def jumps(*mechanism):
+        spent, used = exact(*mechanism)
+        return spent * (1.0115 if spent > 1.98 else 1.0), used
+
+    monkeypatch.setattr(module, "epsilon_spent", jumps)
+    sigma = find_noise_multiplier(2.0, 0.123, 45, 1e-4, accountant="rdp")
+    assert 1.96 < jumps(sigma, 0.123, 45, 1e-4, "rdp")[0] <= 2.0
 
 
 def test_default_delta_is_below_one_over_n():

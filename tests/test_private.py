@@ -477,6 +477,51 @@ def test_a_batch_in_chunks_gives_the_gradient_of_the_whole(digits):
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
 
 
+def test_a_model_moved_after_it_was_wrapped_is_refused(make_vit, batch):
+    """Opacus 820, peft 3409. Here the step believes that it was wrapped elsewhere."""
+    step = step_of(prepared(make_vit, "probe"), NOISY)
+    step.device = torch.device("meta")
+    with pytest.raises(PrivacyError, match="moved from meta after it was wrapped"):
+        step.step(batch)
+    assert step.taken == 0
+
+
+def test_a_parameter_that_the_loss_does_not_reach_stops_the_step_before_it_counts(make_vit, batch):
+    step = step_of(prepared(make_vit, "patch"), NOISY)
+    step.criterion = lambda model, images, labels: model.patch_embed(images).square().mean()
+    before = [p.clone() for p in step.parameters.values()]
+    with pytest.raises(ValueError, match="gradient"):
+        step.step(batch)
+    assert step.taken == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, step.parameters.values()))
+    with pytest.raises(PrivacyError, match="an earlier step raised an error"):
+        step.step(batch)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 7])
+def test_a_dry_step_that_fails_anywhere_leaves_nothing_behind(make_vit, batch, monkeypatch, call):
+    """Out of memory inside Opacus, say, between the weight of a layer and its bias."""
+    from opacus.grad_sample import grad_sample_module
+
+    calls, exact = [], grad_sample_module.create_or_accumulate_grad_sample
+
+    def fails_once(**settings):
+        calls.append(settings)
+        if len(calls) == call:
+            raise torch.OutOfMemoryError("out of memory")
+        exact(**settings)
+
+    monkeypatch.setattr(grad_sample_module, "create_or_accumulate_grad_sample", fails_once)
+    model = prepared(make_vit, "lora+patch")
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=1.0)
+    step = step_of(model, privacy)
+    with pytest.raises(torch.OutOfMemoryError):
+        step.dry_step(batch)
+    found, (expected, _) = gradients_of(step, *batch), one_at_a_time(model, *batch, 1.0)
+    for name, gradient in found.items():
+        torch.testing.assert_close(12 * gradient, expected[name], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_on_a_gpu(digits):
     model = apply_method(create_backbone(classes=10), "lora+patch+pos", rank=2)
