@@ -12,7 +12,7 @@ from lorakit.experiments.audit import detections
 from lorakit.experiments.presets import MLP
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN
-from lorakit.figures.tables import with_usual_lora
+from lorakit.figures.tables import half_width, with_usual_lora
 from lorakit.lora.vit import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,6 +140,27 @@ def test_the_numbers_under_privacy():
     assert f"finds {free[shirt]:.0%} without noise and {strict[shirt]:.0%} at ε = 0.5".replace(
         "%", " %"
     ) in README  # fmt: skip
+
+
+def test_the_numbers_of_encrypted_and_private():
+    rows = read_table(TABLES / "public.csv")
+    ways = {"plain": rows["cipher"].eq("none"), "first": rows["public"].notna()}
+    ways["encrypted"] = ~ways["plain"] & ~ways["first"]
+    plain, first, secret = (
+        rows[mine].pivot(index="seed", columns="epsilon", values="accuracy")
+        for mine in ways.values()
+    )
+    assert all(cell.shape == (5, 3) for cell in (plain, first, secret))
+    words = "`lora+patch` reaches {:.1f} % on plain pictures and {:.1f} % on encrypted ones"
+    assert words.format(*(100 * cell[3.0].mean() for cell in (plain, secret))) in README
+    gain = 100 * (first - secret)
+    half = half_width(gain.sem(), gain.count())
+    mean, low, high = (v[3.0] for v in (gain.mean(), gain.mean() - half, gain.mean() + half))
+    assert f"brings {mean:.1f} points back** (interval {low:.1f} to {high:.1f}" in README
+    left = 100 * (first - plain)
+    half = half_width(left.sem(), left.count())
+    assert (gain.mean().between(4.25, 5.25)).all() and (left.mean().between(-0.55, 0)).all()
+    assert (left.mean() + half < 0).tolist() == [True, False, False]  # as lesson 07 says
 
 
 def test_the_counts_of_audits():

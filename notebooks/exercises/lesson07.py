@@ -1,4 +1,4 @@
-"""Exercises of lesson 07: a plan, a delta, noise taken back, the bill of several runs, holes."""
+"""Exercises of lesson 07: a plan, noise taken back, the bill of several runs, holes."""
 
 import math
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from exercises.verdict import Answer, ask, exercise, same, several, wrong_if
-from lorakit.privacy.accountant import default_delta
 from lorakit.privacy.banded import band_weights
 
 
@@ -40,19 +39,28 @@ def rate(answer: Answer, examples: int, batch: int, epochs: int) -> str:
     return "q = batch / N and every step counted: this is what the accountant needs to know."
 
 
-@exercise("07.delta", (1097, 256), (10_000, 256), (60_000, 512), (999, 10), (1000, 64))
-def delta(answer: Answer, examples: int, batch: int) -> str:
-    batches, want = math.ceil(examples / batch), default_delta(examples)
+@exercise("07.back", (6, 3, 2), (5, 4, 3), (3, 2, 6))
+def back(answer: Answer, steps: int, size: int, bands: int) -> str:
+    c = torch.tensor(band_weights(bands), dtype=torch.float32)
+    z = torch.randn(steps, size)
+
+    def noise(sign: float = 1.0, first: float = c[0].item(), of_drawn: bool = False) -> Tensor:
+        n = []
+        for t in range(steps):
+            past = z if of_drawn else n
+            taken = sum(c[j] * past[t - j] for j in range(1, min(bands, t + 1)))
+            n.append((z[t] - sign * taken) / first)
+        return torch.stack(n)
+
     known = {
-        "that is 1/N itself: publishing one whole example at random would be (0, 1/N)-private. Go "
-        "strictly below": 1 / examples,
-        "that is 1 / (number of batches): DP protects examples, many in a batch": 1 / batches,
-        "that goes by the number of batches: DP protects examples": default_delta(batches),
-        "that is above 1/N: the exponent was rounded the wrong way": 10 * want,
-        "that is 1 / batch: what has the batch to do with it?": 1 / batch,
+        "that takes back a part of what was drawn, z; what is in the weights is what was added, "
+        "n": noise(of_drawn=True),
+        "the last division, by c[0], is missing": noise(first=1.0),
+        "the noise of the steps before was added once more, not taken back": noise(sign=-1.0),
+        "that is z as it was drawn, DP-SGD's own noise": z,
     }
-    same(answer(examples, batch), want, f"delta for N = {examples}", known)
-    return "it speaks of examples, and the batch has no part in it."
+    same(answer(z, c), noise(), f"the noise of {steps} steps with {bands} weights", known)
+    return "a line or two more than DP-SGD's noise, and the sum of it stays much smaller."
 
 
 @exercise(
@@ -120,27 +128,3 @@ def holes(answer: Answer, changes: dict[str, object], want: set[str]) -> str:
     wrong_if(missing, f"{sorted(missing)} is missing for {told}")
     wrong_if(extra, f"{sorted(extra)} is no hole in {told}")
     return "and a statement without holes still speaks of one picture, and of the weights alone."
-
-
-@exercise("07.back", (6, 3, 2), (5, 4, 3), (3, 2, 6))
-def back(answer: Answer, steps: int, size: int, bands: int) -> str:
-    c = torch.tensor(band_weights(bands), dtype=torch.float32)
-    z = torch.randn(steps, size)
-
-    def noise(sign: float = 1.0, first: float = c[0].item(), of_drawn: bool = False) -> Tensor:
-        n = []
-        for t in range(steps):
-            past = z if of_drawn else n
-            taken = sum(c[j] * past[t - j] for j in range(1, min(bands, t + 1)))
-            n.append((z[t] - sign * taken) / first)
-        return torch.stack(n)
-
-    known = {
-        "that takes back a part of what was drawn, z; what is in the weights is what was added, "
-        "n": noise(of_drawn=True),
-        "the last division, by c[0], is missing": noise(first=1.0),
-        "the noise of the steps before was added once more, not taken back": noise(sign=-1.0),
-        "that is z as it was drawn, DP-SGD's own noise": z,
-    }
-    same(answer(z, c), noise(), f"the noise of {steps} steps with {bands} weights", known)
-    return "a line or two more than DP-SGD's noise, and the sum of it stays much smaller."

@@ -290,47 +290,10 @@ print(f"Opacus:    q = {1 / len(loader):.4f}, expected batch {wrapped.expected_b
 # does, since it samples with its own $q$. But it is not the training that you asked for, and a $\sigma$ found
 # with $L/N$ does not belong to it. lorakit samples, averages and accounts with the same $q = L/N$.
 #
-# Now $\delta$. Lesson 06 showed why it has to lie below $1/N$, with $N$ the number of **examples**.
-
-# %% [markdown] tags=["hints"] exercise="07.delta"
-# ### Exercise 2: choose delta
-#
-# A common choice is the largest power of ten strictly below $1/N$. Write `choose_delta(examples,
-# batch_size)`. One of the arguments is bait.
-#
-# <details><summary>Hint 1</summary>
-#
-# A published tutorial used `1 / len(loader)`. Who is protected: a batch, or an example?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `math.log10(examples)` is between 3 and 4 for 2,000. Take care that $N = 1000$ gives $10^{-4}$, not
-# $10^{-3}$.
-#
-# </details>
-
-
-# %% tags=["exercise"] exercise="07.delta"
-def choose_delta(examples, batch_size):
-    """A float: the largest power of ten strictly below one over ... what?"""
-    ...  # your code
-
-
-check("07.delta", choose_delta)
-
-# %% [markdown] tags=["solution"] exercise="07.delta"
-# <details><summary>Solution</summary>
-#
-# ```python
-# def choose_delta(examples, batch_size):
-#     return 10.0 ** -(math.floor(math.log10(examples)) + 1)
-# ```
-#
-# `lorakit.privacy.accountant.default_delta` does this. It is a convention, not a law: just below $1/N$ is the least one
-# must ask. A ten times smaller $\delta$ costs about a tenth more noise here, so take one if the data deserve it.
-#
-# </details>
+# Now $\delta$. Lesson 06 showed why it has to lie below $1/N$, with $N$ the number of **examples**. A common choice is the
+# largest power of ten below it (`default_delta`). It is a convention, not a law: a ten times smaller $\delta$ costs about a
+# tenth more noise here, so take one if the data deserve it. What a published tutorial took, one over the number of
+# *batches*, is another matter:
 
 # %%
 wrong = mistake_delta_from_batches(1.0, examples=N, batch_size=L, steps=epochs * math.ceil(N / L))
@@ -740,7 +703,7 @@ with style():
 # says. In a recipe it is one argument: `Privacy(epsilon, delta, bands=8)`.
 
 # %% [markdown] tags=["hints"] exercise="07.back"
-# ### Exercise 3: take it back
+# ### Exercise 2: take it back
 #
 # Write `take_back(z, c)`. It gets the fresh noise of $T$ steps, `z` of shape `(T, d)`, and the weights `c` of shape
 # `(b,)`. It returns the noise `n` to add, `(T, d)`, for which
@@ -818,7 +781,7 @@ tell(pairs["accuracy"] - pairs["accuracy_dp_sgd"])
 # published.
 
 # %% [markdown] tags=["hints"] exercise="07.total"
-# ### Exercise 4: the bill
+# ### Exercise 3: the bill
 #
 # Write `total(runs)`, for a list of pairs $(\varepsilon_i, \delta_i)$ of runs on the same data: the pair
 # that holds for all of them together by **basic composition** (Dwork and Roth 2014, theorem 3.16, and
@@ -895,7 +858,7 @@ print(f"  the accountant:    epsilon {bill:.1f}, delta {paid.delta:g}")
 print(privacy_statement(tried, tried=k, drawn=True))
 
 # %% [markdown] tags=["hints"] exercise="07.holes"
-# ### Exercise 5: find the hole
+# ### Exercise 4: find the hole
 #
 # People will show you statements. Write `holes(s)`: it takes one as a dictionary and returns the **set** of names
 # of what makes its promise untrue or empty, among these four.

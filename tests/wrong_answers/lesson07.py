@@ -1,7 +1,6 @@
 """Wrong answers to the exercises of lesson 07, and words that the verdict must hold."""
 
 _PLAN = "import math\ndef plan(examples, batch_size, epochs):\n"
-_DELTA = "import math\ndef choose_delta(examples, batch_size):\n"
 _TOTAL = "def total(runs):\n"
 _HOLES = """def holes(s):
     found = set()
@@ -47,17 +46,6 @@ WRONG = {
         ),
         ("upside down", _PLAN + "    return examples / batch_size, 1, 1"),
         ("3 values", _PLAN + "    return batch_size / examples"),
-    ],
-    "07.delta": [
-        ("1/N itself", _DELTA + "    return 1 / examples"),
-        ("number of batches", _DELTA + "    return 1 / math.ceil(examples / batch_size)"),
-        (
-            "number of batches",
-            _DELTA + "    n = math.ceil(examples / batch_size)\n"
-            "    return 10.0 ** -(math.floor(math.log10(n)) + 1)",
-        ),
-        ("rounded the wrong way", _DELTA + "    return 10.0 ** -math.floor(math.log10(examples))"),
-        ("1/N itself", _DELTA + "    return 10.0 ** -math.ceil(math.log10(examples))"),
     ],
     "07.total": [
         (
