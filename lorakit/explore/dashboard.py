@@ -23,7 +23,8 @@ TABLES = ("claim", "privacy", "results")  # the last one: vit_micro.letters
 # Vega loops for ever where there is no width: a chart in a tab that is not shown keeps its own
 _LAID_OUT = (
     "<style>.lorakit-chart.lm-mod-hidden {display: block !important; position: absolute; "
-    "visibility: hidden; inset: 0 16px auto; height: 0; overflow: hidden}</style>"
+    "visibility: hidden; inset: 0 16px auto; height: 0; overflow: hidden} "
+    ".lm-TabBar-tabLabel {color: var(--jp-ui-font-color1)}</style>"
 )
 
 

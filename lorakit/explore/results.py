@@ -144,7 +144,8 @@ def _marks(table: pd.DataFrame) -> Iterator[alt.Chart]:
     mean = placed.transform_filter("!datum.yours").mark_point(size=110, strokeWidth=2, opacity=1)
     look = {"color": colour, "fill": fill, "fillOpacity": full, "shape": shape}
     yield mean.encode(tooltip=hover, **look).add_params(picked)
-    star = placed.transform_filter("datum.yours").mark_point(shape=_STAR, size=300, opacity=1)
+    star = placed.transform_filter("datum.yours")
+    star = star.mark_point(shape=_STAR, size=300, opacity=1, aria=False)  # mostly there are none
     yield star.encode(tooltip=hover, fill=fill, stroke=alt.value(INK))
     yield from _winner(placed.transform_filter("datum.wins"))
 

@@ -38,7 +38,8 @@ class SavedChart:
 
     def output(self) -> dict:
         """What JupyterLab and Voilà need of it: an output of a cell."""
-        spec = json.loads(self.chart.to_json())
+        spec = json.loads(self.chart.to_json()) | {"description": self.finding}
+        _hide_decoration(spec)
         if "concat" in spec:
             spec["columns"] = _COLUMNS
         data = {MIME: spec, "text/plain": self.finding}
@@ -56,6 +57,14 @@ class SavedChart:
         if "google.colab" in sys.modules:
             data["text/html"] = self.chart.to_html()
         return data, _OPTIONS
+
+
+def _hide_decoration(spec: dict) -> None:
+    """From screen readers: marks that say nothing when one hovers over them."""
+    for part in (*spec.get("layer", ()), *spec.get("concat", ())):
+        _hide_decoration(part)
+    if "mark" in spec and "tooltip" not in spec.get("encoding", {}):
+        spec["mark"]["aria"] = False
 
 
 def choice(

@@ -4,6 +4,7 @@ import itertools
 import time
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from .page import ROWS, alerts, labels, move, state, until, upload_too_much
 
@@ -56,6 +57,23 @@ def test_every_tab_is_readable_and_answers(voila, browse, shots, width):
         page.screenshot(path=shots / f"dashboard_{tab.lower()}_{width}_changed.png", full_page=True)
     # Voilà loads all lab extensions, and says so of one that shares a module with JupyterLab only
     assert not [error for error in errors if "shared module" not in error]
+
+
+def test_axe_finds_nothing_serious_in_any_tab(voila, browse):
+    """Names, roles, contrast: what axe-core (Deque) calls serious or critical."""
+    page, _ = browse(voila)
+    page.get_by_role("tab", name="Train").wait_for(timeout=120_000)
+    found = []
+    for tab in (*CHARTS, *MOVED):
+        page.get_by_role("tab", name=tab).click()
+        shown = ".vega-embed svg" if tab in CHARTS else ".lorakit-explorer [role=img], img"
+        until(lambda s=shown: page.locator(s).locator("visible=true").count(), f"the {tab}")
+        time.sleep(0.3)
+        for problem in Axe().run(page).response["violations"]:
+            if problem["impact"] in ("serious", "critical"):
+                nodes = [node["html"][:160] for node in problem["nodes"][:3]]
+                found.append((tab, problem["id"], problem["help"], nodes))
+    assert not found, "\n".join(map(str, found))
 
 
 EARLY = """(() => {

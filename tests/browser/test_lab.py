@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from .page import (
@@ -80,6 +81,26 @@ def test_every_control_changes_what_the_page_shows(lesson, shots, name):
         box.click()
         until(lambda b=before: state(explorer) != b, f"an answer to a box of {name}")
     assert moved and not errors
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_axe_finds_nothing_serious_in_either_theme(lesson, shots, theme):
+    """Names, roles, contrast of explorers and charts; the rest of the page is JupyterLab's."""
+    page, explorers, _ = lesson
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.get_by_role("menuitem", name="Theme", exact=True).hover()
+    page.get_by_role("menuitem", name=theme, exact=True).click()
+    until(lambda: page.evaluate("document.body.dataset.jpThemeName") == theme, theme)
+    time.sleep(1)
+    for name, explorer in explorers.items():
+        shoot(explorer, shots / f"lab_{name}_{theme[11:].lower()}.png")
+    for chart in page.locator(".vega-embed").all():
+        shoot(chart, shots / f"lab_chart_{theme[11:].lower()}_{time.monotonic_ns()}.png")
+    context = {"include": [[".lorakit-explorer"], [".vega-embed"]]}
+    found = Axe().run(page, context=context).response["violations"]
+    serious = [(p["id"], [n["html"][:160] for n in p["nodes"]])
+               for p in found if p["impact"] in ("serious", "critical")]  # fmt: skip
+    assert not serious, serious
 
 
 def test_every_control_has_a_name_that_a_screen_reader_finds(lesson):
