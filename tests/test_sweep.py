@@ -218,7 +218,7 @@ def test_grids():
     assert {e.seed for e in full} == {0, 1, 2}
     assert min(e.train for e in street) >= 10_000 and {e.test for e in street} == {5000}
     private = grid("full", study="privacy")
-    assert {e.recipe.privacy.epsilon for e in private} == {0.5, 2, 8, math.inf}
+    assert {e.recipe.privacy.epsilon for e in private} == {0.5, 1, 2, 3, 8, math.inf}
     control = {
         e.recipe.privacy.noise_multiplier for e in private if e.recipe.privacy.epsilon == math.inf
     }

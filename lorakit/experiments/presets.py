@@ -15,7 +15,7 @@ SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 STUDIES = ("encryption", "privacy")
 _BASE = ("probe", "lora", "lora+patch", "full")
-_THREE = (0.5, 2.0, 8.0)  # epsilons
+_THREE, _FIVE = (0.5, 2.0, 8.0), (0.5, 1.0, 2.0, 3.0, 8.0)  # epsilons
 
 _TWO, _LETTERS = ("street", "digits"), {"backbone": "vit_micro.letters"}
 _PUBLIC = ("cifar10", "cifar100", "imagenette")
@@ -59,7 +59,7 @@ PRESETS: dict[str, dict] = {
         "private_datasets": ("fashion",),
         "private_seeds": 5,
         "private": {"fashion": {"epochs": 4, "batch_size": 512}},
-        "epsilons": {"fashion": dict.fromkeys(("probe", "patch", "lora+patch"), _THREE)},
+        "epsilons": {"fashion": dict.fromkeys(("probe", "patch", "lora+patch"), _FIVE)},
         "private_ciphers": ("none",),
     },
     "paper": {  # a GPU, and a network once; see paper.py
