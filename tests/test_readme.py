@@ -163,6 +163,18 @@ def test_the_numbers_of_encrypted_and_private():
     assert (left.mean() + half < 0).tolist() == [True, False, False]  # as lesson 07 says
 
 
+def test_the_numbers_of_correlated_noise():
+    same = ["method", "epsilon", "seed"]
+    pairs = read_table(TABLES / "banded.csv").merge(read_table(TABLES / "privacy.csv"), on=same)
+    points = 100 * (pairs["accuracy_x"] - pairs["accuracy_y"])
+    gain = points.groupby(pairs["epsilon"]).agg(["mean", "sem", "size"])
+    half = half_width(gain["sem"], gain["size"])
+    told = "{:+.1f} points at ε = 0.5, {:+.1f} at 2, {:+.1f} at 8".format(*gain["mean"])
+    low, high = gain["mean"] - half, gain["mean"] + half
+    assert f"{told} (95 % interval {low[8.0]:.1f} to {high[8.0]:.1f})" in MORE
+    assert ((low > 0) | (high < 0)).tolist() == [False, False, True]
+
+
 def test_the_counts_of_audits():
     found = detections(pd.read_csv(TABLES / "audits.csv")).query("attack == 'curve'")
     refuted = found.set_index("variant")["refuted"]
