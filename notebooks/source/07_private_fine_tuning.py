@@ -756,10 +756,10 @@ check("07.back", take_back)
 # **Predict** the sign at each $\varepsilon$ from the drawing.
 
 # %%
-pairs = read_table(results / "banded.csv").merge(
+taken_back = read_table(results / "banded.csv").merge(
     rows, on=["method", "epsilon", "seed"], suffixes=("", "_dp_sgd")
 )
-pairs = pairs.set_index(["epsilon", "seed"])
+taken_back = taken_back.set_index(["epsilon", "seed"])
 
 
 def tell(differences):
@@ -770,7 +770,7 @@ def tell(differences):
 
 
 print("noise taken back over 8 steps, minus DP-SGD")
-tell(pairs["accuracy"] - pairs["accuracy_dp_sgd"])
+tell(taken_back["accuracy"] - taken_back["accuracy_dp_sgd"])
 
 # %% [markdown]
 # The signs are those of the drawing. At $\varepsilon = 8$ there is a little to gain, and just enough to be told from
