@@ -353,8 +353,8 @@ with style():
         ax.annotate("", (side, -0.3), (x, 0.94), arrowprops=look)
     bent = {"arrowstyle": "->", "color": "#0072B2", "lw": 1.5, "connectionstyle": "arc3,rad=-0.2"}
     ax.annotate("", (4, 1.2), (0, 1.2), arrowprops=bent)
-    ax.text(2, 1.67, "the key", ha="center", va="bottom", fontsize=10, color="#0072B2")
-    ax.set(xlim=(-0.9, 4.9), ylim=(-1.0, 1.85))
+    ax.text(2, 1.7, "the key", ha="center", va="bottom", fontsize=10, color="#0072B2")
+    ax.set(xlim=(-0.9, 4.9), ylim=(-1.0, 1.95))
     ax.axis("off")
     ax.set_title("What is handed over can be watched")
 
@@ -588,5 +588,5 @@ report(right > 0.5, f"the shipped weights sort {right:.0%} of 300 clothes", "ins
 # On Binder the memory shown may be that of the whole machine, while your share is smaller; lessons stay below
 # 1.5 GB.
 #
-# Go on with [lesson 01](01_lora_from_scratch.ipynb). LoRA trained about a hundredth of the model's numbers and came
-# near the plain pictures. How can so few do that?
+# Go on with [lesson 01](01_lora_from_scratch.ipynb). LoRA trained about a hundredth of the model's numbers, and
+# only one of the four did better, by a hair. How can so few do that?

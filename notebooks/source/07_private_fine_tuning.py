@@ -646,8 +646,8 @@ pd.Series(norms_tried, name="test accuracy").rename_axis("C").sort_index().to_fr
 # ## One step further: noise that takes itself back
 #
 # The noise of a step stays in the weights. After 80 steps a weight carries the sum of 80 of them: a walk that strays like
-# $\sqrt T$. **What if each step took back a part of the noise of the steps before?** Below, one weight under both
-# kinds of noise, both for $\varepsilon = 8$.
+# $\sqrt T$. **What if each step took back a part of the noise of the steps before?** Below, the noise in one weight, thirty times,
+# of both kinds, both for $\varepsilon = 8$.
 
 # %% tags=["folded"]
 # @title Drawing: the noise in one weight
@@ -663,17 +663,18 @@ def multiplier(epsilon, bands):
 with style():
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1.2, 1))
     for bands, (label, colour) in kinds.items():
-        size = multiplier(8.0, bands)
-        band = size * running_noise(bands, steps)
-        fresh = size * np.random.default_rng(4).standard_normal(steps)
-        walk = np.zeros(steps)
+        size, x = multiplier(8.0, bands), np.arange(1, steps + 1)
+        fresh = size * np.random.default_rng(0).standard_normal((steps, 30))
+        noise = np.zeros_like(fresh)
         for t in range(steps):  # C n = z
-            past = sum(band_weights(bands)[j] * walk[t - j] for j in range(1, min(bands, t + 1)))
-            walk[t] = (fresh[t] - past) / band_weights(bands)[0]
-        left.fill_between(range(1, steps + 1), -band, band, color=colour, alpha=0.2)
-        left.plot(range(1, steps + 1), walk.cumsum(), color=colour, label=label)
+            past = sum(band_weights(bands)[j] * noise[t - j] for j in range(1, min(bands, t + 1)))
+            noise[t] = (fresh[t] - past) / band_weights(bands)[0]
+        left.plot(x, noise.cumsum(axis=0), color=colour, alpha=0.25, linewidth=0.7)
+        spread = size * running_noise(bands, steps)
+        left.plot(x, spread, color=colour, linewidth=2.5, label=label)
+        left.plot(x, -spread, color=colour, linewidth=2.5)
     left.set(xlabel="step", ylabel="noise in one weight, in units of C")
-    left.set_title("ε = 8: one walk, and its spread", loc="left", fontsize=11)
+    left.set_title("ε = 8: thirty walks, and their spread", loc="left", fontsize=11)
     left.legend(loc="lower left", fontsize=9)
     ties = (1, 2, 4, 8) if smoke else (1, 2, 3, 4, 6, 8, 12, 16)
     for e, colour in zip((0.5, 2.0, 8.0), ("#D55E00", "#CC79A7", "#009E73")):
@@ -685,11 +686,11 @@ with style():
         ties[:4] if smoke else (1, 2, 4, 8, 16), ties[:4] if smoke else (1, 2, 4, 8, 16)
     )
     right.set(xlabel="steps tied together, b", ylabel="noise in the weights, DP-SGD = 1")
-    right.set_title("worth its price?", loc="left", fontsize=11)
+    right.set_title("is it worth its price?", loc="left", fontsize=11)
     right.legend()
 
 # %% [markdown]
-# At $\varepsilon = 8$ the blue walk stays closer to zero. Nothing is free, though: who takes noise back over $b$ steps
+# At $\varepsilon = 8$ the blue walks stay closer to zero. Nothing is free, though: who takes noise back over $b$ steps
 # must not meet one picture twice in them, or its traces would add up. So the data are dealt into $b$ parts and step $t$
 # draws from part $t \bmod b$ alone, at $b$ times the rate. Each picture comes as often as before, but who watches knows
 # better when. **Sampling hides less, and $\sigma$ must be larger.** To the right you see what is left of the gain: much
