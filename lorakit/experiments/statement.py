@@ -63,13 +63,14 @@ class PrivacyStatement:
             promise = f"({self.epsilon_tuned:.3g}, {self.delta:g})-DP"
             accountant += ", and RDP for the tuning" if self.drawn else ""
             alone = "of one training alone, "
-        sampling, mechanism = "Poisson", "DP-SGD"
+        sampling, mechanism, others = "Poisson", "DP-SGD", ""
         if self.bands is not None:
+            others = ", while all others keep their part"
             sampling += f" from one of {self.bands} parts in turn"
             mechanism += f" with noise correlated over {self.bands} steps"
         lines = {
             "promise": f"{promise} of the published weights",
-            "unit": "one picture with its label, added or removed; N is public",
+            "unit": f"one picture with its label, added or removed{others}; N is public",
             "sampling": f"{sampling}, q = {self.batch_size} / {self.examples:,} = "
             f"{self.sample_rate:.4g}; {self.steps:,} steps",
             "mechanism": f"{mechanism}: each gradient clipped to C = {self.max_grad_norm:g}, "

@@ -37,5 +37,6 @@ if __name__ == "__main__":
     except ImportError:
         sys.exit("Voilà is missing; install it with: pip install voila")
     with tempfile.TemporaryDirectory() as folder:
-        sys.argv = ["voila", str(write_page(Path(folder))), LIMIT, *sys.argv[1:]]
+        options = [LIMIT, "--progressive_rendering=True"]  # what the page is, while it starts
+        sys.argv = ["voila", str(write_page(Path(folder))), *options, *sys.argv[1:]]
         main()

@@ -353,8 +353,8 @@ with style():
         ax.annotate("", (side, -0.3), (x, 0.94), arrowprops=look)
     bent = {"arrowstyle": "->", "color": "#0072B2", "lw": 1.5, "connectionstyle": "arc3,rad=-0.2"}
     ax.annotate("", (4, 1.2), (0, 1.2), arrowprops=bent)
-    ax.text(2, 1.7, "the key", ha="center", va="bottom", fontsize=10, color="#0072B2")
-    ax.set(xlim=(-0.9, 4.9), ylim=(-1.0, 1.95))
+    ax.text(2, 1.79, "the key", ha="center", va="bottom", fontsize=10, color="#0072B2")
+    ax.set(xlim=(-0.9, 4.9), ylim=(-1.0, 2.0))
     ax.axis("off")
     ax.set_title("What is handed over can be watched")
 

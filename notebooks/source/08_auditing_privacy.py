@@ -569,9 +569,9 @@ shown.rename(columns=names)
 # - **fixed order**: batches in an order that everybody knows, counted as if they were secret Poisson samples. Who knows
 #   the batch loses no power to chance. Found, every time, by the curve.
 # - **shuffled**: the order is secret. The accountant's sum is wrong here too, and **nobody sees it**. The leak can be
-#   large (lesson 06), but only where all other gradients point the same way. These canaries have a column each, and for
-#   them shuffling tells no more than was claimed: more of them would not help. An audit has the power of its worst
-#   example. What protects you is the sampler.
+#   large: lesson 06 proves it where all other gradients point the same way, against yours. These canaries have a column
+#   each, and for them shuffling tells no more than the pair $(4, 10^{-5})$ that was claimed: more of them would not refute
+#   it. An audit has the power of its worst example. What protects you is the sampler.
 #
 # One mistake cannot be found by any audit: $\delta$ computed from the number of *batches*. The training keeps that
 # promise. It is only worth nothing.
@@ -738,13 +738,13 @@ zoo = pd.DataFrame(
 zoo.style.set_properties(**{"text-align": "left", "white-space": "normal"})
 
 # %% [markdown]
-# The audit catches four. Of those it misses, no two are alike:
+# The audit catches four, and misses four, for three reasons:
 #
-# - **changed after wrapping** and **floored batch** leak nothing. The promise holds, the training is spoiled: the new
-#   weights never move, or every step is a little too long.
+# - **changed after wrapping** and **floored batch** leak nothing. The promise holds, the training is not the one asked for:
+#   the new weights never move, or the batch is another and every step slightly too long.
 # - **shuffled as Poisson** can leak much, but not by such canaries, as above.
-# - **batch norm** leaks everything in its running means: they are not noised, and a look at these buffers names every
-#   member. Its weights break the claim too, for one example moves all gradients of its batch; this attack does not look
+# - **batch norm** leaks through its running means: they are not noised, and a look at these buffers names the canaries
+#   that took part, for each has a feature of its own. Its weights break the claim too, for one example moves all gradients of its batch; this attack does not look
 #   for that.
 #
 # So an audit is the last line, not the first. A **guard** costs nothing and stops the bug before it trains. In `lorakit`
