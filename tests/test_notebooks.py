@@ -99,7 +99,7 @@ def test_readme_commands_work_here():
     figures, tests = re.findall(r"```bash\n(python3 -m venv.*?)\n```", readme, re.S)
     assert tests in ci
     assert (ROOT / re.search(r"papermill.* (\S+\.ipynb) \S+\.ipynb", figures)[1]).exists()
-    for path in re.findall(r"\]\((?!http)([^)]+)\)", readme):
+    for path in re.findall(r"\]\((?!http|#)([^)]+)\)", readme):
         assert (ROOT / path).exists(), path
 
 

@@ -486,6 +486,20 @@ def test_a_model_moved_after_it_was_wrapped_is_refused(make_vit, batch):
     assert step.taken == 0
 
 
+def test_without_a_seed_two_private_calls_share_no_noise(digits):
+    """Shared noise cancels for whoever has both models; noise of a known seed, for everybody."""
+
+    def trained(privacy):
+        torch.manual_seed(0)
+        model = apply_method(create_backbone(classes=10), "probe", private=True)
+        recipe = PLAIN.replace(epochs=1, privacy=privacy)
+        fit(model, digits.train, recipe, progress=False, device="cpu")
+        return model.head.weight.detach()
+
+    assert torch.equal(trained(None), trained(None))
+    assert (trained(NOISY) != trained(NOISY)).float().mean() > 0.99
+
+
 def test_a_parameter_that_the_loss_does_not_reach_stops_the_step_before_it_counts(make_vit, batch):
     step = step_of(prepared(make_vit, "patch"), NOISY)
     step.criterion = lambda model, images, labels: model.patch_embed(images).square().mean()
