@@ -40,6 +40,7 @@ import torch
 import torch.nn.functional as F
 from exercises import check
 from matplotlib.ticker import PercentFormatter
+from scipy.linalg import toeplitz
 
 from lorakit import (
     Experiment,
@@ -650,8 +651,8 @@ pd.Series(norms_tried, name="test accuracy").rename_axis("C").sort_index().to_fr
 # ## One step further: noise that takes itself back
 #
 # Under plain SGD the noise of a step stays in the weights. After 80 steps a weight carries the sum of 80 of them: a walk
-# that strays like $\sqrt T$. **What if each step took back a part of the noise of the steps before?** Below, the noise in one weight, thirty times,
-# of both kinds, both for $\varepsilon = 8$.
+# that strays like $\sqrt T$. **What if each step took back a part of the noise of the steps before?** Below is the noise in
+# one weight, thirty walks of each kind, and both kinds keep $\varepsilon = 8$.
 
 # %% tags=["folded"]
 # @title Drawing: the noise in one weight
@@ -669,10 +670,8 @@ with style():
     for bands, (label, colour) in kinds.items():
         size, x = multiplier(8.0, bands), np.arange(1, steps + 1)
         fresh = size * np.random.default_rng(0).standard_normal((steps, 30))
-        noise = np.zeros_like(fresh)
-        for t in range(steps):  # C n = z
-            past = sum(band_weights(bands)[j] * noise[t - j] for j in range(1, min(bands, t + 1)))
-            noise[t] = (fresh[t] - past) / band_weights(bands)[0]
+        column = np.r_[band_weights(bands), np.zeros(steps - bands)]
+        noise = np.linalg.solve(toeplitz(column, np.zeros(steps)), fresh)
         left.plot(x, noise.cumsum(axis=0), color=colour, alpha=0.25, linewidth=0.7)
         spread = size * running_noise(bands, steps)
         left.plot(x, spread, color=colour, linewidth=2.5, label=label)
@@ -686,16 +685,14 @@ with style():
         right.plot(ties, [s / sizes[0] for s in sizes], "o-", color=colour, label=f"ε = {e:g}")
     right.axhline(1, color="#777777", linewidth=1)
     right.set_xscale("log", base=2)
-    right.set_xticks(
-        ties[:4] if smoke else (1, 2, 4, 8, 16), ties[:4] if smoke else (1, 2, 4, 8, 16)
-    )
+    right.set_xticks(marked := [n for n in ties if n in (1, 2, 4, 8, 16)], marked)
     right.set(xlabel="steps tied together, b", ylabel="sum of the noise, DP-SGD = 1")
     right.set_title("is it worth its price?", loc="left", fontsize=11)
     right.legend()
 
 # %% [markdown]
-# At $\varepsilon = 8$ the blue walks stay closer to zero, from the tenth step or so. Nothing is free, though: who takes noise back over $b$ steps
-# must not meet one picture twice in them, or its traces would add up. So the data are dealt into $b$ parts and step $t$
+# The blue walks stay closer to zero, from the tenth step or so. Nothing is free, though: who takes noise back over $b$
+# steps must not meet one picture twice in them, or its traces would add up. So the data are dealt into $b$ parts and step $t$
 # draws from part $t \bmod b$ alone, at $b$ times the rate. Each picture comes as often as before, but who watches knows
 # better when. **Sampling hides less, and $\sigma$ must be larger**: each single step gets two to four times the noise, only
 # the sum of them less. To the right you see what is left of the gain: much where noise is small, and a loss where the
