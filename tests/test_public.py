@@ -5,8 +5,8 @@ CIFAR's files are pickles: they are written here, and opened by torchvision afte
 
 import hashlib
 import io
-import pickle
 import tarfile
+from pickle import dumps
 
 import numpy as np
 import pytest
@@ -42,10 +42,10 @@ def cifar_archive(request, tmp_path, monkeypatch):
             pixels = rng.integers(0, 256, (EACH, 3072), dtype=np.uint8)
             labels = rng.integers(0, names, EACH).tolist()
             pixels[:, 0] = labels  # to recognise them by
-            files[filename] = pickle.dumps({"data": pixels, label: labels})
+            files[filename] = dumps({"data": pixels, label: labels})
             lists[part].append([filename, md5(files[filename])])
     meta = kind.meta["filename"]
-    files[meta] = pickle.dumps({kind.meta["key"]: [f"class {i}" for i in range(names)]})
+    files[meta] = dumps({kind.meta["key"]: [f"class {i}" for i in range(names)]})
     archive = tmp_path / "elsewhere" / kind.filename
     archive.parent.mkdir()
     with tarfile.open(archive, "w:gz") as tar:

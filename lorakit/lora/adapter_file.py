@@ -65,23 +65,8 @@ def save_adapter(
 def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     """The header and the tensors of an adapter file, checked as far as that needs no model."""
     header, tensors = _read(path)
-    if header["format"] == 1:
-        raise refuse(
-            path,
-            "a file of the first edition, whose damage would not be seen; if its answers are "
-            "right, give it a digest: lorakit.lora.adapter_file.seal_adapter(path)",
-        )
     check_digest(path, str(header.pop("digest", "")))
     return header, tensors
-
-
-def seal_adapter(path: str | Path) -> None:
-    """Give a file of the first edition, which has none, a digest; its tensors stay the same."""
-    header, tensors = _read(path)
-    if header["format"] == 1:
-        header = {"digest": UNSEALED, **header, "format": 2}
-        tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # not the file itself
-        write_tensors(tensors, {"lorakit": json.dumps(header)}, path)
 
 
 def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
@@ -90,7 +75,7 @@ def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
         header = json.loads(metadata["lorakit"])
     except (ValueError, KeyError, RecursionError) as error:
         raise refuse(path, f"not an adapter of lorakit, or damaged ({error})") from None
-    if not isinstance(header, dict) or header.get("format") not in (1, 2):
+    if not isinstance(header, dict) or header.get("format") != 2:
         raise refuse(path, "its header is not one of format 2")
     header.setdefault("freeze_a", False)  # files from before there was a choice
     for name, kind in _FIELDS.items():

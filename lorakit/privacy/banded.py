@@ -7,15 +7,15 @@ noise of the b - 1 steps before it,
     C n = z,   C lower triangular with b bands: C[t, t - j] = c_j,   |c| = 1,
 
 so it adds n = C^-1 z, and the sum of all n grows more slowly. The gradients g get no other noise:
-g + n = C^-1 (C g + z) is a function of C g + z, in which an example moves a column of C, of norm 1.
+g + n = C^-1 (C g + z) is a function of C g + z, in which an example moves a column of C, and none is
+longer than 1.
 
 The price is paid in sampling. No window of b steps may hold an example twice, so the data are dealt
 into b parts and step t draws from part t mod b alone, at b times the rate (an example keeps its
 part when another one leaves). Each example then meets every b-th step, in rows of C that no other
-step of it touches: the promise is that of DP-SGD with
-sample rate b q and T / b steps (Choquette-Choo et al. 2023, arXiv 2306.08153, theorem 4).
-The c_j are those of the root of the matrix of running sums, cut off after b (Kalinin and Lampert
-2024, arXiv 2405.13763).
+step of it touches: the promise is that of DP-SGD with sample rate b q and T / b steps, rounded up
+(Choquette-Choo et al. 2023, arXiv 2306.08153, theorem 4). The c_j are those of the root of the
+matrix of running sums, cut off after b (Kalinin and Lampert 2024, arXiv 2405.13763).
 """
 
 import numpy as np

@@ -140,17 +140,17 @@ class PrivateStep:
 
     def state_dict(self) -> dict[str, object]:
         """What the accountant must remember across a stop, and the noise still to be taken back."""
-        counted = {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
-        return counted if self.privacy.bands is None else counted | {"noise": self.optimizer.past}
+        state = {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": self.taken}
+        return state if self.privacy.bands is None else state | {"noise": self.optimizer.past}
 
     def load_state_dict(self, state: dict[str, object], taken: int) -> None:
         """Go on counting from a saved state; ValueError unless it is this mechanism's own."""
-        now = {"sigma": self.sigma, "sample_rate": self.sample_rate, "taken": taken}
-        saved = {name: value for name, value in state.items() if name != "noise"}
-        if saved != now or ("noise" in state) != (self.privacy.bands is not None):
+        saved, now = state.copy(), self.state_dict() | {"taken": taken}
+        noise, mine = saved.pop("noise", None), now.pop("noise", None)
+        if saved != now or (noise is None) != (mine is None):
             raise ValueError(f"the privacy spent is {saved}, it should be {now}")
-        if "noise" in state:
-            self.optimizer.load_noise(state["noise"], taken)
+        if noise is not None:
+            self.optimizer.load_noise(noise, taken)
         self.taken = taken
 
     def close(self) -> None:
