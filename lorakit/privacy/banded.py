@@ -7,7 +7,7 @@ noise of the b - 1 steps before it,
     C n = z,   C lower triangular with b bands: C[t, t - j] = c_j,   |c| = 1,
 
 so it adds n = C^-1 z, and the sum of all n grows more slowly. The gradients g get no other noise:
-g + n = C^-1 (C g + z) is a function of C g + z, in which an example moves a column of C, and none is
+g + n = C^-1 (C g + z) is a function of C g + z, where an example moves a column of C, and none is
 longer than 1.
 
 The price is paid in sampling. No window of b steps may hold an example twice, so the data are dealt
