@@ -30,10 +30,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "data": ["Dataset", "Split", "load", "normalise"],
         "encryption": ["Key", "adapt_to_key", "decrypt", "encrypt", "make_key"],
-        "experiments": [
-            *("Experiment", "grid", "privacy_statement", "read_table", "run", "sweep"),
-            "train_model",
-        ],
+        "experiments.experiment": ["Experiment"],
+        "experiments.presets": ["grid"],
+        "experiments.run": ["run", "train_model"],
+        "experiments.statement": ["privacy_statement"],
+        "experiments.sweep": ["sweep"],
+        "experiments.table_file": ["read_table"],
         "lora": ["add_lora", "lora_layers", "merge_lora", "remove_lora", "unmerge_lora"],
         "lora.vit": ["apply_method", "count_parameters", "create_backbone"],
         "privacy": ["Privacy", "PrivacyError"],

@@ -1,5 +1,7 @@
 """Where and how a run happens: seed, device, precision, versions, peak memory, atomic writes."""
 
+from __future__ import annotations
+
 import os
 import platform
 import random
@@ -10,10 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
+import lazy_loader
 import numpy as np
-import torch
 
 from lorakit.checks import check_choice
+
+torch = lazy_loader.load("torch")  # what only writes files or draws is not to wait for it
 
 PRECISIONS = ("float32", "tf32", "bf16")
 _PACKAGES = ("torch", "timm", "opacus", "numpy")

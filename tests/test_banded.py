@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lorakit import privacy_statement
 from lorakit.data import Split
-from lorakit.experiments import privacy_statement
 from lorakit.experiments.experiment import Experiment
 from lorakit.privacy.accountant import Privacy
 from lorakit.privacy.banded import band_weights, running_noise

@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lorakit import Experiment, read_table, run
+from lorakit import Experiment, explore, read_table, run
 from lorakit.encryption.cipher import STEPS, key_bits
 from lorakit.explore import (
     CipherExplorer,
@@ -37,8 +37,8 @@ from lorakit.explore.__main__ import write_page
 from lorakit.explore.attack import jigsaw_view, known_view
 from lorakit.explore.cipher import cipher_view, read_image, samples, similarity
 from lorakit.explore.curves import curves_view
-from lorakit.explore.dashboard import TABLES
 from lorakit.explore.explorer import Explorer, number
+from lorakit.explore.page import TABLES
 from lorakit.explore.points import points
 from lorakit.explore.privacy import TABLE
 from lorakit.explore.saved import MIME
@@ -446,6 +446,40 @@ def test_a_run_with_no_committed_ones_is_shown_alone(table):
 def test_the_dashboard_holds_all_six(tmp_path, table):
     tabs = dashboard(table, tmp_path / "mine.csv")
     assert tabs.titles == ("Results", "Rank", "Cipher", "Privacy", "Attack", "Train")
+    results, rank, cipher, privacy, attack, train = filled(tabs)
+    charts = [len(tab.children[1].outputs) for tab in (results, rank, privacy)]
+    assert charts == [1, 2, 1] and all("Try: " in tab.children[0].value for tab in (rank, privacy))
+    assert isinstance(cipher.children[0], CipherExplorer)
+    assert isinstance(train.children[0], LiveTraining)
+    assert "attack" in attack.children[0].controls
+
+
+def filled(tabs):
+    """The tabs of a dashboard when its thread has made them all."""
+    end = time.monotonic() + 60
+    while any("getting ready" in getattr(tab.children[0], "value", "") for tab in tabs.children):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return tabs.children
+
+
+def test_a_tab_that_cannot_be_made_says_so_and_the_others_are_there(tmp_path, table, monkeypatch):
+    monkeypatch.setattr(explore, "CipherExplorer", lambda: 1 / 0)
+    cipher, privacy = filled(dashboard(table, tmp_path / "mine.csv"))[2:4]
+    assert "cannot be shown" in cipher.children[0].value and "Zero" in cipher.children[0].value
+    assert privacy.children[1].outputs
+
+
+def test_an_explorer_shows_signs_of_life(monkeypatch):
+    """Each is a new element, or the page would not start its clock anew."""
+    explorer = Explorer(lambda: View("", "nothing"), {})
+    sign = explorer.children[1].children[0].children[-1]
+    first = sign.value
+    assert "does not answer" in first and "animation" in first
+    end = time.monotonic() + 20
+    while sign.value == first:
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_the_page_for_voila_finds_the_tables(tmp_path, monkeypatch, request):

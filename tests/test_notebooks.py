@@ -53,11 +53,29 @@ def test_a_lesson_has_its_frame(name):
     assert 2 <= len(re.findall(r"^- ", front, re.M)) <= 5 and "not measured" not in front
     assert "**Before you start**" in front and "min to read" in front and "The course" in back
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert "**Predict" in text and "\n## What you can do now" in "\n" + text
+    assert "**Predict" in text and "\n## Recap: three questions\n" in "\n" + text
     assert re.search(r"^## What this does not protect", text, re.M)
     assert re.search(r"^##+ Find the silent bug", text, re.M)
     for path in re.findall(r"\]\((?!http|#)([^)#]+)\)", text):
         assert (ROOT / "notebooks" / path).exists(), path
+
+
+def test_a_recap_asks_three_questions_that_check_themselves():
+    """One right choice each, plain HTML: Markdown and formulas do not render beside it."""
+    places = []
+    for source in sources():
+        text = "\n".join(c.source for c in compose(source).cells if c.cell_type == "markdown")
+        (recap,) = re.findall(r"^## Recap: three questions\n(.*?)^## ", text, re.M | re.S)
+        numbers = re.findall(r"^\*\*(\d)\. ", recap, re.M)
+        assert numbers == ["1", "2", "3"], source.stem
+        for question in re.split(r"^\*\*\d\. ", recap, flags=re.M)[1:]:
+            html = "\n".join(re.findall(r"<details>.*?</details>", question, re.S))
+            choices = re.findall(r"<summary>[^✓✗]+</summary>([✓✗])\s[^✓✗]+</details>", html)
+            assert len(choices) in (3, 4) and choices.count("✓") == 1, (source.stem, question)
+            assert len(choices) == question.count("<details>") == question.count("</details>")
+            assert not re.search(r"[$`]|\*\*|\n\n", html), (source.stem, question)
+            places.append(choices.index("✓"))
+    assert all(places.count(place) >= len(places) / 5 for place in range(3))  # not to be guessed
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -83,6 +83,15 @@ def test_the_front_door_is_light():
     assert "torch" in room.split() and "timm" not in room.split()
 
 
+def test_a_page_of_charts_does_not_wait_for_pytorch():
+    code = "from lorakit.explore import Results, committed_rows; Results(committed_rows()); "
+    code += "import sys; print(*sys.modules)"
+    where = {"cwd": PACKAGE.parent, "text": True}
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], **where).split())
+    assert "altair" in loaded
+    assert not {"torch.nn", "timm", "opacus", "scipy.stats", "torchvision"} & loaded
+
+
 def test_public_names_are_there_and_few():
     assert len(lorakit.__all__) <= 40
     for name in lorakit.__all__:

@@ -12,12 +12,3 @@
                     ``sources`` what each kind of picture is worth;
 ``public``          adapt to a key on public pictures before private training.
 """
-
-from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.presets import grid
-from lorakit.experiments.run import run, train_model
-from lorakit.experiments.statement import privacy_statement
-from lorakit.experiments.sweep import sweep
-from lorakit.experiments.table_file import read_table
-
-__all__ = ["Experiment", "grid", "privacy_statement", "read_table", "run", "sweep", "train_model"]

@@ -5,6 +5,7 @@ from html import escape
 
 import ipywidgets as widgets
 
+from lorakit.explore.pulse import pulse
 from lorakit.explore.view import View
 
 Controls = Mapping[str, widgets.Widget]
@@ -48,8 +49,8 @@ class Explorer(widgets.VBox):
             if "description_width" in control.style.traits():
                 control.style.description_width = "130px"
             control.observe(self.draw, "value")
-        words = [widgets.HTML(f"<i>Try: {escape(invite)}</i>")] if invite else []
-        left = [*words, *self.controls.values(), *extra, self.message]
+        words = [widgets.HTML(try_this(invite))] if invite else []
+        left = [*words, *self.controls.values(), *extra, self.message, pulse()]
         left = widgets.VBox(left, layout=_LEFT).add_class("lorakit-controls")
         self.picture.add_class("lorakit-picture")
         whole = widgets.Box([left, self.picture], layout=_WRAP)
@@ -102,6 +103,11 @@ class Explorer(widgets.VBox):
         if self.now and self.now.still:
             bundle["image/png"] = self.now.still()
         return bundle
+
+
+def try_this(invite: str) -> str:
+    """A line that says what to do first."""
+    return f"<i>Try: {escape(invite)}</i>"
 
 
 def dropdown(text: str, options: object, value: object = None, *, hint: str) -> widgets.Dropdown:

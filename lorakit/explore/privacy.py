@@ -9,7 +9,7 @@ from pathlib import Path
 import altair as alt
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from lorakit.checks import checked
 from lorakit.explore.saved import SavedChart, card, choice, plot_lines, said, slider
@@ -51,7 +51,7 @@ def privacy_chart() -> SavedChart:
 
     opens = table[(table[list(_OPENS)] == pd.Series(_OPENS)).all(axis=1)].iloc[0]
     rates = np.geomspace(0.001, 0.999, 50)
-    found = norm.cdf(norm.ppf(rates) + opens["mu"])
+    found = ndtr(ndtri(rates) + opens["mu"])
     curves = {"the best attack": found, "a guess": rates}
     still = pd.concat([pd.DataFrame({"x": rates, "y": y, "of": n}) for n, y in curves.items()])
     finding = (

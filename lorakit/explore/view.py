@@ -1,5 +1,7 @@
 """What an explorer shows at one moment: a picture in HTML, a sentence, notes."""
 
+from __future__ import annotations
+
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,12 +9,15 @@ from functools import partial
 from html import escape
 from io import BytesIO
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from torch import Tensor
-from torchvision.transforms.functional import to_pil_image
+from PIL import Image
 
 from lorakit.figures.style import style, suptitle
+
+if TYPE_CHECKING:  # a page of charts does not wait for PyTorch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ def show_pictures(pictures: dict[str, Tensor], finding: str, notes: Sequence[str
     shown = ""
     for name, picture in pictures.items():
         buffer = BytesIO()
-        to_pil_image(picture).save(buffer, "png", compress_level=1)
+        pixels = picture.permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(buffer, "png", compress_level=1)
         source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
         words = escape(name)
         shown += (  # decoded at once, so that nothing flickers

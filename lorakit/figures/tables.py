@@ -60,9 +60,9 @@ def share_of(rows: pd.DataFrame) -> pd.Series:
 
 def half_width(sem: pd.Series, count: pd.Series) -> pd.Series:
     """Of Student's 95 % interval of a mean, from its standard error; NaN for a count of one."""
-    from scipy.stats import t
+    from scipy.special import stdtrit  # Student's quantile, in a tenth of scipy.stats' time
 
-    return sem * t.ppf(0.975, np.maximum(count - 1, 1))
+    return sem * stdtrit(np.maximum(count - 1, 1), 0.975)
 
 
 def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:

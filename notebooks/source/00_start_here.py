@@ -502,24 +502,40 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
 # If you want DP only: 01, 02, then 06 to 08. Every lesson has exercises that check themselves, and a bug to
 # find that raises no error.
 #
-# ## What you can do now: three questions
+# ## Recap: three questions
 #
-# <details><summary>1. Which two things does the trainer get in the open, even with the best key?</summary>
+# Open the answer you would give; it tells you whether it holds.
 #
-# The labels, and the finished model. (And, of course, the encrypted pictures.)
+# **1. The key stays secret and nobody breaks the cipher. What does the trainer learn all the same?**
+# <details><summary>Nothing but noise: without the key, nobody can use what was sent</summary>✗ The labels are
+# not noise. They are sent as they are, and so is the number of pictures.</details>
+# <details><summary>How many pictures have each label, and the finished model</summary>✓ Labels are never
+# encrypted here, and the one who trains a model holds it.</details>
+# <details><summary>How many pictures have each label, but not the model: only the key opens it</summary>✗ The
+# model's weights are plain numbers in the trainer's hands. The key is needed only to ask the model about a
+# new picture.</details>
 #
-# </details>
-# <details><summary>2. The key moves pixels. Which part of the model can follow exactly, and what does it need for that?</summary>
+# **2. The cipher shuffles values inside blocks and turns some negative. What brings the accuracy on plain
+# pictures back, to the last digit?**
+# <details><summary>A new head, trained on encrypted pictures: the features are still the same</summary>✗ They
+# are not: the patch embedding meets values in places it was not made for. A new head makes up for most of
+# that, not for all.</details>
+# <details><summary>A free patch embedding, trained on encrypted pictures: it finds the key's order</summary>✗
+# It learns to cope. But nothing leads it to exactly the matrix that undoes the key, and whether it paid at
+# all could not be told from chance here.</details>
+# <details><summary>The old patch embedding, its columns moved by the key and some signs flipped</summary>✓
+# One matrix can undo all that happens inside a block. To write it down exactly takes the key, and the trainer
+# has none.</details>
 #
-# The patch embedding: its columns move along. To move them exactly takes the key. Without it a trainer can learn them,
-# or let later layers make up for it.
-#
-# </details>
-# <details><summary>3. A hospital trains on encrypted X-rays and publishes the model. May it write "differentially private" on it?</summary>
-#
-# No. Encryption hides the X-rays from the trainer. It puts no bound on what the model remembers.
-#
-# </details>
+# **3. A hospital trains on encrypted X-rays and publishes the model. What may it promise?**
+# <details><summary>Differential privacy: the model has never seen an X-ray in plain form</summary>✗ A model
+# can remember an encrypted picture as well as a plain one. No noise was added, so nothing bounds what it
+# remembers.</details>
+# <details><summary>That the trainer's staff, who only looked, did not see what the X-rays look
+# like</summary>✓ That is what encryption is for, and it is all. It holds against a casual eye, not against an
+# attacker.</details>
+# <details><summary>That the X-rays stay hidden from all who lack the key, even if one of them
+# leaks</summary>✗ One picture in both forms gives the key away, and with the key all the others.</details>
 #
 # ## What this does not protect
 #

@@ -589,25 +589,38 @@ rank_study(Update)
 # A loss that is the same to the last digit before and after training is never bad luck. Something is cut off.
 # (Rank 16 ends a little above rank 8 even now. It can do the same, but needs some more steps at this scale.)
 #
-# ## What you can do now: three questions
+# ## Recap: three questions
 #
-# <details><summary>1. A map from 1,024 to 256 values gets LoRA of rank 8. How many numbers train, and how many after merging?</summary>
+# Open the answer you would give; it tells you whether it holds.
 #
-# 8 · (1,024 + 256) = 10,240 train. After merging there is one matrix again, of 1,024 · 256 = 262,144 numbers,
-# and LoRA adds none.
+# **1. A map from 1,024 to 256 values gets LoRA of rank 8. How many numbers train, and what is there after
+# merging?**
+# <details><summary>8 · (1,024 + 256) train; after merging, one matrix of 1,024 · 256 numbers</summary>✓ A has
+# 8 · 1,024 numbers and B has 256 · 8, together 10,240. Merging adds their product to the weight, which keeps
+# its shape.</details>
+# <details><summary>8 · 1,024 · 256 train; after merging, one matrix of 1,024 · 256 numbers</summary>✗ A and B
+# are two separate strips, so their sizes add up. 8 · 1,024 · 256 would be eight times the whole
+# matrix.</details>
+# <details><summary>8 · (1,024 + 256) train; after merging, 1,024 · 256 and those beside it</summary>✗ The
+# count is right, but after merging no strip is left. The update is in the weight, and the model has its old
+# size and speed.</details>
 #
-# </details>
-# <details><summary>2. Why may not A and B both start at zero?</summary>
+# **2. A new layer has B = 0 and a random A. What does the first step of training move?**
+# <details><summary>Only A: a matrix of zeros has a gradient of zeros</summary>✗ A zero can have a gradient.
+# That of B has A as a factor, and A is random: so B moves.</details>
+# <details><summary>Nothing: the product BA is zero, so no gradient comes through</summary>✗ That would be so
+# if both were zero: then neither ever moves. With a random A, a gradient reaches B.</details>
+# <details><summary>Only B: the gradient of A has B as a factor</summary>✓ B moves on step one, and A from
+# step two on. And as BA = 0 at the start, training begins with the outputs of the old model.</details>
 #
-# The gradient of each has the other as a factor. With both at zero, neither ever moves.
-#
-# </details>
-# <details><summary>3. You train with rank 4 and alpha = 8, then with rank 32 and alpha = 8. What changes beside the rank?</summary>
-#
-# The scale $\alpha / r$ falls from 2 to 0.25, and the same learning rate takes another step. So the two runs do
-# not compare ranks alone.
-#
-# </details>
+# **3. You train with rank 4 and α = 8, then with rank 32 and α = 8, at one learning rate. Rank 32 ends with
+# the larger training loss. What follows?**
+# <details><summary>Rank 4 suits the task better: nothing else was changed</summary>✗ Something else was: the
+# scale α / r multiplies the update, and equal α is not an equal scale.</details>
+# <details><summary>Nothing about rank alone: the scale α / r fell from 2 to 0.25</summary>✓ At another scale
+# the same learning rate takes another step. Tune the rate for each rank, then compare.</details>
+# <details><summary>Rank 32 overfits: it has more numbers than the task needs</summary>✗ A model that overfits
+# has a small training loss, not a large one. Rank 32 can do everything that rank 4 can.</details>
 #
 # Next, [lesson 02](02_adapting_a_vit.ipynb) puts the layer into a Vision Transformer, and lets one more part
 # learn: the patch embedding.

@@ -605,23 +605,40 @@ print(f"optimiser last: {len(names)} stuck")
 # its head passes for a success. The weights do not lie. (`lorakit.fit` builds its optimiser itself, from what
 # trains at that moment.)
 #
-# ## What you can do now: three questions
+# ## Recap: three questions
 #
-# <details><summary>1. A picture of 64 × 64 pixels, patches of 8 × 8: how many tokens enter the first block, and what shape has E for a width of 128?</summary>
+# Open the answer you would give; it tells you whether it holds.
 #
-# 64 patches and one class token: 65 tokens. $E$ is (128, 192), whatever the size of the picture.
+# **1. A ViT of width 128 reads pictures of 64 × 64 pixels in patches of 8 × 8. What changes for pictures of
+# 128 × 128?**
+# <details><summary>E gets four times as many columns, and the number of tokens stays 65</summary>✗ Each patch
+# is read by itself, and all patches by the same E. More pixels are more patches, not longer ones.</details>
+# <details><summary>There are 257 tokens where there were 65, and E keeps its shape (128, 192)</summary>✓ 16 ·
+# 16 patches and the class token. E reads 3 · 8 · 8 values of one patch, whatever the size of the picture.
+# Only the position embedding needs more rows.</details>
+# <details><summary>There are 256 tokens where there were 64, and each token becomes longer</summary>✗ The
+# class token makes it 65 and 257. And a token has the width of the model, 128, whatever the size of the
+# picture.</details>
 #
-# </details>
-# <details><summary>2. Which learned part tells the blocks where a patch was?</summary>
+# **2. Somebody moves whole patches of a picture to other places. Through which part of the ViT does this
+# change the logits?**
+# <details><summary>The patch embedding: it reads every place with weights of its own</summary>✗ It reads all
+# places with the same weights. A patch gives the same product with E wherever it stands.</details>
+# <details><summary>The attention: it lets each token look at its neighbours first</summary>✗ Each token looks
+# at all others, by what is in them. Leave the positions out, and no order of patches changes a
+# logit.</details>
+# <details><summary>The position embedding: another vector is added to each patch</summary>✓ It is the only
+# part that knows what was where. Without it, the blocks see a set.</details>
 #
-# The position embedding. Without it, the blocks see a set.
-#
-# </details>
-# <details><summary>3. Training runs, the loss falls, the count of trainable parameters is right. What else do you look at?</summary>
-#
-# The weights themselves, before and after: each part that should train must have moved.
-#
-# </details>
+# **3. You train <code>lora+patch</code> with a loop of your own. The loss falls, and the count of trainable
+# parameters is right. What shows that LoRA learns?**
+# <details><summary>A and B are not what they were before the first steps</summary>✓ The weights do not lie.
+# Compare them after a few steps: on the first one, A stands still even in a sound layer.</details>
+# <details><summary>A and B have gradients, and <code>requires_grad</code> is true for both</summary>✗ Both
+# hold in the silent bug, too. An optimiser that was made before LoRA does not hold A and B, so nobody moves
+# them.</details>
+# <details><summary>The test accuracy is far above that of a blind guess</summary>✗ A head alone gets there. A
+# model that trains nothing else passes for a success.</details>
 #
 # Next, [lesson 03](03_encrypting_images.ipynb) builds the cipher, and [lesson
 # 04](04_learning_from_encrypted_images.ipynb) shows what the patch embedding is for.

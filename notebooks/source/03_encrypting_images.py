@@ -632,28 +632,45 @@ pd.DataFrame(table).style.format("{:.1e}")
 # With mean = std = 0.5 all three hold; `lorakit` uses nothing else. Pre-trained weights come with their own
 # numbers: look them up before you encrypt (`timm.get_pretrained_cfg(name).mean`).
 #
+# ## Recap: three questions
+#
+# Open the answer you would give; it tells you whether it holds.
+#
+# **1. Two blocks of a plain picture are equal. What does the encrypted picture show, after all three steps?**
+# <details><summary>Two blocks with the same values, each in an order of its own</summary>✗ The order is the
+# same in every block, and so are the negatives. An order for each block would hide the twins, but then no one
+# patch embedding would fit them all.</details>
+# <details><summary>No trace of it, because the blocks are scrambled</summary>✗ To scramble is to move whole
+# blocks. The two stand at other places, and they are still equal.</details>
+# <details><summary>Two equal blocks, perhaps at other places</summary>✓ One key serves all blocks. The
+# regularity that the ViT needs is the one that an attacker uses.</details>
+#
+# **2. A ViT has patches of 16 × 16. The cipher shuffles and turns negative in blocks of 8 × 8, and scrambles
+# nothing. Does one E′ undo it?**
+# <details><summary>Yes: each patch holds four whole blocks, and in all patches the same happens</summary>✓
+# One fixed order of a patch's values, and fixed signs, undo it. With scrambled blocks there would be no E′:
+# one patch would then hold blocks from all over the picture.</details>
+# <details><summary>No: patches and blocks need the same size, or columns and values do not meet</summary>✗
+# They meet as long as every patch holds whole blocks of its own, and the same is done to each
+# patch.</details>
+# <details><summary>Not one: each of the four blocks in a patch needs an E′ of its own</summary>✗ E has a
+# column for every value of a patch. So each of the four blocks has columns of its own, in one
+# matrix.</details>
+#
+# **3. The key has all three steps. Somebody publishes E′ next to a model whose E is public. What is lost?**
+# <details><summary>Nothing yet: there are far too many orders of the values to try them all</summary>✗ Nobody
+# has to try orders. The number of keys bounds the attacker's work from above, and says nothing about the best
+# attack.</details>
+# <details><summary>The order of the values in a block, and the negatives</summary>✓ Each column of E′ is a
+# column of E, up to its sign: compare them. Lesson 05 does.</details>
+# <details><summary>The whole key, with the order of the blocks</summary>✗ E′ undoes what happens inside a
+# block. The order of the blocks is in the position rows e′, which would give it away as easily.</details>
+#
 # ## What you can do now
 #
-# You can write the cipher in three lines of indexing and undo it, count its keys without believing the number,
-# name what leaks, and prove in three coloured values that a ViT can read encrypted images without any loss.
-# Ask yourself:
-#
-# <details><summary>1. Two blocks of a plain picture are equal. What does the encrypted picture show?</summary>
-#
-# Two equal blocks, at other places perhaps. One key serves all blocks.
-#
-# </details>
-# <details><summary>2. A ViT has patches of 16 × 16, the cipher blocks of 8 × 8. Does E′ exist?</summary>
-#
-# Without scrambling, yes: each patch holds four whole blocks, so one fixed order of its values undoes the cipher. With
-# scrambled blocks, no: what stands in one patch comes from patches all over the picture.
-#
-# </details>
-# <details><summary>3. Somebody publishes E′ next to a model whose E is public. What is lost?</summary>
-#
-# The pixel key. Each column of E′ is a column of E, up to its sign: compare them. Lesson 05 does.
-#
-# </details>
+# You can write the cipher in three lines of indexing and undo it, count its keys without believing the
+# number, name what leaks, and prove in three coloured values that a ViT can read encrypted images without any
+# loss.
 #
 # Next: [lesson 04](04_learning_from_encrypted_images.ipynb) trains on encrypted images without the key, and
 # [lesson 05](05_breaking_the_cipher.ipynb) takes the attacker's side.

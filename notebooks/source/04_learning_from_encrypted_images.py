@@ -568,30 +568,48 @@ by_hand.patch_embed.requires_grad_(True)
 print("trains, after requires_grad_(True):", f"{count_parameters(by_hand)['patch_embed']:,}")
 
 # %% [markdown]
+# ## Recap: three questions
+#
+# Open the answer you would give; it tells you whether it holds.
+#
+# **1. A paper reports: on encrypted handwritten digits, white on black, LoRA with a trainable patch embedding
+# beats a frozen one. What do you compute first?**
+# <details><summary>A linear classifier on raw pixels: how far does one weight a value get?</summary>✓ No key
+# can disturb it. If it comes close, the data set can say little about the method. Then comes
+# <code>patch</code> alone, over the same keys.</details>
+# <details><summary>The number of keys: is the cipher strong enough for a fair test?</summary>✗ The number of
+# keys says nothing of how hard it is to learn. One weight a value does equally well under any key that moves
+# values and flips signs.</details>
+# <details><summary>LoRA at higher ranks: does the frozen patch embedding then catch up?</summary>✗ A good
+# second question. But where one weight a value is nearly enough, no such comparison can tell you
+# much.</details>
+#
+# **2. Method X ran with three keys, method Y with three other keys. You subtract the means. What is wrong
+# with that?**
+# <details><summary>Nothing: over three keys each, luck has averaged out</summary>✗ Three are few. A hard key
+# among them pulls its whole mean down.</details>
+# <details><summary>The difference is biased: it favours the method with more parameters</summary>✗ Keys that
+# chance has drawn favour nobody. The difference is right on average, but not precise.</details>
+# <details><summary>The difference holds the luck of six keys, so it is less precise</summary>✓ In pairs, with
+# the same key for both, the key's part cancels. The interval shrinks to what the method does.</details>
+#
+# **3. From the frozen tokens of an encrypted grey picture, a holder of the key gets the whole picture back.
+# Why do the layers behind not simply read it?**
+# <details><summary>What a label depends on is lost on the way from 192 values to 128</summary>✗ In a grey
+# block only 64 numbers are to be told, and all of them arrive. So it is not for want of
+# information.</details>
+# <details><summary>They are frozen too, and were trained on tokens of another kind</summary>✓ All is there,
+# in another basis. Something that trains has to turn it back, and a patch embedding can do that in one place,
+# before all layers.</details>
+# <details><summary>It takes the key to read it, and a model without the key cannot learn to</summary>✗ The
+# key makes it easy to write the solution down. A part that trains can learn to read such tokens without
+# it.</details>
+#
 # ## What you can do now
 #
-# You can train on pictures that look like noise, compare methods in pairs, and say what those pairs decide. You know
-# one world in which the paper's idea is worth little and two in which it is worth much, and you tested why. Ask
-# yourself:
-#
-# <details><summary>1. A paper reports that LoRA with a trainable patch embedding beats a frozen one on encrypted handwritten digits, white on black. What would you compute first?</summary>
-#
-# A linear classifier on raw pixels. If it comes close, the data set can say little about the method. Then `patch`
-# alone, the ablation, over the same keys.
-#
-# </details>
-# <details><summary>2. What is lost if one subtracts the mean over three keys from the mean over three other keys?</summary>
-#
-# Precision: the difference then holds the luck of six keys. In pairs the key's part cancels, and the interval shrinks to
-# what the method does.
-#
-# </details>
-# <details><summary>3. The frozen patch embedding lets the whole grey picture through. Why do layers behind not simply read it?</summary>
-#
-# They are frozen too, and were trained on tokens of another kind. What arrives is all there, in another basis: to use it,
-# something that trains has to turn it back.
-#
-# </details>
+# You can train on pictures that look like noise, compare methods in pairs, and say what those pairs decide.
+# You know one world in which the paper's idea is worth little and two in which it is worth much, and you
+# tested why.
 #
 # [Lesson 05](05_breaking_the_cipher.ipynb) attacks: from pairs of pictures, and from the very patch embedding that
 # trains here. [Lesson 10](10_paper_figures.ipynb) draws the whole grid: ranks, targets, and the price of differential privacy.

@@ -744,29 +744,45 @@ for name, steps in (
 # that move pixels, that is the dilemma. (Where pixels stay in place and only change their values, networks have been trained
 # with a key for each picture: Sirichotedumrong, Kinoshita and Kiya 2019, IEEE Access 7.)
 #
+# ## Recap: three questions
+#
+# Open the answer you would give; it tells you whether it holds.
+#
+# **1. A report says: “our attack gets 90 % of the values right on black-and-white scans”. What do you ask
+# for?**
+# <details><summary>The same number for a random key, on scans that the attack has not seen</summary>✓ Where
+# there are only two values, a key that knows nothing gets many of them right. What counts is how far the
+# attack is above that.</details>
+# <details><summary>The number of keys that the attack had to choose from</summary>✗ However many there are,
+# it does not say what 90 % of the values is worth on such pictures.</details>
+# <details><summary>The same number on the scan that the key was made from, as a check</summary>✗ Every key
+# that explains this scan passes that check. It cannot fail, so it says nothing.</details>
+#
+# **2. One known grey picture leaves 165 bits of the key open. What do these bits still hide?**
+# <details><summary>All other pictures: nobody can try so many keys</summary>✗ Nobody has to. Each of the keys
+# that are left opens the other grey pictures, so it does not matter which is the right one.</details>
+# <details><summary>Of grey pictures nothing; of colour pictures, which value is red, green or blue</summary>✓
+# They only say which of three equal values went where. One colour photograph that is known decides them as
+# well.</details>
+# <details><summary>Nothing at all: each of the keys that are left opens any picture</summary>✗ Any grey
+# picture. In a colour picture the three values of a pixel differ, and with the wrong one of these keys they
+# come out exchanged.</details>
+#
+# **3. Every picture gets its own order of blocks; the order of values and the negatives are one for all. What
+# is the effect?**
+# <details><summary>The model cannot learn any more, for each picture has another key</summary>✗ It loses
+# where things are, and still learns a good part from the blocks. With a pixel key for each picture too, it
+# would be left near guessing.</details>
+# <details><summary>Attacks on encrypted pictures alone fail, for no two pictures share a key</summary>✗ They
+# share the pixel key. Correlations of values inside a block do not ask where the block stands.</details>
+# <details><summary>The model learns less, and an attacker still finds the order of the values</summary>✓ What
+# all pictures have in common helps both of them: learning and attack add it up over many pictures.</details>
+#
 # ## What you can do now
 #
-# You can recover a key from one known picture and say how many keys explain the same pair; put scrambled blocks
-# together; and find the order of pixels from correlations alone. You can tell a key that was found from one that
-# only fits the picture it was made from. Ask yourself:
-#
-# <details><summary>1. A report says: "our attack gets 90 % of the values right on black-and-white scans". What do you ask for?</summary>
-#
-# The same number for a key drawn at random, on the same pictures, and pictures that the attack has not seen. Mostly
-# white scans give a random key most of it for nothing.
-#
-# </details>
-# <details><summary>2. One known grey picture leaves 165 bits open. Is the rest of the key safe?</summary>
-#
-# For grey pictures there is no rest: those bits only say which of three equal values went where. A colour picture
-# still needs them, and one known colour picture gives them.
-#
-# </details>
-# <details><summary>3. Why do many pictures under one key help both the trainer and the attacker?</summary>
-#
-# Both add up over pictures what stays the same in all of them: the order that the key imposes.
-#
-# </details>
+# You can recover a key from one known picture and say how many keys explain the same pair; put scrambled
+# blocks together; and find the order of pixels from correlations alone. You can tell a key that was found
+# from one that only fits the picture it was made from.
 #
 # Next: [lesson 06](06_dp_from_scratch.ipynb), the other privacy, which comes with a proof.
 #

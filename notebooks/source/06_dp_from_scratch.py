@@ -761,25 +761,39 @@ print("batch sizes:", *[len(batch) for batch in drawn][:8], "…")
 print("times an example was seen: from", int(seen.min()), "to", int(seen.max()))
 
 # %% [markdown]
-# ## Recap
+# ## Recap: three questions
 #
-# <details><summary>Why is the noise divided by the expected batch size, and not by the number drawn?</summary>
+# Open the answer you would give; it tells you whether it holds.
 #
-# The number drawn depends on who is in the data. It is a second look, and nobody paid for it.
+# **1. Why is the noisy sum divided by the expected batch size L, and not by the number of examples drawn?**
+# <details><summary>L is the larger of the two, so less noise is left</summary>✗ The number drawn is L on
+# average, sometimes more and sometimes less. It is not about the size.</details>
+# <details><summary>The number drawn depends on who is in the data</summary>✓ It is a second look at the data,
+# and nobody paid for it. L is known beforehand and tells nothing.</details>
+# <details><summary>A batch may be empty, and nothing can be divided by zero</summary>✗ Some batches are
+# empty, but that is not the reason. Even where nobody divides by zero, the number drawn tells of the
+# data.</details>
 #
-# </details>
-# <details><summary>Two trainings promise ε = 4, one with δ = 1e-2, one with δ = 1e-6, on 10,000 examples. Which would
-# you trust?</summary>
+# **2. Two trainings on 10,000 examples promise ε = 4, one with δ = 1e-2, the other with δ = 1e-6. Which do
+# you trust?**
+# <details><summary>The first: a larger δ takes more noise to keep</summary>✗ It is the other way round. At
+# the same ε, a larger δ is kept with less noise.</details>
+# <details><summary>Both alike: ε bounds the leak, and δ is only for rare accidents</summary>✗ The accident
+# may be that somebody is published in full. With 10,000 examples and δ = 1e-2 it need not be rare.</details>
+# <details><summary>The second: with δ = 1e-2, a hundred pictures could lie open</summary>✓ δ has to be far
+# below 1/N. To publish each picture with probability 1e-2 keeps the first promise, and that is a hundred of
+# them on average.</details>
 #
-# The second. At δ = 1e-2, above 1/N, publishing a hundred random pictures would keep the promise.
-#
-# </details>
-# <details><summary>At ε = 8, does "at most 13 % found" mean that you are safe?</summary>
-#
-# It means that few are found at few false alarms. You may be one of the few, and the belief of an attacker
-# about you may then be close to certainty.
-#
-# </details>
+# **3. ε = 8, and the whole curve of this training allows an attacker few members at 1 % false alarms. Are you
+# safe?**
+# <details><summary>Not for sure: you may be one of the few, and of them an attacker can be nearly
+# sure</summary>✓ The bound counts how many are found on average. The belief about one person can still come
+# close to 100 %, which is why small ε matter.</details>
+# <details><summary>No: e to the power of 8 is about 3,000, so an attacker finds nearly everybody</summary>✗
+# The pair (ε, δ) alone would hardly forbid it. But a training keeps a whole curve of pairs, and the curve
+# forbids it.</details>
+# <details><summary>Yes: few are found, and an attacker is never more than half sure of anybody</summary>✗ One
+# half is the belief before anything is published. At ε = 8 it can come close to certainty.</details>
 #
 # ## What you can do now
 #

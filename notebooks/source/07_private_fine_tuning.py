@@ -1064,26 +1064,38 @@ for part, values in parts(right).items():
 # %% [markdown]
 # A test worth having in any private training: after a few steps, did everything move that should?
 #
-# ## Recap
+# ## Recap: three questions
 #
-# <details><summary>Two private trainings on the same data, each with $\varepsilon = 1$; you publish the better one. What did it cost?</summary>
+# Open the answer you would give; it tells you whether it holds.
 #
-# About 2 by basic composition, 1.4 or so by an accountant: both looked at the data, and the choice between them
-# did too. That the worse one was thrown away changes nothing.
+# **1. Two private trainings on the same data, each with ε = 1. You publish the better one. What did it
+# cost?**
+# <details><summary>About ε = 2 by basic composition, and less by an accountant</summary>✓ All trainings on
+# the data count. An accountant adds up the steps of both at one δ, which comes to less than the
+# sum.</details>
+# <details><summary>ε = 1: only one of the two models is ever seen</summary>✗ Both looked at the data, and the
+# choice between them did too. That the worse one was thrown away changes nothing.</details>
+# <details><summary>ε = 1: to choose between finished models is post-processing</summary>✗ It is, but of both
+# results together. And for both together the promise is weaker than for one.</details>
 #
-# </details>
-# <details><summary>Why is "$\varepsilon = 2$ costs so many points" no statement about DP alone?</summary>
+# **2. “ε = 2 costs so many points of accuracy.” Why is this no statement about differential privacy alone?**
+# <details><summary>The cost belongs to the seed: each run draws another noise</summary>✗ Seeds differ, and a
+# mean over several takes care of that. The mean still belongs to one way of training.</details>
+# <details><summary>The cost belongs to the number of parameters, and to nothing else</summary>✗ More
+# parameters get a longer noise, but that is no law for accuracy: at ε = 8, <code>lora+patch</code> beat
+# <code>patch</code>, which has fewer.</details>
+# <details><summary>The cost belongs to the recipe, the backbone, the pictures and the rates tried</summary>✓
+# A recipe that was tuned without noise loses far more than one that was tuned with it, at the same
+# ε.</details>
 #
-# It belongs to a recipe, a backbone, a number of pictures and the rates that were tried. A recipe that was tuned
-# without noise loses far more than one that was tuned with it.
-#
-# </details>
-# <details><summary>Your private model is at 84 %, the plain one at 87. What do you look at before you call that a fair
-# price?</summary>
-#
-# Who pays it: the accuracy of each class, or of each group of people.
-#
-# </details>
+# **3. Your private model is at 84 %, the plain one at 87 %. What do you look at before you call that a fair
+# price?**
+# <details><summary>The training loss: did it fall as smoothly as without noise?</summary>✗ It does not say
+# who pays. And it is made from private pictures without noise, so it has to stay at home.</details>
+# <details><summary>The accuracy of each class, or of each group of people</summary>✓ A mean hides whom it is
+# made of. What looks like something else, or has few examples, goes under first.</details>
+# <details><summary>The same two numbers on more test pictures: is the gap real?</summary>✗ Worth knowing, but
+# a sharper mean is still a mean. Some classes may lose ten times as much as others.</details>
 #
 # ## What you can do now
 #

@@ -817,33 +817,38 @@ print(f"control with coins: {right}, epsilon >= {least:.2f}")
 # The same blocky pictures and the same model, and the alarm is gone. A control costs one more attack. Run
 # one for every audit.
 #
-# ## Recap
+# ## Recap: three questions
 #
-# <details><summary>An audit with 20 guesses, all right, and a claim of ε = 4. What can it say?</summary>
+# Open the answer you would give; it tells you whether it holds.
 #
-# By one pair, nothing: 20 right guesses prove about ε ≥ 1.8 at most. If the claim is DP-SGD with known $q$ and steps, the
-# whole curve can say more: with $q = 0.1$, 50 steps and only 20 canaries it refutes the claim (ε ≥ 6.3), with 100
-# canaries it does not (3.8).
+# **1. An audit with 20 guesses, all right, and a claim of ε = 4. What can it say, from the pair (ε, δ)
+# alone?**
+# <details><summary>The claim is refuted: an attacker who is always right shows an infinite ε</summary>✗ Luck
+# may help in 20 guesses. With 95 % confidence they show about ε ≥ 1.8, and no more.</details>
+# <details><summary>The claim is confirmed: the bound that it finds lies below 4</summary>✗ A lower bound
+# refutes a claim or says nothing. The head without noise passed the audit of its losses, too.</details>
+# <details><summary>Nothing about the claim: so few guesses cannot show an ε of 4</summary>✓ The number of
+# guesses caps the bound. If the claim is DP-SGD with known q and steps, the whole curve can say more from the
+# same guesses.</details>
 #
-# </details>
-# <details><summary>Why a wrong label for a canary, and why a fair coin?</summary>
+# **2. Why does a fair coin decide for each canary whether it joins the training set?**
+# <details><summary>So that the two groups differ in nothing but chance and membership</summary>✓ Any other
+# difference, such as another archive, is found by the attack and looks like memory. A control shows it: an
+# alarm about pictures that the model has never seen.</details>
+# <details><summary>So that the two groups have the same size, as the advantage requires</summary>✗ Each rate
+# is taken over its own group, so the sizes do not matter there. And a coin gives no equal halves.</details>
+# <details><summary>So that the canaries are protected: nobody knows which of them took part</summary>✗ The
+# coin protects nobody. It is the secret that the attacker has to guess.</details>
 #
-# A right label can be guessed without memory, and then being in makes little difference. A coin that somebody knows
-# makes right guesses worthless; one that is not fair too, unless the bound takes its bias into account.
-#
-# </details>
-# <details><summary>A model passes the audit with ε ≥ 0. Is it private?</summary>
-#
-# Nobody knows. The head without noise passed the audit of its losses in 20 of 20 cases. Only the way it was trained,
-# with the noise and the accountant, gives a promise.
-#
-# </details>
-# <details><summary>LiRA finds 2 % of the members at 0.1 % false alarms. Is that a small leak?</summary>
-#
-# Not for them. Of 10,000 members and 10,000 strangers it accuses 200 and 10: a picture that is named was almost
-# surely a member. (With a hundred strangers to each member, one in six was.)
-#
-# </details>
+# **3. An attack finds 2 % of the members at 0.1 % false alarms. There are as many strangers as members. Is
+# that a small leak?**
+# <details><summary>Yes: of a hundred members, ninety-eight stay hidden</summary>✗ That is a mean over all. It
+# says nothing of the two who are found.</details>
+# <details><summary>Not for those who are named: about 20 of 21 of them were members</summary>✓ Of 10,000
+# members and 10,000 strangers it accuses 200 and 10. With a hundred strangers to each member it would be one
+# in six.</details>
+# <details><summary>It cannot be told: at this point the advantage is below two points</summary>✗ The
+# advantage is one number for a whole curve. The left edge tells how surely a few people are found.</details>
 #
 # ## What you can do now
 #

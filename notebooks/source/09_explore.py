@@ -269,6 +269,40 @@ LiveTraining(own_table, on_row=results.add)
 # Without a page to click on, the same is `sweep([Experiment(...)], "my_runs.csv")`. All explorers stand side by
 # side on one page with `python -m lorakit.explore` (it needs `pip install voila`).
 #
+# ## Recap: three questions
+#
+# Open the answer you would give; it tells you whether it holds.
+#
+# **1. Over three seeds each, method X has a mean one point above that of Y, and their bars overlap widely.
+# What do you report?**
+# <details><summary>It is not decided which is ahead; more seeds may tell</summary>✓ With more seeds the bars
+# shrink. Until then, name the mean, the interval, the seeds and the runner-up.</details>
+# <details><summary>X is better: its mean is higher, and a mean is the best guess</summary>✗ It is a guess
+# with a bar. Three other seeds may turn the order round, and the winner of many is a little
+# flattered.</details>
+# <details><summary>X and Y are equally good: bars that overlap show that there is no difference</summary>✗
+# They show that these runs cannot tell. “Not decided” is not “equal”.</details>
+#
+# **2. One line averages all runs on clothes by method, and <code>lora+patch</code> comes out behind
+# <code>lora</code>. Why is that worthless?**
+# <details><summary>The number of runs is too small: with more seeds the line would be right</summary>✗ More
+# seeds of every setting give the mixture a sharper mean. It remains a mixture.</details>
+# <details><summary><code>lora+patch</code> has many private runs and <code>lora</code> has none</summary>✓
+# The line compares mixtures, not methods. Fix everything but the method, and look again.</details>
+# <details><summary>The intervals are missing: with a bar at each mean the line would be right</summary>✗ A
+# bar would say how sure the mean of a mixture is. What it is a mean of stays wrong.</details>
+#
+# **3. On encrypted street digits, <code>lora</code> at rank 16 stays below <code>lora+patch</code> at rank 1.
+# Why?**
+# <details><summary>Rank 16 is too much: more rank than the task needs overfits</summary>✗ The whole line of
+# <code>lora</code> lies below, at low ranks too. So too much rank is not the reason.</details>
+# <details><summary>Rank 16 is too little: it trains fewer numbers than rank 1 and the patch
+# embedding</summary>✗ It trains more of them: LoRA has 49,152 numbers at rank 16. At rank 1, with the patch
+# embedding, it is 27,776.</details>
+# <details><summary>Rank does not touch the patch embedding, which reads the pixels first</summary>✓ It stays
+# frozen under <code>lora</code>. No rank up to 16 on queries and values makes up for a patch embedding that
+# cannot learn.</details>
+#
 # ## What you can do now
 #
 # - Ask any results table a question and say how sure the answer is.

@@ -445,6 +445,42 @@ saved = save_table(table, out / "results" / "privacy_table")
 table.style.hide(axis="index")
 
 # %% [markdown]
+# ## Recap: three questions
+#
+# Open the answer you would give; it tells you whether it holds.
+#
+# **1. Claim: <code>lora+patch</code> is within one point of <code>full</code>, and ahead of
+# <code>lora</code>. Say that ten pairs give −2.0 to −1.2 points against <code>full</code> and −0.2 to +0.6
+# against <code>lora</code> (95 %). What follows?**
+# <details><summary>The second half holds: on average the pairs put it ahead of <code>lora</code></summary>✗
+# That interval holds zero. So these pairs do not decide which of the two is ahead.</details>
+# <details><summary>The claim fails here: the first interval lies beyond one point</summary>✓ All of it does,
+# and one half that fails is enough. The second half is not decided, and other pictures or models may give
+# another answer.</details>
+# <details><summary>Nothing is decided: one of the two intervals holds zero</summary>✗ Each interval answers
+# its own question. The first one lies wholly beyond one point, whatever the second says.</details>
+#
+# **2. A sweep keeps its results under a name made from method, cipher and seed. The figure against rank is a
+# level line. Why?**
+# <details><summary>One rank after another was taken for a run that is done already</summary>✓ Rank is not in
+# the name, so the first result was shown in place of all others. A key must hold every setting.</details>
+# <details><summary>The same seed gives the same start, and so the same result</summary>✗ The same seed with
+# another rank is another training. Here that training never ran.</details>
+# <details><summary>Rank makes no difference where the pre-trained features fit well</summary>✗ It might make
+# little, but this figure cannot show it: only one rank was ever trained.</details>
+#
+# **3. The filters that <code>lora+patch</code> learned are smooth when the right key reads them back, and not
+# with 200 wrong ones. What does that mean?**
+# <details><summary>Training found the pre-trained filters again, in the order of the key</summary>✗ The right
+# key makes the filters smooth, but they are not the old ones. It is a new set, fit for the same order of
+# values.</details>
+# <details><summary>The key got into the training by mistake, for how else could it be known?</summary>✗
+# Nothing but encrypted pictures went in. One order for all pictures is what there is to learn from
+# them.</details>
+# <details><summary>Training learned how the key orders values, so the filters tell of the key</summary>✓ They
+# tell the right key from wrong ones. So do not publish a trained patch embedding and trust in the
+# key.</details>
+#
 # ## What you can do now
 #
 # Run it larger: `papermill notebooks/10_paper_figures.ipynb full.ipynb -p preset full` makes the figures in

@@ -507,26 +507,37 @@ print("drawn again:", all(torch.equal(again[name], rows[name]) for name in SOURC
 # One more thing came from knowing the task: somebody who had seen clothes wrote a program that draws mirrored
 # bodies, most of them on black. That is knowledge of a *kind* of picture, not of anybody's picture.
 #
-# ## Recap
+# ## Recap: three questions
 #
-# <details><summary>Why is a network with random weights a better thing to compare with than 10 %?</summary>
+# Open the answer you would give; it tells you whether it holds.
 #
-# A random view of a picture keeps much of it, and a probe can use that. Only what is above the random
-# network was learned.
+# **1. Why compare the features with those of a random network, and not only with a blind guess of 10 %?**
+# <details><summary>A random network shows what a picture is worth before anything was learned</summary>✓ A
+# random view of a picture keeps much of it, and a probe can use that. Only what is above it was
+# learned.</details>
+# <details><summary>A random network guesses too, but it gets a little more than 10 % by luck</summary>✗ It is
+# not luck: a probe on random features is far above 10 %, because much of the picture is still in
+# them.</details>
+# <details><summary>A random network has the worst features that there can be</summary>✗ Features that say the
+# same of every picture would be worse. It is the start of the training, not the bottom of all.</details>
 #
-# </details>
-# <details><summary>Your first epoch ends with an error of 0.98, a blind guess has 1. Is something broken?</summary>
+# **2. Your first epoch ends with an error of 0.98, and a blind guess has 1. What do you do?**
+# <details><summary>Look for the bug: a sound network is far below 1 by then</summary>✗ A ViT starts slowly.
+# An error close to the blind guess proves nothing, after one epoch.</details>
+# <details><summary>Wait: if the loss falls at all, only patience is missing</summary>✗ That may be so, but
+# you do not know it. A small test tells before the long run does.</details>
+# <details><summary>Give it sixteen pictures: can it learn those by heart?</summary>✓ That is a problem so
+# small that it must work. If it does not, something is broken.</details>
 #
-# Not by that alone: a ViT starts slowly. Give it sixteen pictures. If it cannot learn those by heart, something is
-# broken.
-#
-# </details>
-# <details><summary>A company pre-trains on its customers' pictures and fine-tunes, with ε = 1, on those of one
-# hospital. For whom does ε hold?</summary>
-#
-# For the examples of the fine-tuning only. The customers have no promise at all.
-#
-# </details>
+# **3. A company pre-trains on its customers' pictures. Then it fine-tunes with ε = 1 on those of a hospital.
+# For whom does ε hold?**
+# <details><summary>For both: the noise of the fine-tuning falls on all weights that came before</summary>✗
+# That noise hides one example of the fine-tuning. What the weights knew before has no bound.</details>
+# <details><summary>For the hospital's examples only: they alone were trained on with noise</summary>✓ ε
+# compares a fine-tuning with and without one of them. The customers have no promise at all.</details>
+# <details><summary>For the hospital's examples, and more weakly for the customers, as traces fade</summary>✗
+# Traces may fade, but nobody has proved how far. Without a proof there is no ε, not even a weak
+# one.</details>
 #
 # ## What you can do now
 #

@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
@@ -108,3 +109,24 @@ def test_an_upload_above_the_limit_is_refused_in_words(voila, browse, tmp_path):
     page, _ = browse(voila)
     page.get_by_role("tab", name="Cipher").click(timeout=120_000)
     upload_too_much(page, page.locator(".lorakit-explorer:visible").first, tmp_path)
+
+
+def test_a_dead_kernel_is_told(voila, browse, shots):
+    """And a living one is not called dead, however long one looks."""
+    page, _ = browse(voila)
+    page.get_by_role("tab", name="Cipher").click(timeout=120_000)
+    words = page.get_by_text("does not answer").locator("visible=true")
+    page.locator(".lorakit-explorer img").first.wait_for()
+    time.sleep(20)
+    assert not words.count()
+    port = voila.rpartition(":")[2]
+    for process in psutil.process_iter(["cmdline"]):
+        if f"--port={port}" in (process.info["cmdline"] or ()):
+            for child in process.children(recursive=True):
+                child.kill()
+    until(words.count, "the words")
+    page.screenshot(path=shots / "dashboard_dead.png")
+    page.get_by_role("link", name="reload the page").first.click()
+    page.get_by_role("tab", name="Cipher").click(timeout=120_000)
+    page.locator(".lorakit-explorer img").first.wait_for()
+    assert not words.count()
