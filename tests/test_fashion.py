@@ -48,6 +48,29 @@ def put(content, folder, packed=True):
             (folder / name).write_bytes(raw)
 
 
+def test_painted_clothes_are_the_same_ones_in_two_colours_each():
+    sizes = {"train": 300, "val": 20, "test": 50}
+    plain, painted = data.load("fashion", **sizes), data.load("painted", **sizes)
+    assert painted.name == "painted" and painted.classes == plain.classes
+    assert data.load("painted", train=9, val=0, test=9).val is None
+    for split in ("train", "val", "test"):
+        grey, coloured = (getattr(d, split) for d in (plain, painted))
+        assert torch.equal(grey.labels, coloured.labels)
+        share = grey.images[:, :1].double() / 255  # 0 is the first colour, 1 the second
+        ends = coloured.images.double()[:, :, :1, :1]  # the margin is black, and so the first one
+        slope = ((coloured.images - ends) * share).sum((2, 3)) / (share**2).sum((2, 3))
+        again = ends + slope[..., None, None] * share
+        assert (again - coloured.images).abs().max() <= 2  # roundings, of a line's two ends
+    colours = painted.train.images[:, :, 0, 0].float()
+    assert len(colours.unique(dim=0)) == 300 and (colours.mean(0) - 127.5).abs().max() < 15
+    assert torch.corrcoef(colours.T).fill_diagonal_(0).abs().max() < 0.2  # channels by themselves
+    (greys,) = fashion.paint(plain.val, torch.Generator().manual_seed(0), 1).images[None]
+    assert torch.equal(greys[:, 0], greys[:, 2])
+    again = data.load("painted", **sizes)
+    assert torch.equal(again.test.images, painted.test.images)
+    assert not torch.equal(data.load("painted", seed=1, **sizes).test.images, again.test.images)
+
+
 def test_the_shipped_part_is_balanced_and_needs_nothing_else(tmp_path):
     found = data.load("fashion", train=12_000, val=0, test=5000, root=tmp_path, download=False)
     assert found.val is None and found.classes[1] == "trouser" and found.image_size == 32

@@ -73,7 +73,9 @@ def test_an_experiment_takes_the_rates_of_its_own_cell_or_the_nearest(tmp_path, 
     assert head(cipher="scramble") == 0.25  # no such cell: the one with most in common
     assert head(epsilon=2.0) == head(epsilon=8.0) == 0.0625
     assert head(noise_multiplier=0.0) == 0.0625  # the control has the recipe of private runs
-    assert head(dataset="street") == 5e-3 and head(method="probe") == 3e-2  # never searched
+    assert head(dataset="street") == 0.25 == head(backbone="vit_mini")  # the nearest that there is
+    assert head(method="probe") == 1e-2 and head(backbone="vit_tiny_patch16_224") == 1e-3  # usual
+    assert head(method="full", epsilon=2.0) == 1e-2  # set by hand
     learning_rates.searched_rates.cache_clear()
 
 

@@ -85,14 +85,8 @@ def test_a_position_update_is_refused_where_there_is_none_or_one_already(make_vi
         apply_method(apply_method(make_vit(), "full", private=True), "full", private=True)
 
 
-def test_a_backbone_has_its_own_head_and_the_letters_weights_know_letters():
-    from lorakit import data
-    from lorakit.training.fit import evaluate
-
-    shipped = create_backbone("vit_micro.letters", 96)
-    letters = data.load("letters", train=1, val=1, test=1000, seed=12345)
-    assert evaluate(shipped, letters.test, device="cpu")["accuracy"] > 0.96
-    other = create_backbone("vit_micro.letters", 7)
+def test_a_backbone_has_its_own_head_on_the_weights_that_ship():
+    shipped, other = create_backbone("vit_micro", 128), create_backbone("vit_micro", 7)
     assert other.head.weight.shape == (7, 128)
     assert torch.equal(other.patch_embed.proj.weight, shipped.patch_embed.proj.weight)
 

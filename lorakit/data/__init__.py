@@ -2,7 +2,7 @@
 
 ``dataset``   Split and Dataset, and how images become numbers;
 ``load``      every data set by its name;
-``fashion``   photographs of clothes, the default;
+``fashion``   photographs of clothes, the default, and the same ones ``painted``;
 ``embedded``  those that need no download, ``street`` draws the synthetic ones;
 ``synthetic`` pictures without classes, to pre-train on;
 ``public``    CIFAR, Imagenette and folders of pictures, ``decode`` reads them once.

@@ -1,8 +1,7 @@
 """Data sets that need no download.
 
-``street``   synthetic street-number digits, any number of images;
-``digits``   the 1,797 real handwritten digits inside scikit-learn (Alpaydin and Kaynak 1998);
-``letters``  96 letters of three alphabets and no digit: the public pre-training set.
+``street``  synthetic street-number digits, any number of images;
+``digits``  the 1,797 real handwritten digits inside scikit-learn (Alpaydin and Kaynak 1998);
 """
 
 from __future__ import annotations
@@ -13,18 +12,17 @@ import torch
 import torch.nn.functional as F
 
 from lorakit.data.dataset import Dataset, Sizes, Split, generator_for, split_at_random
-from lorakit.data.street import CLEAN, DIGITS, LETTERS, ROUGH, draw
+from lorakit.data.street import DIGITS, ROUGH, draw
 
 
 @lru_cache(maxsize=4)
-def drawn(name: str, sizes: Sizes, seed: int, image_size: int) -> Dataset:
-    characters, look = (DIGITS, ROUGH) if name == "street" else (LETTERS, CLEAN)
+def street(name: str, sizes: Sizes, seed: int, image_size: int) -> Dataset:
     splits = []
     for index, n in enumerate(sizes):
         generator = generator_for(name, seed, index)
-        labels = torch.randint(len(characters), (n,), generator=generator)
-        splits.append(Split(draw(characters, labels, generator, look, image_size), labels))
-    return Dataset(name, tuple(characters), *splits)
+        labels = torch.randint(len(DIGITS), (n,), generator=generator)
+        splits.append(Split(draw(DIGITS, labels, generator, ROUGH, image_size), labels))
+    return Dataset(name, tuple(DIGITS), *splits)
 
 
 @lru_cache(maxsize=4)

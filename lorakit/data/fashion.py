@@ -48,6 +48,18 @@ def fashion(sizes: Sizes, seed: int, root: Path, download: bool) -> Dataset:
     return split_at_random("fashion", CLASSES, sizes, seed, *sources)
 
 
+def paint(clothes: Split, generator: torch.Generator, channels: int = 3) -> Split:
+    """Every photograph in two random colours of its own, or with one channel in two greys.
+
+    One colour takes the place of black, the other that of white, and what lies between goes
+    between. Shapes and labels stay.
+    """
+    size = (2, len(clothes), channels, 1, 1)
+    dark, light = 255 * torch.rand(size, generator=generator)  # (n, c, 1, 1)
+    images = dark + (light - dark) * clothes.images / 255
+    return Split(images.round().to(torch.uint8), clothes.labels)
+
+
 def _as_split(images: Tensor, labels: Tensor) -> Split:
     """Grey (N, 28, 28) to RGB (N, 3, 32, 32), with a black margin of two pixels."""
     padded = F.pad(images, (2, 2, 2, 2))[:, None]

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from lorakit.checks import check_number, checked
 from lorakit.data import embedded, public
-from lorakit.data.dataset import Dataset, Sizes
-from lorakit.data.fashion import fashion
+from lorakit.data.dataset import Dataset, Sizes, generator_for
+from lorakit.data.fashion import fashion, paint
 
 DATASETS: dict[str, Sizes] = {
     "fashion": (10_000, 2000, 5000),
+    "painted": (10_000, 2000, 5000),
     "street": (4000, 1000, 3000),
     "digits": (1097, 200, 500),
-    "letters": (50_000, 1000, 5000),
     "cifar10": (45_000, 5000, 10_000),
     "cifar100": (45_000, 5000, 10_000),
     "imagenette": (8469, 1000, 3925),
 }
-EMBEDDED = {"street": embedded.drawn, "letters": embedded.drawn, "digits": embedded.digits}
+_CLOTHES = ("fashion", "painted")
+EMBEDDED = {"street": embedded.street, "digits": embedded.digits}
 
 
 @checked
@@ -42,10 +44,10 @@ def load(
             ``data.public.folder``.
         train, val, test: number of images in each split; None means those in ``DATASETS``, or of a
             folder 80, 10 and 10 % of what it holds; with test pictures apart, all of those, and 90
-            and 10 % of the others. ``val=0``, for ``fashion`` only: ``Dataset.val`` is then None.
+            and 10 % of the others. ``val=0``, for clothes only: ``Dataset.val`` is then None.
         seed: which images are drawn, or how real images are split. The official test images are
             never in ``train`` or ``val``.
-        image_size: height and width in pixels. CIFAR and ``fashion`` stay 32 x 32, and are
+        image_size: height and width in pixels. CIFAR and clothes stay 32 x 32, and are
             enlarged batch by batch.
         root: folder for public data sets; None means ``$LORAKIT_DATA``, or ``~/.cache/lorakit``.
         download: fetch a public data set that is not in ``root`` yet.
@@ -56,7 +58,7 @@ def load(
     sizes, defaults = (train, val, test), default_sizes(name)
     for argument, n in zip(("train", "val", "test"), sizes):
         if n is not None:
-            least = 0 if (name, argument) == ("fashion", "val") else 1
+            least = 0 if name in _CLOTHES and argument == "val" else 1
             check_number(argument, n, least=least, most=10_000_000, whole=True)
     check_number("seed", seed, least=0, whole=True)
     check_number("image_size", image_size, least=8, most=1024, whole=True)
@@ -69,11 +71,20 @@ def load(
         raise ValueError(f"classes={classes!r}: allowed for 'folder:NAME' only, not for {name!r}")
     if name in EMBEDDED:
         return EMBEDDED[name](name, sizes, seed, image_size)
-    if name == "fashion":
-        return fashion(sizes, seed, where, download)
+    if name in _CLOTHES:
+        clothes = fashion(sizes, seed, where, download)
+        return clothes if name == "fashion" else _painted(clothes, seed)
     if name == "imagenette":
         return public.imagenette(sizes, seed, image_size, where, download)
     return public.cifar(name, sizes, seed, where, download)
+
+
+def _painted(clothes: Dataset, seed: int) -> Dataset:
+    splits = {}
+    for number, name in enumerate(("train", "val", "test")):
+        if split := getattr(clothes, name):
+            splits[name] = paint(split, generator_for("painted", seed, number))
+    return replace(clothes, name="painted", **splits)
 
 
 @checked

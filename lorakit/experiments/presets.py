@@ -9,15 +9,14 @@ from lorakit.checks import check_choice, check_number, checked
 from lorakit.data.load import DATASETS
 from lorakit.experiments.experiment import Experiment
 from lorakit.figures.style import CIPHER_SHOWN
+from lorakit.lora.vit import METHODS
 
 CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
-SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 STUDIES = ("encryption", "privacy")
 _BASE = ("probe", "lora", "lora+patch", "full")
 _THREE, _FIVE = (0.5, 2.0, 8.0), (0.5, 1.0, 2.0, 3.0, 8.0)  # epsilons
 
-_TWO, _LETTERS = ("street", "digits"), {"backbone": "vit_micro.letters"}
 _PUBLIC = ("cifar10", "cifar100", "imagenette")
 _PAPER = {"backbone": "vit_base_patch16_224", "epochs": 10, "batch_size": 128}
 _PAPER |= {"schedule": "cosine", "weight_decay": 0.01}
@@ -49,16 +48,14 @@ PRESETS: dict[str, dict] = {
         "private_ciphers": ("none",),
     },
     "full": {
-        "street": {"train": 10_000, "val": 1000, "test": 5000, "epochs": 5, **_LETTERS},
-        "digits": {"train": 1097, "val": 200, "test": 500, "epochs": 8, **_LETTERS},
-        "datasets": _TWO,
-        "seeds": 3,
+        "fashion": {"train": 4000, "val": 2000, "test": 5000, "epochs": 4},
+        "datasets": ("fashion",),
+        "seeds": 5,
         "ciphers": CIPHERS,
+        "methods": METHODS,
         "adapters": {"q+v": (1, 2, 4, 8, 16), MLP: (4,)},
-        "fashion": {"train": 10_000, "val": 2000, "test": 5000, "epochs": 5},
         "private_datasets": ("fashion",),
-        "private_seeds": 5,
-        "private": {"fashion": {"epochs": 4, "batch_size": 512}},
+        "private": {"fashion": {"train": 10_000, "epochs": 4, "batch_size": 512}},
         "epsilons": {"fashion": dict.fromkeys(("probe", "patch", "lora+patch"), _FIVE)},
         "private_ciphers": ("none",),
     },
@@ -117,8 +114,6 @@ def grid(
 def _encryption(base: Experiment, settings: dict) -> Iterator[Experiment]:
     for cipher, method in product(settings["ciphers"], settings.get("methods", _BASE)):
         yield base.replace(cipher=cipher, method=method)
-    if SCRAMBLED in settings["ciphers"]:
-        yield base.replace(cipher=SCRAMBLED, method="lora+patch+pos")
     for targets, ranks in settings.get("adapters", {}).items():
         for method, rank in product(("lora", "lora+patch"), ranks):
             yield base.replace(cipher=CIPHER_SHOWN, method=method, targets=targets, rank=rank)

@@ -7,6 +7,7 @@ from one token, after MaskFeat (Wei et al. 2022, arXiv 2112.09133): no class, no
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,16 +15,23 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lorakit.checks import check_choice
 from lorakit.data.dataset import Split, fingerprint, generator_for, normalise
 from lorakit.data.synthetic import SOURCES, draw_pictures
-from lorakit.experiments.pretrain import ship
 from lorakit.lora.backbones import weights_of
 from lorakit.lora.vit import create_backbone
-from lorakit.runtime import pick_device, seed_everything
+from lorakit.runtime import (
+    device_name,
+    peak_memory_mb,
+    pick_device,
+    seed_everything,
+    versions,
+    write_atomic,
+)
 from lorakit.training.checkpoint import Checkpoint
 from lorakit.training.criterion import Criterion
 from lorakit.training.fit import train_one_epoch
@@ -106,7 +114,7 @@ def pretrain_synthetic(
     seed: int = 0,
     progress: bool = True,
 ) -> dict:
-    """Train from random weights, and ``pretrain.ship`` them to ``out``; returns the log.
+    """Train from random weights, and write them in half precision; returns the log, beside them.
 
     Stopped, it goes on from a checkpoint beside ``out``.
 
@@ -134,19 +142,30 @@ def pretrain_synthetic(
     history, loader = state.load(steps // recipe.epochs), Loader(pictures, device)
     done = len(history) * (steps // recipe.epochs)
 
-    def measure() -> dict[str, float]:
-        return {"held_out": _error(model, criterion, held_out)}
-
     with tqdm(total=steps, initial=done, disable=not progress) as bar:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             row = train_one_epoch(step, loader, scheduler, lambda _: bar.update() and False)
             del row["accuracy"]
-            history.append({"epoch": epoch, **row, **measure()})
+            history.append({"epoch": epoch, **row, "held_out": _error(model, criterion, held_out)})
             state.save(history)
             bar.set_postfix(epoch=epoch, error=f"{history[-1]['held_out']:.3f}")
-    command = f"python -m lorakit.experiments.pretrain_synthetic {backbone}"
-    settings = {"command": command, "images": images, "sources": sources}
-    return ship(model, out, settings | asdict(recipe) | {"seed": seed}, measure, history)
+    half = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(half)
+    settings = {"images": images, "sources": sources} | asdict(recipe) | {"seed": seed}
+    log = {
+        "command": f"python -m lorakit.experiments.pretrain_synthetic {backbone}",
+        **{name: value for name, value in settings.items() if value is not None},
+        "held_out": _error(model, criterion, held_out),  # of the weights that are written
+        "seconds": sum(row["seconds"] for row in history),
+        "device": device_name(device),
+        "peak_memory_mb": peak_memory_mb(device),
+        "versions": versions(),
+        "history": history,
+    }
+    write_atomic(save(half), out)
+    write_atomic(json.dumps(log, indent=1) + "\n", Path(out).with_suffix(".json"))
+    path.unlink()
+    return log
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def sweep(
     open_ = [e for key, e in wanted.items() if key not in done]
     distributed.barrier()  # all have read the table before one writes to it
     leads, failed = distributed.is_main_process(), []
-    n_jobs, finished = _workers(n_jobs, len(open_)), len(wanted) - len(open_)
+    n_jobs, finished = workers(n_jobs, len(open_)), len(wanted) - len(open_)
     hidden = not (progress and leads)
     with tqdm(total=len(wanted), initial=finished, unit="run", disable=hidden) as bar:
         for row, error in _results(open_, checkpoints, n_jobs):
@@ -134,7 +134,7 @@ def _end_with(sweeper: int) -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _workers(asked: int | None, runs: int) -> int:
+def workers(asked: int | None, runs: int) -> int:
     """By default one for each core this process may use, if there are 1.5 GB of free memory."""
     if distributed.world_size() > 1:
         return 1

@@ -17,7 +17,7 @@ from lorakit.explore.explorer import try_this
 from lorakit.explore.results import Results
 from lorakit.explore.saved import SavedChart
 
-TABLES = ("claim", "privacy", "results")
+TABLES = ("claim", "privacy", "results", "painted")
 _TRY = {
     "Results": "Choose ε on the horizontal axis. Which method wins where there is little budget?",
     "Rank": "Move the rank to 64. Does lora+patch ever train a tenth of the model?",

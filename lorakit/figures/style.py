@@ -36,6 +36,7 @@ RANK_SHOWN, TARGETS_SHOWN = 4, "q+v"  # LoRA's, where a figure shows one choice
 CIPHER_SHOWN = "shuffle+negative"  # likewise
 DATASET_NAMES = {
     "fashion": "clothes (Fashion-MNIST)",
+    "painted": "painted clothes (random colours)",
     "street": "street digits (synthetic)",
     "digits": "handwritten digits (real)",
     "cifar10": "CIFAR-10",

@@ -1,9 +1,8 @@
 """Small ViTs, registered with timm by these names.
 
-``vit_micro``          1.2 M parameters, knows synthetic pictures
-                       (``python -m lorakit.experiments.pretrain_synthetic vit_micro``);
-``vit_micro.letters``  the same, knows drawn letters only (``experiments.pretrain``): a contrast;
-``vit_mini``           5.4 M parameters; its weights do not ship yet, an hour on a CPU makes them.
+``vit_micro``  1.2 M parameters, knows synthetic pictures (``python -m
+               lorakit.experiments.pretrain_synthetic vit_micro``);
+``vit_mini``   5.4 M parameters; its weights do not ship yet, an hour on a CPU makes them.
 
 None of them saw a photograph or a digit.
 """
@@ -21,7 +20,6 @@ def weights_of(name: str) -> str:
     return str(files("lorakit.lora") / "weights" / f"{name}.safetensors")
 
 
-SHIPPED = ("vit_micro", "vit_micro.letters")
 # lora+patch of rank 16, trained on encrypted clothes by python -m lorakit.explore.example
 EXAMPLE_ADAPTER = weights_of("example_adapter")
 
@@ -41,8 +39,7 @@ def _weights(name: str, outputs: int) -> dict:
 
 default_cfgs = generate_default_cfgs(
     {
-        "vit_micro.synthetic": _weights("vit_micro_synthetic", 128),  # the first is the default
-        "vit_micro.letters": _weights("vit_micro_letters", 96),
+        "vit_micro.synthetic": _weights("vit_micro_synthetic", 128),
         "vit_mini.synthetic": _weights("vit_mini_synthetic", 128),
     }
 )

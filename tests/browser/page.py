@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Locator, Page
 
 ROWS = ":is(.widget-dropdown, .widget-text, .widget-checkbox)"
@@ -16,6 +17,13 @@ def until(question, what: str):
         assert time.monotonic() < end, f"waited {PATIENCE} s for {what}"
         time.sleep(0.05)
     return answer
+
+
+def kernels(address: str) -> list[psutil.Process]:
+    """Of the dashboard that is served there."""
+    port = f"--port={address.rpartition(':')[2]}"
+    servers = (p for p in psutil.process_iter(["cmdline"]) if port in (p.info["cmdline"] or ()))
+    return [kernel for server in servers for kernel in server.children(recursive=True)]
 
 
 def open_explorers(page: Page) -> list[Locator]:

@@ -3,11 +3,10 @@
 import itertools
 import time
 
-import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from .page import ROWS, alerts, labels, move, state, until, upload_too_much
+from .page import ROWS, alerts, kernels, labels, move, state, until, upload_too_much
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CHARTS = {  # a menu, an option, and what is to be read then
@@ -119,11 +118,8 @@ def test_a_dead_kernel_is_told(voila, browse, shots):
     page.locator(".lorakit-explorer img").first.wait_for()
     time.sleep(20)
     assert not words.count()
-    port = voila.rpartition(":")[2]
-    for process in psutil.process_iter(["cmdline"]):
-        if f"--port={port}" in (process.info["cmdline"] or ()):
-            for child in process.children(recursive=True):
-                child.kill()
+    for kernel in kernels(voila):
+        kernel.kill()
     until(words.count, "the words")
     page.screenshot(path=shots / "dashboard_dead.png")
     page.get_by_role("link", name="reload the page").first.click()
