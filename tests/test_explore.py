@@ -508,6 +508,31 @@ def test_moves_leave_nothing_behind(explorers):
     assert count(range(10, 40)) < first + 2000 and not plt.get_fignums()
 
 
+RANDOM_MOVES = """
+import random, resource
+from lorakit.explore import CipherExplorer, attack_explorer
+draw, explorers = random.Random(0), [CipherExplorer(), attack_explorer()]
+for _ in range(200):
+    explorer = draw.choice(explorers)
+    control = explorer.controls[draw.choice(list(explorer.controls))]
+    if hasattr(control, "options"):
+        control.index = draw.randrange(len(control.options))
+    elif hasattr(control, "max"):
+        control.value = draw.randint(control.min, control.max)
+    else:
+        control.value = not control.value
+    assert explorer.now.finding and explorer.picture.value, explorer.message.value
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_no_state_needs_much_memory():
+    """Two hundred random moves of what a kernel computes; the charts compute nothing there."""
+    kilobytes = subprocess.check_output([sys.executable, "-c", RANDOM_MOVES], text=True)
+    assert int(kilobytes) < 3e6
+
+
 def test_a_move_while_the_picture_is_drawn_is_not_lost():
     """JupyterLab delivers moves in another thread than cells: here one comes in mid-drawing."""
     shown = []

@@ -28,7 +28,11 @@ TABLE = Path("figures/results/audits.csv")
 PRIVACY = Privacy(epsilon=4.0, delta=1e-5)
 RECIPE = Recipe(epochs=5, batch_size=250, lr=1.0, optimizer="sgd", privacy=PRIVACY)
 VARIANTS = "correct,no noise,no clipping,noise / 40,shared noise,fixed order,shuffled".split(",")
-ATTACKS = ("losses", "gradients", "curve")
+ATTACKS = {  # in words for a figure
+    "losses": "losses",
+    "gradients": "gradients, one pair",
+    "curve": "gradients, whole curve",
+}
 
 
 def audit_head(

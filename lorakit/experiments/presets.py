@@ -11,7 +11,7 @@ from lorakit.experiments.experiment import Experiment
 from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.lora.vit import METHODS
 
-CIPHERS = ("none", "shuffle", "shuffle+negative", "scramble+shuffle+negative")
+SCRAMBLED = "scramble+shuffle+negative"
 MLP = "proj+fc1+fc2"  # LoRA behind the attention instead of inside it
 STUDIES = ("encryption", "privacy")
 _BASE = ("probe", "lora", "lora+patch", "full")
@@ -51,9 +51,9 @@ PRESETS: dict[str, dict] = {
         "fashion": {"train": 4000, "val": 2000, "test": 5000, "epochs": 4},
         "datasets": ("fashion",),
         "seeds": 5,
-        "ciphers": CIPHERS,
+        "ciphers": ("none", CIPHER_SHOWN, SCRAMBLED),
         "methods": METHODS,
-        "adapters": {"q+v": (1, 2, 4, 8, 16), MLP: (4,)},
+        "adapters": {"q+v": (1, 4, 16)},
         "private_datasets": ("fashion",),
         "private": {"fashion": {"train": 10_000, "epochs": 4, "batch_size": 512}},
         "epsilons": {"fashion": dict.fromkeys(("probe", "patch", "lora+patch"), _FIVE)},

@@ -111,7 +111,7 @@ def _work(
     experiment: Experiment, checkpoint: Path | None, sweeper: int
 ) -> tuple[str, Row | None, str | None]:
     """Id, row, error; under ``torchrun`` errors end all processes, which go on later."""
-    _end_with(sweeper)
+    end_with(sweeper)
     with one_thread():
         try:
             return experiment.id, run(experiment, checkpoint=checkpoint), None
@@ -122,7 +122,7 @@ def _work(
 
 
 @cache
-def _end_with(sweeper: int) -> None:
+def end_with(sweeper: int) -> None:
     """A worker ends a second after the process that started it: nobody waits for its result."""
 
     def watch() -> None:

@@ -123,7 +123,8 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
         ax.axvline(right, color=TRAINABLE, linewidth=3, label="the right key")
         ax.set(xlabel="correlation of neighbouring values\nin a filter read back", ylabel="keys")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncol=2)
-        ax.set_title("Only the right key fits" if right > max(wrong) else "No key stands out")
+        fits = right > max(wrong)
+        ax.set_title("The right key stands out" if fits else "No key stands out")
         return figure
 
 

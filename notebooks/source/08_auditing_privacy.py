@@ -521,13 +521,12 @@ for name, found in heads.items():
 # probability $q$; sum over the steps, and you have a score for each of 1000 canaries, in the same training.
 
 # %%
-names = {"losses": "losses", "gradients": "gradients, one pair", "curve": "gradients, whole curve"}
 bounds = {
-    head: {words: found[name].epsilon_lower for name, words in names.items()}
+    head: {words: found[name].epsilon_lower for name, words in ATTACKS.items()}
     | {"guesses right": f"{found['curve'].correct} of {found['curve'].guesses}"}
     for head, found in heads.items()
 }
-pd.DataFrame(bounds).T.style.format(precision=2, subset=list(names.values()))
+pd.DataFrame(bounds).T.style.format(precision=2, subset=list(ATTACKS.values()))
 
 # %% [markdown]
 # Every guess about the head without noise is right. Two bounds come from these **same** guesses:
@@ -548,7 +547,7 @@ pd.DataFrame(bounds).T.style.format(precision=2, subset=list(names.values()))
 
 # %%
 rows = pd.read_csv(root / "figures/results/audits.csv")
-figure = plot_audits(rows, names)
+figure = plot_audits(rows, ATTACKS)
 
 # %%
 counts = detections(rows)
@@ -558,7 +557,7 @@ shown = counts.pivot(index="variant", columns="attack", values="refuted").loc[
     VARIANTS, list(ATTACKS)
 ]
 shown["accuracy"] = counts.groupby("variant")["accuracy"].first().map("{:.0%}".format)
-shown.rename(columns=names)
+shown.rename(columns=ATTACKS)
 
 # %% [markdown]
 # Read it row by row (in brackets the 95 % interval of Clopper and Pearson).
