@@ -9,7 +9,6 @@ import torch
 
 from lorakit import apply_method, count_parameters, create_backbone, load, read_table
 from lorakit.experiments.audit import detections
-from lorakit.experiments.presets import MLP
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.figures.tables import half_width, with_usual_lora
@@ -47,43 +46,33 @@ def test_the_ten_lines_run(capsys):
     assert "lora" in capsys.readouterr().out
 
 
-def mean(rows: pd.DataFrame, **match: object) -> float:
-    """Mean accuracy in per cent of the rows that match, over three seeds."""
-    for name, value in match.items():
-        rows = rows[rows[name].eq(value)]
-    assert len(rows) == 3
-    return 100 * rows["accuracy"].mean()
-
-
-def percent(rows: pd.DataFrame, **match: object) -> str:
-    """The same as a README writes it."""
-    return f"{mean(rows, **match):.1f}"
-
-
-def test_the_numbers_on_encrypted_pictures():
-    street = read_table(TABLES / "results.csv").query("dataset == 'street'")
-    short = street[street["cipher"].eq(CIPHER_SHOWN)]
-    scrambled = street[street["cipher"].eq("scramble+" + CIPHER_SHOWN)]
-    full = percent(short, method="full")
-    inside, outside = (
-        [percent(short, method=m, targets=t, rank=4) for m in ("lora+patch", "lora")]
-        for t in ("q+v", MLP)
+def test_the_numbers_on_every_cipher():
+    rows = with_usual_lora(read_table(TABLES / "results.csv"))
+    ciphers = ("none", CIPHER_SHOWN, "scramble+" + CIPHER_SHOWN)
+    cells = rows.groupby(["method", "cipher"])["accuracy"].agg(["mean", "size"])
+    assert (cells["size"] == 5).all()
+    said = {}
+    for method in ("full", "lora+patch", "lora", "probe"):
+        first, *others, last = (f"{100 * cells['mean'][method, c]:.1f}" for c in ciphers)
+        said[method] = f"{', '.join([first, *others])} and {last} %"
+    assert (
+        f"full fine-tuning reaches {said['full']}, `lora+patch` {said['lora+patch']}, "
+        f"`lora` {said['lora']}, the head alone {said['probe']}."
+    ) in README
+    found = paired_differences(rows[rows["method"].isin(["full", "lora+patch"])])
+    found = found.set_index("cipher")
+    told = [verdict(found.loc[c], 0.01) for c in ciphers]
+    assert told == ["within", "beyond", "undecided"]
+    lost = cells["mean"].unstack()
+    assert (lost["none"] - lost[CIPHER_SHOWN]).idxmax() == "probe"
+    moved = rows.pivot(index=["cipher", "seed"], columns="method", values="accuracy")
+    gain = 100 * (moved["lora+patch+pos"] - moved["lora+patch"]).groupby("cipher").agg(
+        ["mean", "sem"]
     )
-    for sentence in (
-        f"After 5 epochs full fine-tuning reaches {full} %; at rank 4 on q and v, `lora+patch` "
-        f"{inside[0]} % and `lora` {inside[1]} %; on the MLP {outside[0]} % and {outside[1]} %.",
-        f"with scrambled blocks, `lora+patch` falls to {percent(scrambled, method='lora+patch')} % "
-        f"(full {percent(scrambled, method='full')} %)",
-        f"reaches {percent(scrambled, method='lora+patch+pos')} %: three pairs do not decide",
-    ):
-        assert sentence in README
-    gain = paired_differences(with_usual_lora(short), "lora").set_index("method").loc["lora+patch"]
-    gained, low, high = (100 * gain[n] for n in ("difference", "low", "high"))
-    assert f"{gained:.1f} points to LoRA on q and v (interval {low:.1f} to {high:.1f}" in README
-    scrambled = scrambled[scrambled["method"].isin(["lora+patch", "lora+patch+pos"])]
-    (moved,) = paired_differences(scrambled.assign(method=scrambled["method"].replace(
-        {"lora+patch": "full"})), "full").to_dict("records")  # fmt: skip
-    assert verdict(moved, 0) == "undecided" and moved["pairs"] == 3
+    half = half_width(gain["sem"], pd.Series(5, gain.index))
+    told = [f"{gain['mean'][c]:.1f} points (interval {gain['mean'][c] - half[c]:.1f} to "
+            f"{gain['mean'][c] + half[c]:.1f})" for c in ciphers[1:]]  # fmt: skip
+    assert f"`lora+patch+pos`, adds {told[0]} without scrambling and {told[1]} with it" in README
 
 
 def test_the_numbers_on_photographs():

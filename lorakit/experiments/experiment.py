@@ -123,8 +123,8 @@ class Experiment:
         """Every setting by its name, flat: the columns of a results table.
 
         >>> flat = Experiment("digits", method="probe").settings()
-        >>> flat["epochs"], flat["lr_head"], flat["lr_lora"], flat["epsilon"]
-        (6, 0.03, None, inf)
+        >>> flat["epochs"], flat["lr_lora"], flat["epsilon"]
+        (6, None, inf)
         """
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
         recipe = {n: getattr(self.recipe, n) for n in _RECIPE if n not in _APART}

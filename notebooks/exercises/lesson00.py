@@ -3,6 +3,7 @@
 import torch
 
 from exercises.verdict import Answer, ask, begun, exercise, expect, same, wrong_if
+from lorakit.checks import ArgumentError
 from lorakit.data import Split
 from lorakit.encryption.cipher import decrypt, encrypt, make_key
 from lorakit.lora.vit import apply_method, count_parameters, create_backbone
@@ -26,7 +27,12 @@ _WHO = {  # worry and tool: a question that leads from one to the other
 def encrypted(answer: Answer, n: int, size: int, block: int) -> str:
     images = torch.randint(256, (n, 3, size, size), dtype=torch.uint8)
     split, key = Split(images, torch.randint(10, (n,))), make_key(size, block, seed=n)
-    got = ask(answer, split, key, keep=True)
+    try:
+        got = ask(answer, split, key, keep=True)
+    except ArgumentError as error:
+        words = "encrypt takes a tensor of images: hand it split.images, not the whole split"
+        wrong_if(str(error).startswith("images=Split"), words)
+        raise
     expect(got, Split)
     known = {
         "the images are still plain: where is the key used?": images,
@@ -43,6 +49,7 @@ def share(answer: Answer, method: str, rank: int, classes: int) -> str:
     model = create_backbone("vit_micro", classes, pretrained=False)
     counts = count_parameters(apply_method(model, method, rank=rank))
     part, whole = counts["trainable"], counts["total"]
+    trains = [p.requires_grad for p in model.parameters()]
     got, before = answer(model), part / (whole - counts["lora"])
     papers = (
         isinstance(got, float) and abs(got - before) < 1e-6
@@ -55,6 +62,9 @@ def share(answer: Answer, method: str, rank: int, classes: int) -> str:
         "that is in per cent; the share should lie between 0 and 1": 100 * part / whole,
         "that is LoRA alone; whatever else trains, such as the head, counts too": (
             counts["lora"] / whole
+        ),
+        "that counts tensors; a tensor holds many numbers, and p.numel() says how many": (
+            sum(trains) / len(trains)
         ),
     }
     same(got, before if papers else part / whole, f"the share for {method!r}", known)

@@ -18,6 +18,7 @@ def count(answer: Answer, n_in: int, n_out: int, rank: int) -> str:
         "twice A is right for square maps only: what is the shape of B?": 2 * rank * n_in,
         "twice B is right for square maps only: what is the shape of A?": 2 * rank * n_out,
         "the frozen weight is counted too": n_in * n_out + rank * (n_in + n_out),
+        "that is twice too many: A has r · in numbers, B has r · out": 2 * rank * (n_in + n_out),
     }
     what = f"the count for {n_in} to {n_out} at rank {rank}"
     same(answer(n_in, n_out, rank), rank * (n_in + n_out), what, known)

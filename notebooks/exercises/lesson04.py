@@ -74,14 +74,13 @@ def experiment(answer: Experiment) -> str:
 def gap(answer: Answer, method: str, pairs: int) -> str:
     from scipy.stats import t
 
-    names = ("full", "lora", "lora+patch", "patch")
-    table = pd.DataFrame(
-        [(m, s) for m in names for s in range(pairs + 1)], columns=["method", "seed"]
-    )
-    keys = 0.1 * torch.randn(pairs + 1).double()  # what a seed adds to every method
+    names, seeds = ("full", "lora", "lora+patch", "patch"), pairs + 2
+    table = pd.DataFrame([(m, s) for m in names for s in range(seeds)], columns=["method", "seed"])
+    keys = 0.1 * torch.randn(seeds).double()  # what a seed adds to every method
     table["accuracy"] = 0.6 + keys[table["seed"].tolist()].numpy()
     table["accuracy"] += 0.02 * torch.randn(len(table)).double().numpy()
-    table = table[(table["method"] != method) | (table["seed"] > 0)]  # seed 0 has no pair
+    alone = {method: 0, "full": seeds - 1}  # seeds that the two lack: no pairs
+    table = table[table["seed"] != table["method"].map(alone)]
     table = table.sample(frac=1, random_state=pairs, ignore_index=True)  # in no order
     wide = table.pivot(index="seed", columns="method", values="accuracy")
     points = 100 * (wide["full"] - wide[method]).dropna()
@@ -89,8 +88,8 @@ def gap(answer: Answer, method: str, pairs: int) -> str:
     known = {
         "the gap is a share; in points it is 100 times that": points.mean() / 100,
         "this is the method minus full; what is lacking is the other way round": -points.mean(),
-        "seeds that only one of the two has are in the mean: keep whole pairs": 100
-        * (wide["full"].mean() - wide[method].mean()),
+        "seeds that only one of the two has are in the mean: keep whole pairs, by seed and not by "
+        "their place in the table": 100 * (wide["full"].mean() - wide[method].mean()),
         "these are the best seeds, and not even of one key": 100
         * (wide["full"].max() - wide[method].max()),
         "this is the median; the interval belongs to the mean": points.median(),
@@ -99,7 +98,15 @@ def gap(answer: Answer, method: str, pairs: int) -> str:
     same(mean, points.mean(), "the mean gap", known)
     factor, sem, sd = t.ppf(0.975, len(points) - 1), points.sem(), points.std()
     apart = 100 * (wide["full"].sem() ** 2 + wide[method].sem() ** 2) ** 0.5
+    both = table[table["seed"].isin(points.index)]
+    full, mine = (both.loc[both["method"] == m, "accuracy"].to_numpy() for m in ("full", method))
+    undropped = t.ppf(0.975, len(wide) - 1)
+    no_pair = "n counts a seed without a partner: drop NaN before you count pairs"
     known = {
+        no_pair: undropped * sem,
+        f"{no_pair}, for t and for √n": undropped * sd / len(wide) ** 0.5,
+        "the rows are subtracted in the order of the table, so two seeds meet in one difference: "
+        "pair them by seed": factor * pd.Series(100 * (full - mine)).sem(),
         "1.96 is for many pairs; with few, Student's t is wider": 1.96 * sem,
         "this is the standard deviation of the pairs: it does not shrink as pairs are added": sd,
         "this is the standard error alone; times t it is the half-width": sem,

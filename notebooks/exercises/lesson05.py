@@ -74,16 +74,21 @@ def fingerprint(answer: Answer, n: int, values: int) -> str:
 def bits(answer: Answer, rows: int, count: int, values: int) -> str:
     value = torch.randint(0, values, (rows, count))
     columns = value.where(torch.rand(rows, count) < 0.5, 255 - value).to(torch.uint8)
+    columns = torch.cat([columns, columns[:1]])  # two blocks may be alike: that ties no places
 
     def orders(tied: Counter) -> float:
         return sum(math.lgamma(n + 1) for n in tied.values()) / math.log(2)
 
     pairs = [(tuple(c), tuple(255 - x for x in c)) for c in columns.T.tolist()]
     tied = Counter(map(min, pairs))
+    of_rows = Counter(min(tuple(r), tuple(255 - x for x in r)) for r in columns.tolist())
     alike = Counter(c for c, _ in pairs)
     folded = Counter(tuple(map(min, *pair)) for pair in pairs)
     want, sizes = orders(tied), sum(map(math.log2, tied.values()))
     known = {
+        "that counts rows, which are blocks; a place is a column: columns.T has one in each row": (
+            orders(of_rows)
+        ),
         "these are natural logarithms; bits are log2": want * math.log(2),
         "g tied places can be put in g! orders, not in g": sizes,
         "a column and its negative are tied too: a flip may explain the difference": orders(alike),

@@ -21,6 +21,8 @@ _ROWS = pd.DataFrame(
 
 _AT_THE_LIMIT = _ROWS[_ROWS["method"].isin(["probe", "lora+patch"]) & (_ROWS["epsilon"] == 2.0)]
 _AT_THE_LIMIT = pd.concat([_ROWS.iloc[:3].assign(epsilon=0.5), _AT_THE_LIMIT.iloc[3:]])
+_STRICTER = _ROWS[_ROWS["method"].isin(["probe", "full"])]
+_STRICTER = _STRICTER.assign(epsilon=_STRICTER["method"].map({"probe": 2.0, "full": 1.0}))
 
 
 @exercise("09.interval", (3,), (5,), (12,))
@@ -49,11 +51,13 @@ def best(answer: Answer) -> str:
         "full": "full trains more parameters than the budget allows",
         "bitfit": "bitfit was trained with a larger epsilon than the budget allows",
         "lora": "lora has the best single run, by one lucky seed; compare means over seeds",
-        "probe": "are runs with a smaller epsilon averaged in, or is a limit excluded itself? Keep "
-        "one line for each method and epsilon",
+        "probe": "runs with a smaller epsilon are averaged in: they are another setting. Keep one "
+        "line for each method and epsilon",
     }
     words = mistakes.get(got, f"the name of a method was asked for, not {got!r}")
     wrong_if(got != "lora+patch", words)
+    words = "a smaller epsilon promises more: it is within the limit too, so compare with <="
+    wrong_if(ask(answer, _STRICTER, 2_000_000, 2.0) != "full", words)
     words = "a limit is included: what trains exactly so many, at exactly this epsilon, is allowed"
     wrong_if(ask(answer, _AT_THE_LIMIT, 38_282, 2.0) != "lora+patch", words)
     words = "with a budget of 2,000 parameters another method is best: use both limits"

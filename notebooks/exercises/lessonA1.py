@@ -32,6 +32,8 @@ def votes(answer: Answer, height: int, width: int) -> str:
         "the whole vote went to the nearest direction: share it by the cosine": nearest,
         "the whole product was raised to the fourth power: the length counts once": cubed,
         "the length counts once, not squared": right() * length,
+        "torch.cos and atan2 work in radians; 45° is π / 4": right(turn=45.0),
+        "torch.cos takes radians, and yours are degrees": right(a=torch.rad2deg(angle), turn=45.0),
     }
     same(ask(answer, dx, dy), right(), "votes", known)
     return "that is the heart of HOG; means over cells do the rest."
@@ -66,6 +68,9 @@ def steps(answer: Answer, images: int, batch: int, epochs: int) -> str:
     known = {
         "the smaller last batch of each epoch is missing": epochs * (images // batch),
         "rounded up too late: every epoch has its own smaller last batch": late,
+        "rounded down, and only at the end: each epoch has its own smaller last batch": (
+            epochs * images // batch
+        ),
         "steps are a whole number: each epoch has its own last batch": epochs * images / batch,
         "full batches need no extra one: round up, do not add one": epochs * (images // batch + 1),
         "those are the steps of a single epoch": each,

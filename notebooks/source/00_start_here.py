@@ -24,6 +24,12 @@
 # encrypt every picture with a secret key, and send what you see in the top row. **A model can learn from
 # encrypted pictures. And an attacker who got hold of one picture in both forms read all the others, without the key.
 # How can both be true?**
+#
+# <details><summary>Will the course run on your computer?</summary>
+#
+# A check stands at the end of this lesson: "Is your computer ready?". Each of its lines should begin with `OK`.
+#
+# </details>
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
@@ -102,9 +108,12 @@ opened = (decrypt(secret, stolen) == clothes.train.images).flatten(1).all(dim=1)
 print(f"{opened:,} of {len(secret):,} pictures opened exactly, in {1000 * seconds:.0f} ms")
 
 # %% [markdown]
-# The attacker had **one** picture in both forms, plain and encrypted, and computed the key from that pair: a value that is
-# there once in each shows where its pixel went. No guessing. [Lesson 05](05_breaking_the_cipher.ipynb) builds this attack,
-# and another that needs no known picture.
+# The attacker had **one** picture in both forms, plain and encrypted, and computed *a* key that opens them all.
+# Wherever a block goes, it takes its values along, some of them negative. That pairs the blocks. And the cipher does
+# the same in all sixteen of them, so each place in a block carries a list of sixteen values with it. Find the same
+# list, or its negative, in the encrypted picture, and you know where the place went. (Red, green and blue of grey
+# clothes stay mixed up. It does not matter: they are equal.) [Lesson 05](05_breaking_the_cipher.ipynb) builds this
+# attack, and another that needs no known picture.
 #
 # So is the idea of encrypted pictures worthless? No. It keeps out a casual eye, and
 # the way a model copes with it is lovely. But you should know what you get. Now the good part.
@@ -119,8 +128,8 @@ print(f"{opened:,} of {len(secret):,} pictures opened exactly, in {1000 * second
 # blue among each other, so that grey clothes turn colourful. **Negative** inverts some of them, as in a photographic
 # negative: $v$ becomes $255 - v$. A **key** says what goes where and what is inverted, drawn at random.
 #
-# The attack above broke all three steps. To learn from, we leave the blocks in their places: moved blocks make learning
-# much harder (lesson 04).
+# The attack above broke all three steps. To learn from, we leave the blocks in their places, so that one matrix can undo
+# the rest.
 
 # %%
 key = make_key(32, 8, ("shuffle", "negative"), seed=0)  # for real use, leave the seed out
@@ -209,10 +218,10 @@ moved_model = adapt_to_key(plain_model, key)  # a copy with other columns
 accuracy = {
     "plain pictures": evaluate(plain_model, clothes.test)["accuracy"],
     "encrypted pictures": evaluate(plain_model, test)["accuracy"],
-    "encrypted, columns moved": evaluate(moved_model, test)["accuracy"],
+    "encrypted pictures, columns moved with the key": evaluate(moved_model, test)["accuracy"],
 }
 for name, value in accuracy.items():
-    print(f"{name:26} {value:.1%}")
+    print(f"{name:46} {value:.1%}")
 
 # %% [markdown]
 # First the accuracy is lost; then it returns, to the last digit. All that the cipher does to a block, one matrix can undo ([lesson
@@ -221,7 +230,8 @@ for name, value in accuracy.items():
 # **The paper's idea** (Lin, Imaizumi and Kiya 2025, [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)): let
 # the trainer *learn* that matrix. Freeze the ViT (keep its numbers as they are), add small trainable updates to its
 # matrices (**LoRA**, lesson 01), and leave the patch embedding free. Nagamori, Shiota and Kiya (2024, [arXiv
-# 2401.05126](https://arxiv.org/abs/2401.05126)) set it by the key, as we just did.
+# 2401.05126](https://arxiv.org/abs/2401.05126)) set it by the key, before training. Then the trainer holds a matrix from
+# which the key inside the blocks can be read (lesson 05): full accuracy is bought with the key.
 #
 # | method | trains |
 # | --- | --- |
@@ -286,7 +296,10 @@ for method in ("probe", "patch", "lora", "lora+patch"):
 
 # %% tags=["folded"]
 # @title Drawing: seven bars
-bars = {name: (value, "#555555") for name, value in accuracy.items()}
+bars = {
+    "trained on plain: " + name.replace(", ", ",\n"): (value, "#555555")
+    for name, value in accuracy.items()
+}
 bars |= {f"trained on encrypted: {m}": (v, METHOD_COLOURS[m]) for m, v in learned.items()}
 with style():
     figure, ax = plt.subplots(figsize=(8.6, 3.6))
@@ -360,8 +373,8 @@ with style():
 
 # %% [markdown]
 # **Labels go to the trainer as they are**: nothing in this course hides them. **A user needs the owner's key**, because
-# the model reads only pictures encrypted with it; and the key opens all the owner's pictures, so it is not for just
-# anyone. **And a published model can be studied** by anyone who gets a key. Encryption promises nothing about what the
+# the model reads only pictures encrypted with it; and the key opens all the owner's pictures, and all other users' questions. One user who helps the
+# trainer, with the key or with one picture in both forms, opens everything. **And a published model can be studied** by anyone who gets a key. Encryption promises nothing about what the
 # model remembers.
 #
 # ## Two tools for two worries
@@ -370,10 +383,11 @@ with style():
 # noise while training, so that no single example leaves much of a trace in the model (lessons 06 to 08).
 #
 # - Encryption hides **what each picture looks like**, from a trainer without the key. The owner applies it,
-#   before sending. It rests on a key that stays secret, and falls to one known picture.
+#   before sending. It rests on a key that stays secret, and falls to one known picture of enough variety, or to some
+#   dozens of encrypted ones.
 # - DP hides **whether any one example was in the training set**, from everyone who sees the model. The
 #   trainer applies it, while training. It rests on a proof with a number, $\varepsilon$, and fails if $\varepsilon$
-#   was computed wrongly, or if others can draw the same noise again.
+#   was computed wrongly, or if somebody can guess the seed that the noise was drawn from.
 # - Encryption gives no $\varepsilon$. DP hides no picture from the trainer. DP costs accuracy, and so does encryption unless
 #   the first layer is moved along with the key.
 #
@@ -391,8 +405,8 @@ with style():
 #   like.
 # - `published model`: you train at home, on plain pictures, and publish the model. No stranger should be able
 #   to tell from it whether Ada's picture was among them.
-# - `company publishes`: a company trains **and** publishes the model. Its staff should not see the pictures,
-#   and strangers should not be able to tell whether Ada's was among them.
+# - `company publishes`: a company trains **and** publishes the model. Its staff, who only look, should not see the
+#   pictures, and strangers should not be able to tell whether Ada's was among them.
 # - `labels`: a company trains. It should not learn how many of your pictures are labelled "cancer".
 # - `leaked pair`: someone has all encrypted pictures, and one of them in plain form as well. The others
 #   should stay hidden.
@@ -509,8 +523,9 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
 # **1. The key stays secret and nobody breaks the cipher. What does the trainer learn all the same?**
 # <details><summary>Nothing but noise: without the key, nobody can use what was sent</summary>✗ The labels are
 # not noise. They are sent as they are, and so is the number of pictures.</details>
-# <details><summary>How many pictures have each label, and the finished model</summary>✓ Labels are never
-# encrypted here, and the one who trains a model holds it.</details>
+# <details><summary>How many pictures have each label, perhaps outlines, and the finished model</summary>✓
+# Labels are never encrypted here, and the one who trains a model holds it. A block that is the same twice looks
+# the same twice: so outlines may show.</details>
 # <details><summary>How many pictures have each label, but not the model: only the key opens it</summary>✗ The
 # model's weights are plain numbers in the trainer's hands. The key is needed only to ask the model about a
 # new picture.</details>
@@ -605,4 +620,4 @@ report(right > 0.5, f"the shipped weights sort {right:.0%} of 300 clothes", "ins
 # 1.5 GB.
 #
 # Go on with [lesson 01](01_lora_from_scratch.ipynb). LoRA trained about a hundredth of the model's numbers, and
-# only one of the four did better, by a hair. How can so few do that?
+# none of the other three was clearly better. How can so few do that?

@@ -36,6 +36,7 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from exercises import check
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 from torch import nn
 
@@ -69,7 +70,7 @@ with style():
         "W, frozen\n128 × 128 = 16,384 numbers": (W, 0, "Greys"),
         "B\n128 × 4": (B, 345, "PuOr"),
         "A\n4 × 128": (A, 367, "PuOr"),
-        "ΔW, the change, added to it\n128 × 128, of rank 4": (B @ A, 168, "PuOr"),
+        "ΔW, the change\n128 × 128, of rank 4": (B @ A, 168, "PuOr"),
     }
     for name, (matrix, left, cmap) in pieces.items():
         rows, columns = matrix.shape
@@ -78,11 +79,17 @@ with style():
         ax.imshow(matrix, extent=place, cmap=cmap, vmin=-most, vmax=most, interpolation="nearest")
         ax.add_patch(plt.Rectangle((left, -rows), columns, rows, fill=False, ec="black", lw=0.8))
         ax.text(left + columns / 2, -rows - 6, name, ha="center", va="top")
-    for x, sign in ((148, "and"), (320, "=")):
+    for x, sign in ((142, "+"), (320, "="), (356, "·")):
         ax.text(x, -64, sign, ha="center", va="center", fontsize=16)
-    ax.text(356, -64, "·", ha="center", va="center", fontsize=16)
+    look = {
+        "boxstyle": "round,pad=0,rounding_size=6",
+        "fc": "#F4F4F4",
+        "ec": "#BBBBBB",
+        "zorder": -1,
+    }
+    ax.add_patch(FancyBboxPatch((158, -163), 345, 173, **look))  # what belongs to the change
     ax.text(431, -64, "only these two strips train:\n1,024 numbers", ha="center", va="center")
-    ax.set(xlim=(-4, 499), ylim=(-165, 4), aspect="equal")
+    ax.set(xlim=(-4, 505), ylim=(-166, 12), aspect="equal")
     ax.axis("off")
     ax.set_title(
         f"A change of full size, made of {(B.numel() + A.numel()) / W.numel():.1%} of the numbers"
@@ -160,7 +167,8 @@ for rank in (1, 4, 16, 64, 384, 768):
 
 # %% [markdown]
 # Not 768 but half of it: two matrices share the work. So LoRA saves much only while $r$ is far below the
-# width. Here is what that means for whole models. Drag the rank: the strips above the curves are to scale.
+# width. Here is what that means for whole models. Drag the rank: the strips above the curves are to scale (in
+# JupyterLab; elsewhere you see the curves still, without the strips).
 # (Lesson 02 explains the other methods; `lora+patch` trains the patch embedding too.)
 
 # %%
@@ -405,8 +413,8 @@ check("01.merge", merged_weight)
 # So far we have assumed that a low-rank change is enough. Is it? We take `vit_micro`, the small ViT that
 # comes with this course (width 128, 6 blocks, pre-trained on synthetic pictures such as letters and fractals), and
 # teach it to name real photographs of clothes twice: once with all its weights free, once with LoRA of rank 4 on
-# the query and value maps, two of the linear maps of each block. The learning
-# rates come from a search on validation images of encrypted clothes; these here are plain.
+# the query and value maps, two of the linear maps of each block. The learning rates come from a search on
+# validation images of clothes.
 
 # %%
 sizes = {"train": 64, "val": 1, "test": 60} if smoke else {"train": 2000, "val": 1, "test": 1000}
@@ -437,7 +445,8 @@ assert gap < 1e-3
 
 # %% [markdown]
 # Now the weights. The **singular values** of $\Delta W$ say how much of the change lies in each of its
-# independent directions; a matrix of rank $r$ has exactly $r$ that are not zero. We take the query map of the
+# independent directions; a matrix of rank $r$ has exactly $r$ that are not zero. The **energy** of a change is the
+# sum of its squared singular values. We take the query map of the
 # last block from both models. (timm, the library that our ViTs come from, keeps query, key and value in one
 # matrix of 3 · 128 rows; the query's are the first 128. Lesson 02 has the details.)
 #
@@ -457,10 +466,11 @@ for method, share in shares.items():
     rank = torch.linalg.matrix_rank(change[method]).item()
     kept = ", ".join(f"{k}: {share[k - 1]:.0%}" for k in (1, 4, 16, 64))
     print(f"{method}: rank {rank}; energy in the first {kept}")
+    print(f"      the largest singular value is {values[method][0]:.2f}")
 
 # %% [markdown]
-# Strictly, the change of full fine-tuning has (nearly) full rank. But its energy, the sum of the squared
-# singular values, is very unequal: few directions carry most of it. Does the *task* need the rest? We can ask
+# Strictly, the change of full fine-tuning has (nearly) full rank. But its energy is spread very unequally: few
+# directions carry most of it. Does the *task* need the rest? We can ask
 # directly. Keep only the $r$ strongest directions of $\Delta W$ in every linear map of every block of the
 # fully fine-tuned model, and measure.
 
@@ -484,17 +494,23 @@ for rank in kept_ranks:
     accuracies.append(evaluate(cut, clothes.test)["accuracy"])
 
 # %% tags=["folded"]
-# @title Drawing: the singular values, and what the task needs of them
+# @title Drawing: the energy of a change, and what the task needs of it
 names = {"full": "full fine-tuning", "lora": "LoRA, r = 4"}
 with style():
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6))
-    for method, v in values.items():
-        v = v[v > 1e-5 * v[0]]  # what is left is rounding
-        x_axis = range(1, len(v) + 1)
-        left.semilogy(x_axis, v, ".-", color=METHOD_COLOURS[method], label=names[method])
-    left.set(xlabel="number of the singular value", ylabel="singular value of ΔW")
+    for method, share in shares.items():
+        share = share[: 4 if method == "lora" else width]  # LoRA has no more
+        look = {"color": METHOD_COLOURS[method], "label": names[method]}
+        left.plot(range(1, len(share) + 1), share, ".-", **look)
+    left.axvline(4, color="#777777", linestyle="--", linewidth=1)
+    left.text(4.3, 0.04, "4 directions", color="#555555")
+    left.set_xscale("log", base=2)
+    counts = [1, 2, 4, 8, 16, 32, 64, 128]
+    left.set_xticks(counts, counts)
+    left.set(xlabel="strongest directions of ΔW", ylabel="energy in them", ylim=(0, 1.03))
     left.set_title(f"Full: {shares['full'][3]:.0%} of the energy in 4 directions", fontsize=11)
-    left.legend()
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    left.legend(loc="lower right", bbox_to_anchor=(1, 0.15))
     right.plot(range(len(kept_ranks)), accuracies, "o-", color=METHOD_COLOURS["full"])
     right.set_xticks(range(len(kept_ranks)), kept_ranks)
     right.set(xlabel="rank kept of every ΔW", ylabel="test accuracy", ylim=(0, 1.03))
@@ -511,8 +527,8 @@ with style():
 # point is within the error of a thousand test pictures). With more pictures to learn from, full fine-tuning
 # pulls ahead (lesson 10).
 #
-# In the left panel, LoRA's four values are not the first four of full fine-tuning: it finds a change of its
-# own, with other learning rates.
+# The left panel counts shares, and hides sizes. LoRA's largest singular value is more than ten times that of full
+# fine-tuning (printed above). Its learning rate and its scale are others, and it finds a change of its own.
 #
 # Do not take this for a law. Hu et al. argue from language models, after Aghajanyan et al. (2020, [arXiv
 # 2012.13255](https://arxiv.org/abs/2012.13255)), who found that fine-tuning can live in few dimensions. On
@@ -617,8 +633,9 @@ rank_study(Update)
 # the larger training loss. What follows?**
 # <details><summary>Rank 4 suits the task better: nothing else was changed</summary>✗ Something else was: the
 # scale α / r multiplies the update, and equal α is not an equal scale.</details>
-# <details><summary>Nothing about rank alone: the scale α / r fell from 2 to 0.25</summary>✓ At another scale
-# the same learning rate takes another step. Tune the rate for each rank, then compare.</details>
+# <details><summary>Nothing about rank alone: the scale α / r fell from 2 to 0.25</summary>✓ The rank was not
+# the only thing that changed. The first step stays alike (Going further), but how the rest of a training goes
+# depends on the scale too. Tune the rate for each rank, then compare.</details>
 # <details><summary>Rank 32 overfits: it has more numbers than the task needs</summary>✗ A model that overfits
 # has a small training loss, not a large one. Rank 32 can do everything that rank 4 can.</details>
 #

@@ -22,7 +22,8 @@
 # %% [markdown]
 # Follow one picture through a **Vision Transformer** (ViT; Dosovitskiy et al. 2020, [arXiv
 # 2010.11929](https://arxiv.org/abs/2010.11929)), from pixels to an answer. Every box below is real data, with its
-# shape. **Which of these steps should learn when the model is adapted to a new task?**
+# shape. Above the black line is the **class token**: it joins the patches, and the head reads it alone. **Which of
+# these steps should learn when the model is adapted to a new task?**
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
@@ -91,13 +92,15 @@ with style():
         ("16 patches", "(16, 192)\ncut"),
         ("17 tokens", "(17, 128)\n× E, + class token, + position"),
         ("17 tokens, mixed", "(17, 128)\nafter 6 blocks"),
-        ("10 logits", "(10)\na head, still untrained"),
+        ("10 logits", "(10)\na new head"),
     )
     for ax, (name, below) in zip(axes, words):
         ax.set_title(name, loc="center", fontsize=11)
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(below, fontsize=10)
         ax.grid(False)
+    for ax in axes[2:4]:
+        ax.set_yticks([0, 8.5], ["class", "patches"], fontsize=9)
     figure.suptitle("A boot becomes 16 patches, 17 tokens, 10 numbers", fontweight="bold")
 
 # %% [markdown]
@@ -468,9 +471,10 @@ assert [lora + head, lora + patch + head] == [rows[1]["trainable"], rows[3]["tra
 #
 # ## On real photographs
 #
-# Now five methods train on the same 2,000 plain pictures of clothes, each at its own learning rates
-# (chosen by a search on validation images: of encrypted clothes, and for the probe of other pictures). `patch` trains the head and the patch embedding, without LoRA: it stands beside
-# `lora+patch` to show what the one part does without the other. **Predict** the order of the five.
+# Now five methods train on the same 2,000 plain pictures of clothes, each at its own learning rates. The rates were
+# searched on validation images of clothes, some for encrypted ones; none is at its best for exactly this run.
+# `patch` trains the head and the patch embedding, without LoRA: it stands beside `lora+patch` to show what the one
+# part does without the other. **Predict** the order of the five.
 
 # %%
 epochs = 1 if smoke else 3

@@ -85,7 +85,7 @@ pictures = {"plain": face}
 for step in (*STEPS, STEPS):
     name = step if step in STEPS else "all three"
     pictures[name] = encrypt(face, make_key(size, p, step, seed=3))
-show(pictures, "No single step hides a face")
+show(pictures, "No single step hides that this is a person")
 
 # %% [markdown]
 # <details><summary>The answer</summary>
@@ -366,7 +366,10 @@ print("all three: equal blocks stay equal:                ", torch.equal(new[100
 # %% [markdown]
 # The last line is the deepest: one key for all blocks of all pictures. A plain wall gives the same block
 # again and again, and two frames of a film differ only where something moved. Cryptographers know the problem
-# as electronic codebook mode. But with a fresh order of values for each picture, no one patch embedding would
+# as electronic codebook mode, and this is weaker still: with AES two blocks that differ in one value look unrelated,
+# here they differ in one value. A **black** block even tells the negatives: encrypted, it is 0 where a value was kept and
+# 255 where it was turned. In pictures on black, as clothes are, the block that comes most often gives all of them away.
+# But with a fresh order of values for each picture, no one patch embedding would
 # fit them all, as you are about to see. The regularity that the ViT needs is the one that an attacker uses.
 #
 # ## Why a ViT does not mind
@@ -543,7 +546,7 @@ with style():
     ax.grid(axis="y", visible=False)
     ax.set(xlabel="accuracy in per cent (grey: plain images, blue: encrypted)", xlim=(0, 108))
     ax.legend(loc="lower right")
-    ax.set_title("Encrypted images need both E' and e'")
+    ax.set_title("With all three steps, the ViT needs both E' and e'")
 
 # %% [markdown]
 # A plain ViT reads encrypted blocks with columns made for another order of values: the second line of the
@@ -662,7 +665,8 @@ pd.DataFrame(table).style.format("{:.1e}")
 # has to try orders. The number of keys bounds the attacker's work from above, and says nothing about the best
 # attack.</details>
 # <details><summary>The order of the values in a block, and the negatives</summary>✓ Each column of E′ is a
-# column of E, up to its sign: compare them. Lesson 05 does.</details>
+# column of E, up to its sign: compare them. What is left, scrambled blocks, is a jigsaw. Lesson 05 solves
+# both.</details>
 # <details><summary>The whole key, with the order of the blocks</summary>✗ E′ undoes what happens inside a
 # block. The order of the blocks is in the position rows e′, which would give it away as easily.</details>
 #
@@ -679,9 +683,9 @@ pd.DataFrame(table).style.format("{:.1e}")
 #
 # - **One known picture is enough.** Somebody who has a varied picture in plain and encrypted form reads both
 #   permutations and the negatives off it (lesson 05). The size of the key space does not help.
-# - **No known picture may be needed.** Scrambled blocks are a jigsaw, and the order inside them shows in what
-#   correlates with what: Chuman and Kiya (2022, arXiv 2211.02369) restore pictures with blocks *and* pixels
-#   shuffled, and lesson 05 gets from encrypted pictures alone to readable ones. A trainer has thousands.
+# - **Perhaps no known picture is needed at all.** Scrambled blocks are a jigsaw, and the order inside them shows in what
+#   correlates with what. Chuman and Kiya (2022, arXiv 2211.02369) restore pictures with blocks *and* pixels
+#   shuffled from correlations between blocks; lesson 05 gets from encrypted pictures alone to readable ones. A trainer has thousands.
 # - **The adapted model carries the key.** $E'$ next to a public $E$ gives the pixel key by comparing columns,
 #   and $e'$ next to $e$ the order of the blocks by comparing rows.
 # - **Labels are not encrypted**, nor is the number of pictures, nor which of them are equal.
@@ -720,12 +724,16 @@ print(f"convolution, 3 x 3 windows:    R² = {explained(windows[1], windows[0] @
 # $p \times p$ convolution of stride $p$ could absorb shuffle and negatives as well. Scrambled blocks it could
 # not, since its later layers look at neighbours.
 #
-# **Relatives of this cipher.** EtC (encryption then compression) scrambles whole blocks, and turns, flips, negates and
+# <details><summary>Where this comes from: relatives of this cipher</summary>
+#
+# EtC (encryption then compression) scrambles whole blocks, and turns, flips, negates and
 # recolours each in its own way, so that JPEG still works (Chuman, Sirichotedumrong and Kiya 2018, arXiv 1811.00236). SHF, NP
 # and FFX change only values in blocks, against adversarial examples (AprilPyone and Kiya 2020, arXiv 2010.00801); FFX
 # replaces them. For EtC and FFX no single $E'$ exists: the proof needs one linear map for all blocks. Restricted random permutation
 # leaves some places fixed (Horio, Nishikawa and Kiya 2024, arXiv 2408.08529): `fixed_blocks` and `fixed_pixels` of
 # `make_key`; lesson 05 breaks the second as fast.
+#
+# </details>
 #
 # **★ Open task: a better-hiding cipher for the same ViT.** Add one step that the proof survives, or show that none
 # exists of the kind you chose. What counts:

@@ -23,6 +23,10 @@ WRONG = {
     "00.encrypt": [
         ("still plain", "def encrypted(split, key):\n    return Split(split.images, split.labels)"),
         (
+            "not the whole split",
+            "def encrypted(split, key):\n    return encrypt(split, key)",
+        ),
+        (
             "of type Split, yours is a Tensor",
             "def encrypted(split, key):\n    return encrypt(split.images, key)",
         ),
@@ -60,6 +64,12 @@ WRONG = {
             "def share(model):\n"
             "    c = count_parameters(model)\n"
             '    return c["trainable"] / (c["total"] - c["trainable"])',
+        ),
+        (
+            "counts tensors",
+            "def share(model):\n"
+            "    trains = [p.requires_grad for p in model.parameters()]\n"
+            "    return sum(trains) / len(trains)",
         ),
         (
             "number of parameters",

@@ -35,6 +35,7 @@ WRONG = {
         ("square maps only", _COUNT + "2 * rank * n_in"),
         ("frozen weight", _COUNT + "n_in * n_out + rank * (n_in + n_out)"),
         ("B is missing", _COUNT + "rank * n_in"),
+        ("twice too many", _COUNT + "2 * rank * (n_in + n_out)"),
     ],
     "01.forward": [
         ("alpha / r is missing", _FORWARD + "x @ W.T + x @ A.T @ B.T"),

@@ -108,6 +108,37 @@ answer = {"train": 2000, "cipher": "shuffle+negative"}
             "divide by n - 1 already",
             _GAP.format("d.mean(), t.ppf(0.975, n - 1) * d.std(ddof=0) / n**0.5"),
         ),
+        (
+            "without a partner",
+            _GAP.replace(".dropna()", "").format("d.mean(), t.ppf(0.975, n - 1) * d.sem()"),
+        ),
+        (
+            "and for √n",
+            _GAP.replace(".dropna()", "").format(
+                "d.mean(), t.ppf(0.975, n - 1) * d.std() / n**0.5"
+            ),
+        ),
+        (
+            "their place in the table",
+            """
+from scipy.stats import t
+def gap(rows, method):
+    full, mine = (rows[rows["method"] == m]["accuracy"].to_numpy() for m in ("full", method))
+    d = 100 * (full - mine)
+    return d.mean(), t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
+""",
+        ),
+        (
+            "in the order of the table",
+            """
+from scipy.stats import t
+def gap(rows, method):
+    full, mine = rows[rows["method"] == "full"], rows[rows["method"] == method]
+    full, mine = full[full["seed"].isin(mine["seed"])], mine[mine["seed"].isin(full["seed"])]
+    d = 100 * (full["accuracy"].to_numpy() - mine["accuracy"].to_numpy())
+    return d.mean(), t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
+""",
+        ),
         ("90 % interval", _GAP.format("d.mean(), t.ppf(0.95, n - 1) * d.sem()")),
         (
             "treated as strangers",

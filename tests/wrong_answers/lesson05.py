@@ -88,6 +88,12 @@ def steal(ask, p):
         ),
     ],
     "05.bits": [
+        (
+            "that counts rows",
+            _BITS.replace("columns.T", "columns").format(
+                "map(min, pairs)", "math.lgamma(g + 1)", "/ math.log(2)"
+            ),
+        ),
         ("bits are log2", _BITS.format("map(min, pairs)", "math.lgamma(g + 1)", "")),
         ("not in g", _BITS.format("map(min, pairs)", "math.log2(g)", "")),
         (

@@ -25,6 +25,9 @@ WRONG = {
             filter=_BOTH, answer='mine.loc[mine["accuracy"].idxmax(), "method"]')),
         ("averaged in", _BEST.format(
             filter=_BOTH, answer='mine.groupby("method")["accuracy"].mean().idxmax()')),
+        ("within the limit too", _BEST.format(
+            filter='(rows["trainable"] <= parameters) & (rows["epsilon"] == epsilon)',
+            answer=_MEAN)),
         ("limit is included", _BEST.format(
             filter='(rows["trainable"] < parameters) & (rows["epsilon"] <= epsilon)',
             answer=_MEAN)),

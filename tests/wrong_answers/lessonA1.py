@@ -35,6 +35,22 @@ def votes(dx, dy):
 """,
         ),
         (
+            "45° is π / 4",
+            """
+def votes(dx, dy):
+    turn = torch.atan2(dy, dx) - (torch.arange(8) * 45)[:, None, None]
+    return torch.hypot(dx, dy) * turn.cos().clamp(min=0) ** 4
+""",
+        ),
+        (
+            "yours are degrees",
+            """
+def votes(dx, dy):
+    turn = torch.rad2deg(torch.atan2(dy, dx)) - (torch.arange(8) * 45)[:, None, None]
+    return torch.hypot(dx, dy) * turn.cos().clamp(min=0) ** 4
+""",
+        ),
+        (
             "length counts once",
             """
 def votes(dx, dy):
@@ -66,6 +82,11 @@ def votes(dx, dy):
             "rounded up too late",
             "def total_steps(images, batch_size, epochs):\n"
             "    return math.ceil(epochs * images / batch_size)",
+        ),
+        (
+            "rounded down, and only at the end",
+            "def total_steps(images, batch_size, epochs):\n"
+            "    return epochs * images // batch_size",
         ),
         (
             "whole number",
