@@ -255,7 +255,9 @@ def test_a_chart_is_a_picture_too_and_needs_nothing_from_elsewhere(table):
 
 def test_the_committed_chart_opens_on_clothes(request):
     rows = committed_rows(request.config.rootpath)
-    assert results_chart(rows).finding.startswith("clothes (Fashion-MNIST), vit_micro, shuffle")
+    assert results_chart(rows).finding.startswith(
+        "clothes (Fashion-MNIST), 10,000 images, vit_micro, shuffle"
+    )
     with pytest.raises(ValueError, match="columns"):
         results_chart(rows.drop(columns="backbone"))
 
@@ -432,6 +434,18 @@ def test_a_row_of_ones_own_joins_the_chart(table, method, rank):
     assert menus["dataset"].startswith("handwritten digits") and menus["cipher"] == "plain"
     data, _ = results.chart._repr_mimebundle_()
     assert data["image/png"]
+
+
+def test_sizes_stay_apart_and_ones_own_run_stands_with_the_nearest(table):
+    """More training images are another task; but a run alone in its picture says little."""
+    sizes = [table.assign(train=n, id=table["id"] + f" {n}") for n in (1000, 4000)]
+    own = table.iloc[[0]].assign(train=2000, id="mine")
+    found = points(pd.concat(sizes), own)
+    places = {n: f"{n:,} images" for n in (1000, 4000)}
+    committed = found[~found["yours"]]
+    assert all(committed["dataset"].str.contains(place).sum() == len(committed) // 2
+               for place in places.values())  # fmt: skip
+    assert places[1000] in found.loc[found["yours"], "dataset"].item()
 
 
 def test_a_run_with_no_committed_ones_is_shown_alone(table):

@@ -65,7 +65,7 @@ results
 # 1. With 20,000 parameters instead of 100,000: which method wins now? And with 10,000, why is no
 #    mark ringed that was trained on 10,000 pictures?
 # 2. Drag the budget to its end. How many points does `full` gain on `lora`, for how many times the parameters?
-# 3. Choose *clothes*, *plain*, against *privacy budget*. Which method is best at $\varepsilon = 0.5$, and which without noise?
+# 3. Choose *clothes, 10,000 images*, *plain*, against *privacy budget*. Which method is best at $\varepsilon = 0.5$, and which without noise?
 #
 # <details><summary>What the chart says</summary>
 #
@@ -77,7 +77,7 @@ results
 #
 # </details>
 #
-# A menu entry is one data set with one backbone. Compare methods within one entry, never across.
+# A menu entry is one data set of one size, with one backbone. Compare methods within one entry, never across.
 #
 # ## How sure is a mean?
 #
@@ -234,7 +234,7 @@ spectrum_chart()
 
 # %% [markdown]
 # The first four of sixteen hold most of the energy of every update, least for $v$. The others fall, but not off a
-# cliff: a higher rank is used where it is offered. (What it buys, the chart above says: choose *rank*.)
+# cliff: a higher rank is used where it is offered. (What it buys, the chart above says: choose *clothes, 4,000 images*, and *rank*.)
 #
 # ## What encryption hides, and what breaks it
 #
