@@ -19,7 +19,7 @@ from lorakit.explore.saved import SavedChart
 
 TABLES = ("claim", "privacy", "results", "painted")
 _TRY = {
-    "Results": "Choose ε on the horizontal axis. Which method wins where there is little budget?",
+    "Results": "Drag the budget below 20,000 parameters. Which method is ringed now?",
     "Rank": "Move the rank to 64. Does lora+patch ever train a tenth of the model?",
     "Privacy": "Move σ to 5, then train for 100 epochs. Which of the two changes ε more?",
 }

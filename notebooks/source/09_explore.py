@@ -62,8 +62,7 @@ results
 #
 # **Predict, then look.**
 #
-# 1. With 20,000 parameters instead of 100,000: which method wins now? And with 10,000, why is no
-#    mark ringed that was trained on 10,000 pictures?
+# 1. With 20,000 parameters instead of 100,000: which method wins now? And with 10,000, why is no mark ringed?
 # 2. Drag the budget to its end. How many points does `full` gain on `lora`, for how many times the parameters?
 # 3. Choose *clothes, 10,000 images*, *plain*, against *privacy budget*. Which method is best at $\varepsilon = 0.5$, and which without noise?
 #
