@@ -179,7 +179,7 @@ def test_embedding_figure_knows_the_right_key():
     assert len(pictures) == 4 * 4
     bars = figure.subfigs[1].axes[0]
     assert max(bar.get_x() for bar in bars.patches) < 0.3 < bars.lines[0].get_xdata()[0]
-    assert "right key fits" in bars.get_title("left")
+    assert "right key stands out" in bars.get_title("left")
     # a perfect match, read back, is the pre-trained filter again
     perfect = plot_patch_embeddings(before, adapt_patch_embedding(before, key), key, filters=4)
     images = [ax.images[0].get_array() for sub in perfect.subfigs for ax in sub.axes if ax.images]

@@ -82,7 +82,9 @@ def public():
     found = {name: getattr(lorakit, name) for name in lorakit.__all__}
     for room in ROOMS:
         module = importlib.import_module(f"lorakit.{room}")
-        found |= {f"{room}.{name}": getattr(module, name) for name in module.__all__}
+        found |= {
+            f"{room}.{name}": getattr(module, name) for name in getattr(module, "__all__", ())
+        }
     found = {id(f): (name, f) for name, f in found.items() if callable(f)}
     return [
         (name, f)
