@@ -63,7 +63,8 @@ def _beside_the_committed(table: pd.DataFrame, places: pd.Series) -> pd.Series:
 def where(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """Data set, its size and backbone; cipher; privacy; in words. A picture shows one of each."""
     dataset, cipher = (
-        rows[n].map(lambda name: NAMES.get(name, name)) for n in ("dataset", "cipher")
+        rows[n].map(lambda name: NAMES.get(name, name).split(" (")[0])
+        for n in ("dataset", "cipher")
     )
     privacy = rows["epsilon"].map(epsilon_name)
     if "train" in rows:  # more images are another task

@@ -143,7 +143,7 @@ def test_train_and_stop(lesson, course, shots):
     until(lambda: "Finished" in live.inner_text(), "the training to finish")
     until(lambda: "yours, probe" in results.text_content(), "a star in the results")
     chosen = results.locator("select[name=dataset]").evaluate("e => e.value")
-    assert chosen == "handwritten digits (real), vit_micro"
+    assert chosen == "handwritten digits, 100 images, vit_micro"
     shoot(live, shots / "lab_train_finished.png")
     shoot(results, shots / "lab_results_star.png")
     choose(live, "images", "1097")
