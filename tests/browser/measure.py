@@ -4,7 +4,7 @@
 
 From a control's event to the picture that is painted anew, as the browser's clock says; also when
 the page shows what, and what 500 moves leave in the kernel's memory. Writes
-figures/results/explorers.csv; takes five minutes, on a machine with nothing else to do.
+figures/results/explorers.csv; takes seven minutes, on a machine with nothing else to do.
 """
 
 import time
