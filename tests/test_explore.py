@@ -482,7 +482,7 @@ def test_a_tab_that_cannot_be_made_says_so_and_the_others_are_there(tmp_path, ta
     assert privacy.children[1].outputs
 
 
-def test_an_explorer_shows_signs_of_life(monkeypatch):
+def test_an_explorer_shows_signs_of_life():
     """Each is a new element, or the page would not start its clock anew."""
     explorer = Explorer(lambda: View("", "nothing"), {})
     sign = explorer.children[1].children[0].children[-1]

@@ -63,15 +63,9 @@ def test_the_numbers_on_every_cipher():
     found = found.set_index("cipher")
     told = [verdict(found.loc[c], 0.01) for c in ciphers]
     assert told == ["within", "beyond", "undecided"]
-    lost = cells["mean"].unstack()
-    assert (lost["none"] - lost[CIPHER_SHOWN]).idxmax() == "probe"
-    moved = rows.pivot(index=["cipher", "seed"], columns="method", values="accuracy")
-    gain = 100 * (moved["lora+patch+pos"] - moved["lora+patch"]).groupby("cipher").agg(
-        ["mean", "sem"]
-    )
-    half = half_width(gain["sem"], pd.Series(5, gain.index))
-    told = [f"{gain['mean'][c]:.1f} points (interval {gain['mean'][c] - half[c]:.1f} to "
-            f"{gain['mean'][c] + half[c]:.1f})" for c in ciphers[1:]]  # fmt: skip
+    gain = paired_differences(rows, "lora+patch").query("method == 'lora+patch+pos'")
+    gain = 100 * gain.set_index("cipher")[["difference", "low", "high"]]
+    told = ["{:.1f} points (interval {:.1f} to {:.1f})".format(*gain.loc[c]) for c in ciphers[1:]]
     assert f"`lora+patch+pos`, adds {told[0]} without scrambling and {told[1]} with it" in README
 
 

@@ -1,5 +1,7 @@
 """Rates are searched on validation images and seeds of their own, and the edge never wins."""
 
+from itertools import product
+
 import pandas as pd
 import pytest
 
@@ -38,18 +40,19 @@ def hill(monkeypatch):
 def test_the_search_climbs_to_the_peak_and_looks_at_all_its_neighbours(hill, tmp_path, method):
     start = Experiment.from_settings(**CELL, method=method, lr_head=0.001, lr_patch_embed=0.004)
     start = start.replace(lr_lora=0.001) if method != "probe" else start
-    found = search_rates.search_rates(start, tmp_path / "trials.csv", seeds=2)
-    assert found.recipe.lr["head"] == 0.016 and found.seed == start.seed == 0
+    nearer = start.replace(cipher="none", lr_head=0.008)  # another cell, there sooner
+    cells = [start, nearer]
+    found, other = search_rates.search_rates(cells, tmp_path / "trials.csv", seeds=2)
+    assert found.recipe.lr["head"] == other.recipe.lr["head"] == 0.016
+    assert (found.cipher, other.cipher) == ("shuffle", "none") and found.seed == start.seed == 0
     assert {e.seed for e in hill} == {100, 101}
     assert {(e.eval_split, e.test) for e in hill} == {("val", 1)}
-    tried = {tuple(e.recipe.lr.items()) for e in hill}
-    best = found.recipe.lr
-    for knob in KNOBS[method]:
-        for factor in (0.5, 2):
-            moved = {p: r * factor if p in knob else r for p, r in best.items()}
-            assert tuple(moved.items()) in tried
+    tried = {(e.cipher, *e.recipe.lr.items()) for e in hill}
+    for e, knob, factor in product((found, other), KNOBS[method], (0.5, 2)):
+        moved = {p: r * factor if p in knob else r for p, r in e.recipe.lr.items()}
+        assert (e.cipher, *moved.items()) in tried
     rates = write_rates([tmp_path / "trials.csv"], tmp_path / "rates.csv")
-    assert len(rates) == 1 and rates["lr_head"].item() == 0.016
+    assert len(rates) == 2 and (rates["lr_head"] == 0.016).all()
 
 
 def test_an_experiment_takes_the_rates_of_its_own_cell_or_the_nearest(tmp_path, monkeypatch):

@@ -12,17 +12,15 @@ and plain ones.
 from __future__ import annotations
 
 import argparse
-import os
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import grid
 from lorakit.experiments.search_rates import LR, search_rates, write_rates
-from lorakit.experiments.sweep import end_with, sweep, workers
+from lorakit.experiments.sweep import sweep
 from lorakit.figures.paired import claim_sentences, plot_paired
 from lorakit.figures.style import CIPHER_SHOWN, RANK_SHOWN, TARGETS_SHOWN, save_figure
 
@@ -92,18 +90,12 @@ def run_claim(
     """Search rates, then run every cell at its seeds; returns the rows. Stopped, it goes on."""
     table, wanted = FOLDER / f"{TABLES[study]}.csv", cells(study, backbone)
     trials = table.with_name(f"{table.stem}_trials.csv")
-    search = delayed(_search)
-    Parallel(workers(n_jobs, len(wanted)))(search(cell, trials, os.getpid()) for cell in wanted)
+    search_rates(wanted, trials, n_jobs=n_jobs)
     searched = {t for t in TABLES.values() if t == table.stem or (FOLDER / f"{t}.csv").exists()}
     write_rates([FOLDER / f"{name}_trials.csv" for name in sorted(searched)])
     runs = [run for cell in wanted for run in reported(study, cell, seeds)]
     runs.sort(key=lambda run: (run.rank not in (None, RANK_SHOWN), run.seed))
     return sweep(runs, table, n_jobs=n_jobs)
-
-
-def _search(cell: Experiment, trials: Path, claim: int) -> None:
-    end_with(claim)
-    search_rates(cell, trials, n_jobs=1)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ doubling nor halving one of its rates is better.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
@@ -34,23 +35,28 @@ CELL = [name for name in Experiment().settings() if name not in _APART]
 
 
 def search_rates(
-    experiment: Experiment, table: str | Path, *, seeds: int = 1, n_jobs: int | None = None
-) -> Experiment:
-    """Climb from an experiment's own rates; returns it with the best ones.
+    cells: Sequence[Experiment], table: str | Path, *, seeds: int = 1, n_jobs: int | None = None
+) -> list[Experiment]:
+    """Climb from each experiment's own rates, all together; returns them with the best ones.
 
     Trials are rows of a table, from which a search that was stopped goes on; the mean accuracy over
     ``seeds`` decides.
     """
-    best = experiment.replace(eval_split="val", test=1)
-    centre = None
-    while best is not centre:
-        centre = best
-        points = [centre, *_neighbours(centre)]
-        trials = [p.replace(seed=FIRST_TUNING_SEED + i) for p in points for i in range(seeds)]
+    centres = {place: e.replace(eval_split="val", test=1) for place, e in enumerate(cells)}
+    climbing = set(centres)
+    while climbing:
+        points = {place: [centres[place], *_neighbours(centres[place])] for place in climbing}
+        asked = [p for some in points.values() for p in some]
+        trials = [p.replace(seed=FIRST_TUNING_SEED + i) for p in asked for i in range(seeds)]
         rows = sweep(trials, table, n_jobs=n_jobs)
-        means = rows["accuracy"].to_numpy().reshape(len(points), seeds).mean(axis=1)
-        best = points[means.argmax()]  # of equals the first, which is the centre if it is one
-    return experiment.replace(**{name: best.settings()[name] for name in LR})
+        means = iter(rows["accuracy"].to_numpy().reshape(-1, seeds).mean(axis=1))
+        for place, some in points.items():
+            best = np.argmax([next(means) for _ in some])  # of equals the first
+            centres[place] = some[best]
+            if best == 0:  # no neighbour is better
+                climbing.remove(place)
+    found = [{name: centre.settings()[name] for name in LR} for centre in centres.values()]
+    return [cell.replace(**rates) for cell, rates in zip(cells, found)]
 
 
 def _neighbours(centre: Experiment) -> Iterable[Experiment]:

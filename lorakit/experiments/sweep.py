@@ -61,7 +61,7 @@ def sweep(
     open_ = [e for key, e in wanted.items() if key not in done]
     distributed.barrier()  # all have read the table before one writes to it
     leads, failed = distributed.is_main_process(), []
-    n_jobs, finished = workers(n_jobs, len(open_)), len(wanted) - len(open_)
+    n_jobs, finished = _workers(n_jobs, len(open_)), len(wanted) - len(open_)
     hidden = not (progress and leads)
     with tqdm(total=len(wanted), initial=finished, unit="run", disable=hidden) as bar:
         for row, error in _results(open_, checkpoints, n_jobs):
@@ -111,7 +111,7 @@ def _work(
     experiment: Experiment, checkpoint: Path | None, sweeper: int
 ) -> tuple[str, Row | None, str | None]:
     """Id, row, error; under ``torchrun`` errors end all processes, which go on later."""
-    end_with(sweeper)
+    _end_with(sweeper)
     with one_thread():
         try:
             return experiment.id, run(experiment, checkpoint=checkpoint), None
@@ -122,7 +122,7 @@ def _work(
 
 
 @cache
-def end_with(sweeper: int) -> None:
+def _end_with(sweeper: int) -> None:
     """A worker ends a second after the process that started it: nobody waits for its result."""
 
     def watch() -> None:
@@ -134,7 +134,7 @@ def end_with(sweeper: int) -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def workers(asked: int | None, runs: int) -> int:
+def _workers(asked: int | None, runs: int) -> int:
     """By default one for each core this process may use, if there are 1.5 GB of free memory."""
     if distributed.world_size() > 1:
         return 1

@@ -62,8 +62,7 @@ def known_view(
         "A grey picture repeats each value in three channels. Which of them went where stays "
         "open, and no grey picture shows it.",
         "A known picture with few different values leaves places that cannot be told apart.",
-        "A new key for every picture stops this attack; but a ViT cannot learn from such pictures "
-        "(lesson 05).",
+        "A new key for each picture stops this attack; but then our ViT hardly learns (lesson 05).",
     ]
     return show_pictures(pictures, finding, notes)
 

@@ -48,7 +48,11 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
         "Train": lambda: explore.LiveTraining(table, results.add),
     }
     tabs = {"Results": _charts(_LAID_OUT + try_this(_TRY["Results"]), results.output)}
-    tabs |= {name: _charts("getting ready …", widgets.Output()) for name in makers}
+    for name in makers:
+        wait = "getting ready …"
+        tabs[name] = (
+            _charts(wait, widgets.Output()) if name in _TRY else widgets.VBox([widgets.HTML(wait)])
+        )
 
     def fill() -> None:
         for name, make in makers.items():

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import cache
 from weakref import WeakSet
 
 import ipywidgets as widgets
@@ -23,15 +24,19 @@ _all: WeakSet[widgets.HTML] = WeakSet()
 def pulse() -> widgets.HTML:
     """Words that show when nothing has come from the kernel for a while."""
     sign = widgets.HTML(_sign_of_life())
-    if not _all:
-        threading.Thread(target=_beat, daemon=True).start()
     _all.add(sign)
+    _start()
     return sign
 
 
 def _sign_of_life() -> str:
     silent = f'<div class="lorakit-silent" role="status" data-at="{time.time()}">'
     return f"{_CSS}{silent}{_WORDS}</div>"
+
+
+@cache  # one thread, however many explorers come and go
+def _start() -> None:
+    threading.Thread(target=_beat, daemon=True).start()
 
 
 def _beat() -> None:

@@ -361,10 +361,10 @@ with style():
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=4)
 
 # %% [markdown]
-# One photograph decides the whole key. Of clothes it depends on which: a pullover or a coat is rich in values; trousers
-# or a shoe leave too many blocks black. A few together do it. The bits that they leave will explain themselves in a
-# moment. In black and white it takes more. Sheets of paper leave most of the key
-# open, and yet other sheets are opened: nothing in them can go wrong.
+# One photograph nearly always decides the whole key. Of clothes it depends on which one: where many blocks are black, too
+# little is told. A few together do it. The bits that they leave will explain themselves in a moment. In black and white
+# it takes more. Sheets of paper leave most of the key open, and yet other sheets nearly always open: little in them can
+# go wrong.
 #
 # "It decrypts other pictures" and "the key was found" are two claims, and what the first is worth hangs on the
 # pictures.

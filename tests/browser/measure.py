@@ -57,7 +57,7 @@ MOVE = """async (field, turns) => {
 
 def test_measure(voila, browse):
     start = time.perf_counter()
-    page, _ = browse(voila, script="")
+    page, _ = browse(voila)
     ready, lines = {}, []
     page.locator(".vega-embed svg").first.wait_for(timeout=120_000)
     ready["first chart"] = time.perf_counter() - start
