@@ -60,8 +60,7 @@ def privacy_chart() -> SavedChart:
         f"finds at most {100 * np.interp(0.01, rates, found):.0f} members in 100"
     )
     axes = {"xlabel": _ACCUSED, "ylabel": _FOUND, "xscale": "log"}
-    axes["title"] = f"10,000 images, L = 256, 10 epochs, σ = 1: ε = {opens['epsilon']:.2f}"
-    return SavedChart(chart, finding, partial(plot_lines, still, "x", "y", "of", **axes))
+    return SavedChart(chart, finding, partial(plot_lines, still, "x", "y", "of", finding, **axes))
 
 
 def _attack(here: alt.Chart) -> Iterator[alt.Chart]:

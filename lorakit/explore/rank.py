@@ -55,7 +55,7 @@ def rank_chart() -> SavedChart:
         f"{total:,} parameters, {trains / total:.2%}"
     )
     axes = {"xlabel": "rank r of LoRA", "ylabel": "trainable parameters", "yscale": "log"}
-    still = partial(plot_lines, table, "rank", "trainable", "method", **axes)
+    still = partial(plot_lines, table, "rank", "trainable", "method", finding, **axes)
     return SavedChart(card(chart, alt.expr(_TITLE)), finding, still)
 
 

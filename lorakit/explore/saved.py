@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import altair as alt
 import ipywidgets as widgets
@@ -12,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lorakit.explore.view import to_png
-from lorakit.figures.style import METHOD_COLOURS, style
+from lorakit.figures.style import METHOD_COLOURS, OTHER_COLOURS, style, suptitle
 
 MIME = "application/vnd.vegalite.v5+json"  # JupyterLab and Voilà draw it by themselves
 _CSS = (  # as wide as the page, and menus in a column
@@ -91,13 +92,16 @@ def said(chart: alt.Chart, x: object, y: object, words: str, **look: object) -> 
     return text.encode(x=alt.value(x), y=alt.value(y), text="said:N")
 
 
-def plot_lines(table: pd.DataFrame, x: str, y: str, by: str, **axes: object) -> Figure:
-    """A line for each group, named beside the picture."""
+def plot_lines(
+    table: pd.DataFrame, x: str, y: str, by: str, finding: str, **axes: object
+) -> Figure:
+    """A line for each group, named beside the picture; above it, what it says."""
     with style():
         figure, ax = plt.subplots(figsize=(7, 4))
-        for name, lines in table.groupby(by, sort=False):
-            ax.plot(lines[x], lines[y], label=name)
+        for (name, lines), other in zip(table.groupby(by, sort=False), OTHER_COLOURS):
+            ax.plot(lines[x], lines[y], label=name, color=METHOD_COLOURS.get(name, other))
         ax.set(**axes)
+        suptitle(figure, fill(finding, 66))
         figure.legend(loc="outside right center")
     return figure
 

@@ -60,5 +60,6 @@ def spectrum_chart(adapters: Mapping[str, str | Path] | None = None) -> SavedCha
     )
     mean = table[table["adapter"] == first].groupby(["target", "index"], as_index=False)["over"]
     axes = {"xlabel": "number of the singular value", "ylabel": "mean over the blocks"}
-    still = partial(plot_lines, mean.mean(), "index", "over", "target", yscale="log", **axes)
+    lines = mean.mean(), "index", "over", "target", finding
+    still = partial(plot_lines, *lines, yscale="log", **axes)
     return SavedChart(card(chart, alt.expr(_TITLE)), finding, still)

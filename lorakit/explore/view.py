@@ -56,7 +56,7 @@ def _still(pictures: dict[str, Tensor], finding: str) -> str:
             ax.imshow(picture.permute(1, 2, 0).numpy())
             ax.set_title(name, fontsize=10)
             ax.axis("off")
-        suptitle(figure, fill(finding, 60))
+        suptitle(figure, fill(finding, 46))
     return to_png(figure)
 
 
