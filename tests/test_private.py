@@ -534,12 +534,3 @@ def test_a_dry_step_that_fails_anywhere_leaves_nothing_behind(make_vit, batch, m
     found, (expected, _) = gradients_of(step, *batch), one_at_a_time(model, *batch, 1.0)
     for name, gradient in found.items():
         torch.testing.assert_close(12 * gradient, expected[name], rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_on_a_gpu(digits):
-    model = apply_method(create_backbone(classes=10), "lora+patch+pos", rank=2)
-    recipe = Recipe(epochs=8, batch_size=40, lr=5e-3, privacy=Privacy(50.0, 1e-3))
-    history = fit(model, digits.train, recipe, progress=False)
-    assert next(model.parameters()).is_cuda and history[-1]["epsilon"] <= 50
-    assert evaluate(model, digits.test)["accuracy"] > 0.6

@@ -320,14 +320,6 @@ def test_nothing_to_train_is_an_error(digits):
         fit(fresh("probe").requires_grad_(False), digits.train, QUICK, **RUN)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_on_a_gpu_it_trains_in_bfloat16_and_finds_the_device(digits):
-    model = fresh()
-    history = fit(model, digits.train, QUICK.replace(epochs=6, lr=5e-3), progress=False)
-    assert next(model.parameters()).is_cuda
-    assert history[-1]["loss"] < history[0]["loss"] / 2
-
-
 def test_merged_lora_would_not_train_and_is_refused(digits):
     with pytest.raises(ValueError, match="unmerge_lora"):
         fit(merge_lora(fresh()), digits.train, QUICK, **RUN)

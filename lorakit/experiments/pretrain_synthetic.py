@@ -41,7 +41,7 @@ from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep
 
 RECIPE = Recipe(epochs=8, batch_size=128, lr=1.5e-3, weight_decay=0.05, warmup=0.1)
-RECIPES = {"vit_micro": RECIPE, "vit_mini": RECIPE.replace(epochs=5, lr=1e-3)}
+RECIPES = {"vit_micro": RECIPE, "vit_mini": RECIPE.replace(lr=1e-3)}
 _ORIENTATIONS, _CELL, _STRIDE = 8, 8, 4  # cells overlap by half
 TARGETS = 128  # principal components to tell
 HELD_OUT = 2000  # pictures to measure on

@@ -35,17 +35,22 @@ CELL = [name for name in Experiment().settings() if name not in _APART]
 
 
 def search_rates(
-    cells: Sequence[Experiment], table: str | Path, *, seeds: int = 1, n_jobs: int | None = None
+    cells: Sequence[Experiment],
+    table: str | Path,
+    *,
+    seeds: int = 1,
+    head_apart: bool = False,
+    n_jobs: int | None = None,
 ) -> list[Experiment]:
     """Climb from each experiment's own rates, all together; returns them with the best ones.
 
     Trials are rows of a table, from which a search that was stopped goes on; the mean accuracy over
-    ``seeds`` decides.
+    ``seeds`` decides. ``head_apart`` lets the head's rate move alone.
     """
     centres = {place: e.replace(eval_split="val", test=1) for place, e in enumerate(cells)}
     climbing = set(centres)
     while climbing:
-        points = {place: [centres[place], *_neighbours(centres[place])] for place in climbing}
+        points = {n: [centres[n], *_neighbours(centres[n], head_apart)] for n in climbing}
         asked = [p for some in points.values() for p in some]
         trials = [p.replace(seed=FIRST_TUNING_SEED + i) for p in asked for i in range(seeds)]
         rows = sweep(trials, table, n_jobs=n_jobs)
@@ -59,10 +64,22 @@ def search_rates(
     return [cell.replace(**rates) for cell, rates in zip(cells, found)]
 
 
-def _neighbours(centre: Experiment) -> Iterable[Experiment]:
+def knobs_of(method: str, head_apart: bool = False) -> list[tuple[str, ...]]:
+    """The parts whose rates move together, with the head among them or alone.
+
+    >>> knobs_of("lora+patch"), knobs_of("lora+patch", head_apart=True)
+    ([('head', 'lora'), ('patch_embed',)], [('head',), ('lora',), ('patch_embed',)])
+    """
+    if not head_apart:
+        return list(KNOBS[method])
+    others = (tuple(part for part in knob if part != "head") for knob in KNOBS[method])
+    return [("head",), *filter(None, others)]
+
+
+def _neighbours(centre: Experiment, head_apart: bool) -> Iterable[Experiment]:
     """The same experiment with one knob doubled or halved."""
     lr = centre.recipe.lr
-    for knob, factor in product(KNOBS[centre.method], (2.0, 0.5)):
+    for knob, factor in product(knobs_of(centre.method, head_apart), (2.0, 0.5)):
         yield centre.replace(**{f"lr_{part}": factor * lr[part] for part in knob if part in lr})
 
 
