@@ -1,6 +1,6 @@
 """What each synthetic source is worth for clothes: ``python -m lorakit.experiments.sources``.
 
-A linear probe of a network pre-trained on it, or of the one that ships, is fitted on 50,000
+A linear probe of a network pre-trained on it, or of one that ships, is fitted on 50,000
 training images of Fashion-MNIST and measured on the other 10,000. The command resumes.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from lorakit.data.dataset import Dataset, Split, normalise
 from lorakit.data.load import load
 from lorakit.data.synthetic import SOURCES
-from lorakit.experiments.pretrain_synthetic import RECIPE, pretrain_synthetic
+from lorakit.experiments.pretrain_synthetic import RECIPE, RECIPES, pretrain_synthetic
 from lorakit.lora.vit import create_backbone
 from lorakit.runtime import one_thread, versions, write_atomic
 
@@ -58,11 +58,11 @@ def pretrained_on(sources: Iterable[str]) -> VisionTransformer:
 
 
 def measure(name: str, data: Dataset, final: Dataset) -> dict[str, object]:
-    """A row: ``pixels``, ``vit_micro``, or sources joined by +."""
+    """A row: ``pixels``, one of ``RECIPES``, or sources joined by +."""
     row = {"name": name, "images": None, "epochs": None, "probe_test": None}
     if name == "pixels":
         model = None
-    elif name == "vit_micro":
+    elif name in RECIPES:
         model = create_backbone(name)
     else:
         model = pretrained_on(name.split("+"))
@@ -78,7 +78,7 @@ def main() -> pd.DataFrame:
     data = load("fashion", train=50_000, val=10_000, test=1)
     final = load("fashion", train=60_000, val=0, test=10_000)
     rows = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame({"name": []})
-    for name in ("pixels", "vit_micro", *SOURCES, "+".join(SOURCES)):
+    for name in ("pixels", *RECIPES, *SOURCES, "+".join(SOURCES)):
         if name not in set(rows["name"]):
             with one_thread():
                 rows = pd.concat([rows, pd.DataFrame([measure(name, data, final)])])

@@ -17,6 +17,8 @@ TITLE = """\
 
 Private image classification with low-rank-adapted Vision Transformers: six explorers."""
 CODE = """\
+import sys
+sys.modules["rfc3987_syntax"] = None  # a grammar of addresses: Altair's checks take a second with it
 from lorakit.explore import committed_rows, dashboard
 dashboard(committed_rows({root!r}), {table!r})"""
 

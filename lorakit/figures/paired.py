@@ -94,7 +94,7 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     """Differences from a reference in points: a dot for each pair, a bar for the 95 % interval.
 
     A row of panels for each backbone, a panel for each cipher; the grey band is one point to either
-    side. LoRA's rank and targets are said where one method occurs with several.
+    side. LoRA's rank and share are said where one method occurs with several.
     """
     found, pairs = paired_differences(rows, reference), _pairs(rows, reference)
     backbones, ciphers = found["backbone"].unique(), in_order(found["cipher"])
@@ -108,8 +108,8 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
                 mine = found[(found["backbone"] == backbone) & (found["cipher"] == cipher)]
                 mine = mine.sort_values(["method", "rank"], key=lambda c: c.map(order).fillna(c))
                 _panel(ax, mine, pairs)
-                ax.set_title(fill(CIPHER_NAMES.get(cipher, cipher), 20), fontsize=11)
-            line[0].set_ylabel(backbone)
+                name = fill(CIPHER_NAMES.get(cipher, cipher), 20)
+                ax.set_title(f"{backbone}, {name}" if len(backbones) > 1 else name, fontsize=11)
         for ax in axes[-1]:
             ax.set_xlabel(f"test accuracy minus that of {reference}, in points")
         if np.ptp(axes[0, 0].get_xlim()) < 10:  # wide enough for words
@@ -131,7 +131,7 @@ def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
         look = {"color": colour, "marker": METHOD_MARKERS[line["method"]], "capsize": 3}
         bar = None if np.isnan(bar) else bar
         ax.errorbar(100 * line["difference"], y, xerr=bar, markersize=7, **look)
-        what = f"\nr = {line['rank']:.0f} on {line['targets']}" if several.iloc[y] else ""
+        what = f"\nr = {line['rank']:.0f} ({line['share']:.1%} train)" if several.iloc[y] else ""
         names.append(f"{line['method']}{what}")
     ax.axvspan(-1, 1, color="#EEEEEE", zorder=0)
     ax.axvline(0, color="#777777", linewidth=1, zorder=1)

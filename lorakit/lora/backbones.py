@@ -1,10 +1,10 @@
 """Small ViTs, registered with timm by these names.
 
-``vit_micro``  1.2 M parameters, knows synthetic pictures (``python -m
-               lorakit.experiments.pretrain_synthetic vit_micro``);
-``vit_mini``   5.4 M parameters; its weights do not ship yet, an hour on a CPU makes them.
+``vit_micro``  1.2 M parameters;
+``vit_mini``   5.4 M parameters.
 
-None of them saw a photograph or a digit.
+Both know synthetic pictures alone, no photograph and no digit: ``python -m
+lorakit.experiments.pretrain_synthetic NAME`` made them.
 """
 
 from __future__ import annotations
