@@ -95,6 +95,50 @@ def test_the_numbers_on_photographs():
     assert verdict(lines["lora"], 0) == "undecided" and verdict(lines["patch"], 0) == "beyond"
 
 
+def test_the_papers_share_on_the_larger_backbone():
+    rows = read_table(TABLES / "claim.csv").query("backbone == 'vit_mini'")
+    found = paired_differences(rows).set_index(["method", "rank"])
+    line = found.loc["lora+patch", 1.0]
+    assert line["share"] < 0.01 and line["pairs"] == 5 and verdict(line, 0.01) == "beyond"
+    assert (
+        f"`lora+patch` of rank 1 trains {line['share']:.1%}, the paper's share, and is "
+        f"{-100 * line['difference']:.1f} points behind ({-100 * line['high']:.1f} to "
+        f"{-100 * line['low']:.1f}; five keys, on a GPU)."
+    ).replace("%", " %") in README
+
+
+def test_the_numbers_on_painted_clothes():
+    rows = read_table(TABLES / "painted.csv")
+    assert (rows.groupby("method")["seed"].nunique() == 5).all() and len(rows) == 20
+    mean = {m: f"{100 * a:.1f} %" for m, a in rows.groupby("method")["accuracy"].mean().items()}
+    assert (
+        f"`lora+patch` reaches {mean['lora+patch']}, full fine-tuning {mean['full']}, `patch` "
+        f"{mean['patch']}, `lora` {mean['lora']}."
+    ) in README
+    lines = {
+        other: paired_differences(rows, other).set_index("method").loc["lora+patch"]
+        for other in ("full", "lora", "patch")
+    }
+    full, lora, patch = (100 * line[["difference", "low", "high"]] for line in lines.values())
+    assert (
+        f"`lora+patch` is {lora.iloc[0]:.1f} points ahead of `lora` (interval {lora['low']:.1f} to "
+        f"{lora['high']:.1f}), a little ahead of `patch` ({patch['low']:.1f} to "
+        f"{patch['high']:.1f}), and against full fine-tuning {full['low']:+.1f} to {full['high']:+.1f}"
+    ) in README
+    assert f"{lora.iloc[0]:.0f} points ahead of LoRA alone" in README
+    assert full["low"] > -1 and patch["low"] > 0
+
+
+def test_the_published_mark():
+    rows = read_table(TABLES / "mark.csv").query("epsilon == 3")
+    mean = rows.groupby("method")["accuracy"].agg(["mean", "size"])
+    assert (mean["size"] == 5).all() and (rows["train"] == 60_000).all()
+    patch, head = (f"{100 * mean['mean'][m]:.1f} %" for m in ("lora+patch", "probe"))
+    (line,) = paired_differences(rows, "probe").to_dict("records")
+    assert verdict(line, 0) == "undecided" and 0.86 < mean["mean"].min() < 0.897
+    assert f"`lora+patch` reaches {patch} and the head {head}, not told apart" in README
+
+
 def test_the_numbers_under_privacy():
     rows = read_table(TABLES / "privacy.csv")
     budgets = (0.5, 1.0, 2.0, 3.0, 8.0, np.inf)
@@ -172,8 +216,14 @@ def test_the_numbers_of_a_private_step():
     patch, full = (rows.loc[method] for method in ("lora+patch", "full"))
     words = "takes {:.2f} × the time and {:.2f} × the memory of a plain one on a CPU"
     assert words.format(patch["seconds_ratio"], patch["peak_memory_mb_ratio"]) in README
-    words = "for `full` {:.1f} × and {:.1f} ×"
+    words = "{:.1f} × and {:.1f} ×"
     assert words.format(full["seconds_ratio"], full["peak_memory_mb_ratio"]) in README
+    rows = pd.read_csv(TABLES / "gpu.csv").query("backbone.str.contains('base', na=False)")
+    rows = rows.query("mode == 'hooks' and precision == 'bf16' and part == 'step'")
+    rows = rows.set_index("method")[["ratio", "memory_ratio"]]
+    patch, full = (tuple(rows.loc[method]) for method in ("lora+patch", "full"))
+    assert "{:.2f} × and {:.2f} × on an H100 in bfloat16".format(*patch) in README
+    assert "{:.1f} × and {:.1f} ×".format(*full) in README
 
 
 def test_the_cheat_sheets_shares_are_those_of_vit_b16():

@@ -7,7 +7,7 @@ import pytest
 
 from lorakit import Experiment
 from lorakit.experiments import learning_rates, search_rates
-from lorakit.experiments.search_rates import KNOBS, best_rates, write_rates
+from lorakit.experiments.search_rates import KNOBS, best_rates, knobs_of, write_rates
 from lorakit.lora.vit import METHODS
 
 CELL = {"dataset": "fashion", "backbone": "vit_micro", "cipher": "shuffle"}
@@ -36,19 +36,23 @@ def hill(monkeypatch):
     return asked
 
 
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("method", ["probe", "lora+patch"])
-def test_the_search_climbs_to_the_peak_and_looks_at_all_its_neighbours(hill, tmp_path, method):
+def test_the_search_climbs_to_the_peak_and_looks_at_all_its_neighbours(
+    hill, tmp_path, method, apart
+):
     start = Experiment.from_settings(**CELL, method=method, lr_head=0.001, lr_patch_embed=0.004)
     start = start.replace(lr_lora=0.001) if method != "probe" else start
     nearer = start.replace(cipher="none", lr_head=0.008)  # another cell, there sooner
     cells = [start, nearer]
-    found, other = search_rates.search_rates(cells, tmp_path / "trials.csv", seeds=2)
+    options = {"seeds": 2, "head_apart": apart}
+    found, other = search_rates.search_rates(cells, tmp_path / "trials.csv", **options)
     assert found.recipe.lr["head"] == other.recipe.lr["head"] == 0.016
     assert (found.cipher, other.cipher) == ("shuffle", "none") and found.seed == start.seed == 0
     assert {e.seed for e in hill} == {100, 101}
     assert {(e.eval_split, e.test) for e in hill} == {("val", 1)}
     tried = {(e.cipher, *e.recipe.lr.items()) for e in hill}
-    for e, knob, factor in product((found, other), KNOBS[method], (0.5, 2)):
+    for e, knob, factor in product((found, other), knobs_of(method, apart), (0.5, 2)):
         moved = {p: r * factor if p in knob else r for p, r in e.recipe.lr.items()}
         assert (e.cipher, *moved.items()) in tried
     rates = write_rates([tmp_path / "trials.csv"], tmp_path / "rates.csv")

@@ -21,6 +21,7 @@ from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import grid
 from lorakit.experiments.search_rates import LR, search_rates, write_rates
 from lorakit.experiments.sweep import sweep
+from lorakit.experiments.table_file import read_table
 from lorakit.figures.paired import claim_sentences, plot_paired
 from lorakit.figures.style import CIPHER_SHOWN, RANK_SHOWN, TARGETS_SHOWN, save_figure
 
@@ -122,7 +123,9 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, help="how many, from 0")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: see sweep)")
     asked = parser.parse_args()
-    rows = run_claim(asked.study, asked.backbone, seeds=asked.seeds, n_jobs=asked.jobs)
-    if asked.study == "headline":
+    run_claim(asked.study, asked.backbone, seeds=asked.seeds, n_jobs=asked.jobs)
+    if asked.study in ("headline", "painted"):
+        tables = [FOLDER / f"{TABLES[name]}.csv" for name in ("headline", "painted")]
+        rows = pd.concat([read_table(table) for table in tables if table.exists()])
         print(*claim_sentences(rows, CIPHER_SHOWN, ("full", "lora", "patch")), sep="\n")
         save_figure(plot_paired(rows), "figures/claim")

@@ -18,7 +18,7 @@ TITLE = """\
 Private image classification with low-rank-adapted Vision Transformers: six explorers."""
 CODE = """\
 import sys
-sys.modules["rfc3987_syntax"] = None  # a grammar of addresses: Altair's checks take a second with it
+sys.modules["rfc3987_syntax"] = None  # a grammar of addresses: Altair loads it, a second long
 from lorakit.explore import committed_rows, dashboard
 dashboard(committed_rows({root!r}), {table!r})"""
 

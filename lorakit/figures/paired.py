@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lorakit.figures.style import CIPHER_NAMES, METHOD_COLOURS, METHOD_MARKERS, style, suptitle
+from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, NAMES, style, suptitle
 from lorakit.figures.tables import half_width, in_order, share_of
 
 WHERE = ["dataset", "backbone", "cipher"]  # what both of a pair have in common, and the seed
@@ -65,7 +65,7 @@ def verdict(line: pd.Series, margin: float) -> str:
 
 
 def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) -> list[str]:
-    """``lora+patch`` against each reference, in words with numbers; one sentence for a backbone.
+    """``lora+patch`` against each reference, in words; a sentence for each data set and backbone.
 
     Against ``full`` the question is whether it is within one point, against others whether it is
     ahead.
@@ -82,8 +82,9 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
                 answer = {"beyond": "ahead" if line["difference"] > 0 else "behind"}
                 says = answer.get(verdict(line, 0.0), "not decided which is ahead")
             sure = f"(95 % interval {points['low']} to {points['high']}, {line['pairs']} pairs)"
+            where = [line["dataset"]] * (rows["dataset"].nunique() > 1) + [line["backbone"]]
             sentences.append(
-                f"{line['backbone']}: lora+patch (r = {line['rank']:.0f} on {line['targets']}, "
+                f"{', '.join(where)}: lora+patch (r = {line['rank']:.0f} on {line['targets']}, "
                 f"{line['share']:.1%} trains) against {reference}: {points['difference']} points "
                 f"{sure if line['pairs'] > 1 else '(one pair)'}, {says}."
             )
@@ -93,28 +94,31 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
 def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     """Differences from a reference in points: a dot for each pair, a bar for the 95 % interval.
 
-    A row of panels for each backbone, a panel for each cipher; the grey band is one point to either
-    side. LoRA's rank and share are said where one method occurs with several.
+    A row of panels for each data set and backbone, a panel for each cipher; the grey band is one
+    point to either side. LoRA's rank and share are said where one method occurs with several.
     """
     found, pairs = paired_differences(rows, reference), _pairs(rows, reference)
-    backbones, ciphers = found["backbone"].unique(), in_order(found["cipher"])
+    several = [name for name in WHERE if found[name].nunique() > 1 or name == "cipher"]
+    wheres, ciphers = found[WHERE[:2]].drop_duplicates(), in_order(found["cipher"])
     order = {method: place for place, method in enumerate(in_order(found["method"]))}
     with style():
-        size = (max(8.2, 3.6 * len(ciphers) + 1.6), 1.4 + 2.6 * len(backbones))
+        size = (max(8.2, 3.6 * len(ciphers) + 1.6), 1.4 + 2.2 * len(wheres))
         shape = {"figsize": size, "sharex": True, "squeeze": False}
-        figure, axes = plt.subplots(len(backbones), len(ciphers), **shape)
-        for line, backbone in zip(axes, backbones):
+        figure, axes = plt.subplots(len(wheres), len(ciphers), **shape)
+        for line, where in zip(axes, wheres.to_dict("records")):
             for ax, cipher in zip(line, ciphers):
-                mine = found[(found["backbone"] == backbone) & (found["cipher"] == cipher)]
+                place = {**where, "cipher": cipher}
+                mine = found[(found[WHERE] == list(place.values())).all(axis=1)]
                 mine = mine.sort_values(["method", "rank"], key=lambda c: c.map(order).fillna(c))
                 _panel(ax, mine, pairs)
-                name = fill(CIPHER_NAMES.get(cipher, cipher), 20)
-                ax.set_title(f"{backbone}, {name}" if len(backbones) > 1 else name, fontsize=11)
+                told = ", ".join(NAMES.get(place[name], place[name]) for name in several)
+                ax.set_title(told if len(several) > 1 else fill(told, 20), fontsize=11)
         for ax in axes[-1]:
             ax.set_xlabel(f"test accuracy minus that of {reference}, in points")
-        if np.ptp(axes[0, 0].get_xlim()) < 10:  # wide enough for words
-            look = {"xycoords": ("data", "axes fraction"), "va": "top", "fontsize": 9}
-            axes[0, 0].annotate("within\none point", (-0.97, 0.99), color="#777777", **look)
+        look = {"xycoords": ("data", "axes fraction"), "va": "top", "color": "#777777"}
+        narrow = np.ptp(axes[0, 0].get_xlim()) > 10  # the band, for words
+        told = {"text": "±1\npoint" if narrow else "within\none point", "xy": (-0.97, 0.99)}
+        axes[0, 0].annotate(**told, **look, fontsize=8 if narrow else 9)
         suptitle(figure, f"How far from {reference}? Same key, same images, another method")
         return figure
 
