@@ -123,7 +123,8 @@ def test_the_numbers_on_painted_clothes():
     assert (
         f"`lora+patch` is {lora.iloc[0]:.1f} points ahead of `lora` (interval {lora['low']:.1f} to "
         f"{lora['high']:.1f}), a little ahead of `patch` ({patch['low']:.1f} to "
-        f"{patch['high']:.1f}), and against full fine-tuning {full['low']:+.1f} to {full['high']:+.1f}"
+        f"{patch['high']:.1f}), and against full fine-tuning {full['low']:+.1f} to "
+        f"{full['high']:+.1f}"
     ) in README
     assert f"{lora.iloc[0]:.0f} points ahead of LoRA alone" in README
     assert full["low"] > -1 and patch["low"] > 0
