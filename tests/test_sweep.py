@@ -208,9 +208,10 @@ def test_bad_experiments_are_named(settings, words):
 def test_grids():
     full = grid("full")
     assert len({e.id for e in full}) == len(full)
-    assert {e.cipher for e in full} == {"none", "shuffle+negative", "scramble+shuffle+negative"}
-    assert {e.rank for e in full if e.method == "lora+patch"} == {1, 4, 16}
-    assert {e.rank for e in full if e.method == "lora"} == {1, 4, 16}
+    ciphers = {"none", "shuffle", "shuffle+negative", "scramble+shuffle+negative"}
+    assert {e.cipher for e in full} == ciphers
+    assert {e.rank for e in full if e.method == "lora+patch"} == {1, 2, 4, 8, 16}
+    assert {e.rank for e in full if e.method == "lora"} == {1, 2, 4, 8, 16}
     assert {e.method for e in full} == set(METHODS)
     assert {e.seed for e in full} == {0, 1, 2, 3, 4}
     assert {(e.dataset, e.test) for e in full} == {("fashion", 5000)}
