@@ -61,14 +61,16 @@ def test_sentences_say_what_the_numbers_say():
     rows = table({"full": FULL, "lora+patch": PATCHED, "lora": [0.7, 0.71, 0.69, 0.72]})
     full, lora = claim_sentences(rows, "shuffle+negative", ["full", "lora"])
     assert "lora+patch (r = 4 on q+v, 5.0% trains) against full: -0.3 points" in full
-    assert full.endswith("4 pairs), within one point.") and lora.endswith(", ahead.")
+    assert full.endswith("4 pairs), at most one point behind.") and lora.endswith(", ahead.")
     far = table({"full": FULL, "lora+patch": [v - 0.05 + 0.001 * s for s, v in enumerate(FULL)]})
-    assert claim_sentences(far, "shuffle+negative", ["full"])[0].endswith("one point away.")
+    assert claim_sentences(far, "shuffle+negative", ["full"])[0].endswith(
+        ", more than one point behind."
+    )
     behind = table({"lora": FULL, "lora+patch": [v - 0.05 for v in FULL]})
     assert claim_sentences(behind, "shuffle+negative", ["lora"])[0].endswith(", behind.")
     once = table({"full": FULL[:1], "lora+patch": PATCHED[:1]})
     (says,) = claim_sentences(once, "shuffle+negative", ["full"])
-    assert says.endswith("-0.3 points (one pair), not decided whether within one point.")
+    assert says.endswith("-0.3 points (one pair), not decided whether at most one point behind.")
 
 
 def test_the_usual_lora_is_one_setting_of_it():

@@ -126,7 +126,7 @@ def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
     """Near the marks if none is below one half; else from zero, with a line at blind guesses."""
     low, high = rows["accuracy"].min(), rows["accuracy"].max()
     if low > 0.5:
-        ax.set_ylim(np.floor(10 * low - 0.3) / 10, min(1.03, np.ceil(10 * high + 0.3) / 10))
+        ax.set_ylim(np.floor(20 * low - 0.3) / 20, min(1.03, np.ceil(20 * high + 0.3) / 20))
         ax.yaxis.set_major_locator(MultipleLocator(0.05))
         return
     ax.set_ylim(0, 1.03)

@@ -67,8 +67,8 @@ def verdict(line: pd.Series, margin: float) -> str:
 def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) -> list[str]:
     """``lora+patch`` against each reference, in words; a sentence for each data set and backbone.
 
-    Against ``full`` the question is whether it is within one point, against others whether it is
-    ahead.
+    Against ``full`` the question is whether it is at most one point behind, against others whether
+    it is ahead.
     """
     sentences = []
     for reference in references:
@@ -76,8 +76,9 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
         for line in found[found["method"] == "lora+patch"].to_dict("records"):
             points = {name: f"{100 * line[name]:+.1f}" for name in ("difference", "low", "high")}
             if reference == "full":
-                answer = {"within": "within one point", "beyond": "more than one point away"}
-                says = answer.get(verdict(line, 0.01), "not decided whether within one point")
+                says = "not decided whether at most one point behind"
+                says = "at most one point behind" if line["low"] >= -0.01 else says
+                says = "more than one point behind" if line["high"] < -0.01 else says
             else:
                 answer = {"beyond": "ahead" if line["difference"] > 0 else "behind"}
                 says = answer.get(verdict(line, 0.0), "not decided which is ahead")

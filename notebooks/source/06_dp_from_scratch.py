@@ -400,7 +400,8 @@ check("06.poisson", poisson_batch)
 #
 # Every step gives a little away. **Basic composition** adds: $T$ steps, each $(\varepsilon_1,
 # \delta/T)$-DP, are $(T \varepsilon_1, \delta)$-DP. True, and wasteful: bad luck does not strike in every
-# step. An **accountant** follows the whole distribution of the privacy loss instead of one pair of numbers.
+# step. The **privacy loss** of an output is the logarithm of how much likelier it is in one world than in the other; $\varepsilon$
+# bounds it, but for $\delta$. An **accountant** follows its whole distribution instead of one pair of numbers.
 # **PRV** (Gopi et al. 2021, arXiv 2106.02848) adds the loss up numerically, with a bound on its own error. **RDP** (Mironov
 # 2017, arXiv 1702.07476) tracks moments: an upper bound, looser. **GDP** (Dong, Roth and Su 2019, arXiv 1905.02383; for
 # Poisson batches Bu et al. 2019, arXiv 1911.11607) uses a central limit theorem: an approximation that can come out *below* the
@@ -433,8 +434,8 @@ for name in ("prv", "rdp", "gdp"):
 #
 # The definition alone gives a bound. Take for $S$ "all outputs at which the attacker accuses you". Then the
 # rate of members found, $\mathrm{TPR}$, is at most $e^{\varepsilon}\, \mathrm{FPR} + \delta$. But one
-# pair $(\varepsilon, \delta)$ is a poor summary. A training keeps a whole curve of such pairs at once, and
-# `what_it_means` uses all of it.
+# pair $(\varepsilon, \delta)$ is a poor summary. Each $\varepsilon$ has a smallest $\delta$ of its own; all these pairs are a
+# curve, and a training keeps them all at once. Each gives a bound, and the lowest counts: `what_it_means` takes it.
 #
 # **Predict** for $\varepsilon = 2$ and for $\varepsilon = 8$: how many members of a hundred?
 
@@ -474,8 +475,8 @@ for e, m in zip(promises, meanings):
 # Left, the two lines part. At $\varepsilon = 8$ the pair alone forbids almost nothing, while this training still leaves
 # most members unfound. Right, the belief of somebody who held "in" and "not in" for equally likely, except
 # with probability $\delta$. (It is more than $e^\varepsilon / (1 + e^\varepsilon)$, 73 % at $\varepsilon = 1$: that formula wants
-# $\delta = 0$.) A belief near 100 % is possible for a few unlucky people even where few are found. That is why small
-# $\varepsilon$ matter.
+# $\delta = 0$.) At $\varepsilon = 8$ a belief above the one printed has a chance of at most $\delta$, but 95 % may be common
+# among those who are found. That is why small $\varepsilon$ matter.
 #
 # The same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a training of 100
 # epochs need, so that who accuses one innocent in a hundred finds no more than two members in a hundred?
@@ -748,7 +749,7 @@ with style():
     ax.legend()
 
 # %% [markdown]
-# The attack lies above the claim: the claim is false, and the true $\varepsilon$ of this epoch is between
+# The attack lies above the claim: the claim is false, and the $\varepsilon$ that this way of training keeps, over all data sets, is between
 # the orange and the green line. The data set that shows it is contrived; DP is a promise for all data sets,
 # so one is enough. The cure is a coin for every example, as in `PrivateStep.sample`, or to claim the
 # green line.

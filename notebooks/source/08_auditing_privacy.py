@@ -21,7 +21,7 @@
 
 # %% [markdown]
 # Three trainings learned the same pictures, with the same method. Each says: "differentially private, $\varepsilon =
-# 1$." Two of them lie. **You hold only the finished models. Can you find out who?**
+# 1$." Two of them lie. **You hold the finished models, and a pile of pictures; about half of them were planted in the training. Can you find out who lies?**
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
@@ -486,7 +486,7 @@ with style():
     suptitle(figure, f"{refuted} of 3 claims are refuted. The others are not thereby proved")
 
 # %% [markdown]
-# Clipping alone slows the memorising, but does not stop it: B cannot keep $\varepsilon = 1$, and the audit says so.
+# Clipping alone does not stop the memorising: B cannot keep $\varepsilon = 1$, and the audit says so.
 # (At `smoke`, with 40 canaries, it is too small to say anything.) With noise, C leaves the attacker near the diagonal.
 # C pays for its promise, and with so few pictures it pays much (lesson 07 shows what more pictures do). An audit
 # without the accuracy beside it says little: a model that learned nothing passes every one.
@@ -495,7 +495,7 @@ with style():
 #
 # A whole ViT has room to remember. A linear head on frozen features has little. Here are two heads that both claim
 # $\varepsilon = 4$ after the same 50 steps. One of them **forgot the noise**. First, the attack you know: 500
-# mislabelled pictures, one coin each, and the losses.
+# mislabelled pictures, one coin each, and the losses. (In the same training are 1,000 canaries of another kind, see below.)
 
 # %%
 sizes = {"pictures": 100, "canaries": 200} if smoke else {}  # otherwise 1000 and 1000
@@ -518,7 +518,8 @@ for name, found in heads.items():
 # \log\frac{p(s \mid v)}{p(s \mid 0)} = \frac{\langle s, v\rangle - |v|^2/2}{\sigma^2 C^2}.$$
 #
 # An inner product, that is all (white-box auditing: Nasr et al. 2023, arXiv 2302.07956). A member takes part with
-# probability $q$; sum over the steps, and you have a score for each of 1000 canaries, in the same training.
+# probability $q$, so take $\log(1 - q + q \cdot \text{ratio})$, with the $\sigma$ that is claimed, and sum it over the steps: a
+# score for each of the 1,000 canaries. The auditor guesses on the 200 whose scores tell most.
 
 # %%
 bounds = {
@@ -537,7 +538,8 @@ pd.DataFrame(bounds).T.style.format(precision=2, subset=list(ATTACKS.values()))
 #   ceiling of exercise 3 is the *lowest* of all their lines. Mahloujifar, Melis and Chaudhuri (2024, arXiv 2410.22235)
 #   count what an attacker can get right under such a curve. So the same guesses prove more. It takes a
 #   claim that fixes the whole curve, as "DP-SGD with this $q$ and so many steps" does; a pair is not enough. And "ε ≥ 9"
-#   then means: no honest DP-SGD of that kind with a smaller $\varepsilon$ explains what was guessed.
+#   then means: no honest DP-SGD of that kind with a smaller $\varepsilon$ explains what was guessed, but by luck, in at most 5 %
+#   of audits.
 #
 # ## Twenty audits of everything
 #
@@ -569,11 +571,11 @@ shown.rename(columns=ATTACKS)
 #   the batch loses no power to chance. Found, every time, by the curve.
 # - **shuffled**: the order is secret. The accountant's sum is wrong here too, and **nobody sees it**. The leak can be
 #   large: lesson 06 proves it where all other gradients point the same way, against yours. These canaries have a column
-#   each, and for them shuffling tells no more than the pair $(4, 10^{-5})$ that was claimed: more of them would not refute
-#   it. An audit has the power of its worst example. What protects you is the sampler.
+#   each, and for them shuffling hardly differs from Poisson sampling: a little less is found at few false alarms, a little
+#   more at many. No audit of this size tells the two apart. An audit has the power of its worst example. What protects you is the sampler.
 #
 # One mistake cannot be found by any audit: $\delta$ computed from the number of *batches*. The training keeps that
-# promise. It is only worth nothing.
+# promise. It says next to nothing; what the training keeps at a proper $\delta$ has a larger $\varepsilon$ (lesson 06).
 #
 # ## LiRA: 256 shadow models
 #
@@ -710,7 +712,7 @@ table.fillna("")
 # without privacy: the same models, another question. Clipping alone stays above the ceiling, a strong
 # hint that it is not DP-SGD with the noise for $\varepsilon = 4$. (The ceiling is that of this one mechanism, as in "the
 # whole curve" above. The pair $(4, 10^{-4})$ alone would allow an attacker 5.5 % and 55 %.) The private heads stay below,
-# and pay with a few points of accuracy. There is room between their line and the ceiling: LiRA sees the finished model
+# and pay with six points of accuracy. There is room between their line and the ceiling: LiRA sees the finished model
 # and ordinary pictures, the ceiling holds for every attack.
 #
 # ## The zoo
@@ -739,7 +741,7 @@ zoo.style.set_properties(**{"text-align": "left", "white-space": "normal"})
 # %% [markdown]
 # The audit catches four, and misses four, for three reasons:
 #
-# - **changed after wrapping** and **floored batch** leak nothing. The promise holds, the training is not the one asked for:
+# - **changed after wrapping** and **floored batch** leak no more than was promised. The promise holds, the training is not the one asked for:
 #   the new weights never move, or the batch is another and every step slightly too long.
 # - **shuffled as Poisson** can leak much, but not by such canaries, as above.
 # - **batch norm** leaks through its running means: they are not noised, and a look at these buffers names the canaries
