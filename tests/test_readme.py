@@ -14,6 +14,7 @@ from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.figures.tables import half_width, with_usual_lora
 from lorakit.lora.vit import METHODS
 
+SHOWN = ("full", "lora+patch", "lora", "patch")
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "figures" / "results"
 TEXT = (ROOT / "README.md").read_text()
@@ -51,18 +52,16 @@ def test_the_numbers_on_every_cipher():
     ciphers = ("none", CIPHER_SHOWN, "scramble+" + CIPHER_SHOWN)
     cells = rows.groupby(["method", "cipher"])["accuracy"].agg(["mean", "size"])
     assert (cells["size"] == 5).all()
-    said = {}
-    for method in ("full", "lora+patch", "lora", "probe"):
-        first, *others, last = (f"{100 * cells['mean'][method, c]:.1f}" for c in ciphers)
-        said[method] = f"{', '.join([first, *others])} and {last} %"
-    assert (
-        f"full fine-tuning reaches {said['full']}, `lora+patch` {said['lora+patch']}, "
-        f"`lora` {said['lora']}, the head alone {said['probe']}."
-    ) in README
+    said = ("plain", "shuffled only", "encrypted", "encrypted, blocks scrambled too")
+    for cipher, words in zip((*ciphers[:1], "shuffle", *ciphers[1:]), said):
+        line = [f"{100 * cells['mean'][m, cipher]:.1f}" for m in (*SHOWN, "probe")]
+        assert f"| 4,000 clothes, {words} | 5 | {' | '.join(line)} |" in README
     found = paired_differences(rows[rows["method"].isin(["full", "lora+patch"])])
     found = found.set_index("cipher")
     told = [verdict(found.loc[c], 0.01) for c in ciphers]
     assert told == ["within", "beyond", "undecided"]
+    ahead = paired_differences(rows, "lora").query("method == 'lora+patch'").set_index("cipher")
+    assert ahead.loc[ciphers[2], "low"] > 0  # scrambled
     gain = paired_differences(rows, "lora+patch").query("method == 'lora+patch+pos'")
     gain = 100 * gain.set_index("cipher")[["difference", "low", "high"]]
     told = ["{:.1f} points (interval {:.1f} to {:.1f})".format(*gain.loc[c]) for c in ciphers[1:]]
@@ -110,11 +109,9 @@ def test_the_papers_share_on_the_larger_backbone():
 def test_the_numbers_on_painted_clothes():
     rows = read_table(TABLES / "painted.csv")
     assert (rows.groupby("method")["seed"].nunique() == 5).all() and len(rows) == 20
-    mean = {m: f"{100 * a:.1f} %" for m, a in rows.groupby("method")["accuracy"].mean().items()}
-    assert (
-        f"`lora+patch` reaches {mean['lora+patch']}, full fine-tuning {mean['full']}, `patch` "
-        f"{mean['patch']}, `lora` {mean['lora']}."
-    ) in README
+    line = (100 * rows.groupby("method")["accuracy"].mean()).map("{:.1f}".format)[[*SHOWN]]
+    words = "4,000 clothes in random colours, encrypted"
+    assert f"| {words} | 5 | {' | '.join(line)} | – |" in README
     lines = {
         other: paired_differences(rows, other).set_index("method").loc["lora+patch"]
         for other in ("full", "lora", "patch")
@@ -148,9 +145,9 @@ def test_the_numbers_under_privacy():
         for m in ("probe", "lora+patch")
     )
     assert all(len(cell) == 5 for cell in (*probe, *lora))
-    words = "{:.1f}, {:.1f}, {:.1f}, {:.1f}, {:.1f} and {:.1f} %"
-    head, best = (words.format(*(100 * c["accuracy"].mean() for c in m)) for m in (probe, lora))
-    assert f"the head alone reaches {head}, `lora+patch` {best}." in README
+    for name, line in (("the head alone", probe), ("`lora+patch`", lora)):
+        numbers = " | ".join(f"{100 * cell['accuracy'].mean():.1f}" for cell in line)
+        assert f"| {name} | {numbers} |" in README
     for epsilon, cells in zip(budgets, zip(probe, lora)):
         (line,) = paired_differences(pd.concat(cells), "probe").to_dict("records")
         told = "undecided" if epsilon == np.inf else "beyond"
