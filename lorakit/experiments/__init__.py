@@ -4,7 +4,7 @@
 ``run``             one experiment, ``sweep`` many into a table that resumes (``table_file``);
 ``presets``         the grids behind the figures;
 ``search_rates``    learning rates of each cell, on validation images;
-``claim``           the paper's claim on real pictures;
+``claim``           the paper's claim on real pictures, ``crossed`` keys and seeds;
 ``audit``           train with canaries and attack, ``shadow`` many heads at once;
 ``statement``       what a private run promises;
 ``paper``           the paper's own experiment, ``estimate`` what it takes;
