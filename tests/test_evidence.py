@@ -131,6 +131,7 @@ def test_every_row_is_an_experiment_of_a_study_and_has_the_seeds_of_its_like():
             for _, mine in seeds.groupby("backbone"):
                 assert set(mine.index.get_level_values("method")) == set(HEADLINE)
                 assert all(found == mine.iloc[0] for found in mine)
+            assert set(range(SEEDS[study])) == seeds.loc["vit_micro"].iloc[0]
         assert all(len(found) >= min(SEEDS[study], 5) for found in seeds)
 
 

@@ -95,13 +95,6 @@ def reported(study: str, cell: Experiment, seeds: int | None = None) -> list[Exp
     return [_at_its_rates(cell, seed=n, **change) for change, n in product(changes, range(seeds))]
 
 
-def _later(study: str, run: Experiment) -> bool:
-    """Whether it can wait until what the study is about is done."""
-    if study == "mark":
-        return run.settings()["epsilon"] != MARK["epsilon"]
-    return run.rank not in (None, RANK_SHOWN)
-
-
 def run_claim(
     study: str, backbone: str = "vit_micro", *, seeds: int | None = None, n_jobs: int | None = None
 ) -> pd.DataFrame:
@@ -112,8 +105,13 @@ def run_claim(
     searched = {t for t in TABLES.values() if t == table.stem or (FOLDER / f"{t}.csv").exists()}
     write_rates([FOLDER / f"{name}_trials.csv" for name in sorted(searched)])
     runs = [run for cell in wanted for run in reported(study, cell, seeds)]
-    runs.sort(key=lambda run: (_later(study, run), run.seed))
+    first = {_place(cell) for cell in wanted}  # then ranks and budgets that were not searched
+    runs.sort(key=lambda run: (_place(run) not in first, run.seed))
     return sweep(runs, table, n_jobs=n_jobs)
+
+
+def _place(run: Experiment) -> tuple:
+    return run.rank, run.settings()["epsilon"]
 
 
 if __name__ == "__main__":

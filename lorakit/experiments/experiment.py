@@ -18,7 +18,8 @@ from lorakit.training.recipe import Recipe
 
 _PRIVACY = tuple(f.name for f in fields(Privacy))
 _RECIPE = tuple(f.name for f in fields(Recipe))
-_WHOLE = ("rank", "public", "views", "physical_batch", "bands")  # floats, if some cells are empty
+# floats, if some cells are empty
+_WHOLE = ("rank", "public", "views", "physical_batch", "bands", "key_seed")
 _APART = ("lr", "privacy", "physical_batch")  # columns of their own, or none
 
 
@@ -41,6 +42,7 @@ class Experiment:
             ``privacy.default_delta(train)``.
         eval_split: the split that gives the accuracy: ``test``, or ``val`` to tune.
         seed: of the start, the order of images and the (teaching) key.
+        key_seed: of the key alone; None for ``seed``.
     """
 
     dataset: str = "fashion"
@@ -59,6 +61,7 @@ class Experiment:
     recipe: Recipe = field(default_factory=Recipe)
     eval_split: str = "test"
     seed: int = 0
+    key_seed: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -67,6 +70,10 @@ class Experiment:
         check_choice("eval_split", self.eval_split, ("test", "val"))
         check_number("seed", self.seed, least=0, most=2**63 - 1, whole=True)
         check_backbone("backbone", self.backbone)
+        if self.key_seed is not None:
+            check_number("key_seed", self.key_seed, least=0, most=2**63 - 1, whole=True)
+        if self.cipher == "none" or self.key_seed == self.seed:
+            self._set("key_seed", None)
         if self.cipher != "none":
             self._set("cipher", _joined("cipher", self.cipher, STEPS))
         for name, size in zip(("train", "val", "test"), default_sizes(self.dataset, "dataset")):

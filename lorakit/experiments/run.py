@@ -82,7 +82,7 @@ def train_model(
 ) -> tuple[torch.nn.Module, Key | None, list[dict[str, float]]]:
     """Build and train the model of an experiment: the model, its key, the history.
 
-    The key is drawn from the experiment's seed, so that a run can be repeated. ``dataset``, plain
+    The key is drawn from the seed, so that a run can be repeated. ``dataset``, plain
     images, takes the place of the experiment's own; for the others see ``training.fit``.
     """
     e = experiment
@@ -91,7 +91,8 @@ def train_model(
     model, key = build(e, len(dataset.classes)), None
     image_size, patch_size = model.patch_embed.img_size[0], model.patch_embed.patch_size[0]
     if e.cipher != "none":
-        key = make_key(image_size, patch_size, e.cipher.split("+"), seed=e.seed)
+        of_key = e.seed if e.key_seed is None else e.key_seed
+        key = make_key(image_size, patch_size, e.cipher.split("+"), seed=of_key)
     if e.public is not None:
         pretrain_on_public(model, key, e.public, seed=e.seed, device=device, progress=progress)
     images, transform = prepare(e, dataset.train, key, image_size)

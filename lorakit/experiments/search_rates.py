@@ -30,7 +30,7 @@ KNOBS: dict[str, tuple[tuple[str, ...], ...]] = {  # parts whose rates move toge
     "full": (("head", "backbone", "position"), ("patch_embed",)),
 }
 LR = [f"lr_{part}" for part in PARTS]
-_APART = {*LR, "alpha", "val", "test", "eval_split", "seed"}
+_APART = {*LR, "alpha", "val", "test", "eval_split", "seed", "key_seed"}
 CELL = [name for name in Experiment().settings() if name not in _APART]
 
 

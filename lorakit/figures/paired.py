@@ -116,10 +116,10 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
                 ax.set_title(told if len(several) > 1 else fill(told, 20), fontsize=11)
         for ax in axes[-1]:
             ax.set_xlabel(f"test accuracy minus that of {reference}, in points")
-        look = {"xycoords": ("data", "axes fraction"), "va": "top", "color": "#777777"}
         narrow = np.ptp(axes[0, 0].get_xlim()) > 10  # the band, for words
-        told = {"text": "±1\npoint" if narrow else "within\none point", "xy": (-0.97, 0.99)}
-        axes[0, 0].annotate(**told, **look, fontsize=8 if narrow else 9)
+        words, size = ("±1\npoint", 8) if narrow else ("within\none point", 9)
+        look = {"xycoords": ("data", "axes fraction"), "va": "top", "color": "#777777"}
+        axes[0, 0].annotate(words, (-0.97, 0.99), fontsize=size, **look)
         suptitle(figure, f"How far from {reference}? Same key, same images, another method")
         return figure
 

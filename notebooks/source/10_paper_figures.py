@@ -92,8 +92,8 @@ for sentence in claim_sentences(claim, shown, ("full",)):
 # tests another model.
 #
 # Two commands made the tables: `python -m lorakit.experiments.claim headline` (10,000 photographs, five epochs; for
-# `vit_mini` with `--backbone vit_mini`, on a GPU) and `claim painted` (4,000, four epochs). Learning rates were searched for
-# each method, on validation images with other seeds. They take hours. What follows
+# `vit_mini` with `--backbone vit_mini`, on a GPU) and `claim painted` (4,000, four epochs). They take hours, for learning
+# rates are searched for each method, on validation images with other seeds. What follows
 # makes all figures in minutes, from a smaller grid.
 
 # %%
