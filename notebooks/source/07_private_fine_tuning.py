@@ -687,7 +687,7 @@ with style():
         )
     ax.set(xscale="log", xlabel="learning rate of the head", ylabel="validation accuracy")
     look = {"transform": ax.get_xaxis_transform(), "fontsize": 9, "color": "#555555"}
-    ax.text(0.0029, 0.03, "ticks: the rates without privacy", **look)
+    ax.text(0.0107, 0.03, "ticks: the rates without privacy", **look)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend()
     figure.suptitle("Does the old learning rate still serve?", fontweight="bold")
