@@ -9,6 +9,7 @@ import torch
 
 from lorakit import apply_method, count_parameters, create_backbone, load, read_table
 from lorakit.experiments.audit import detections
+from lorakit.experiments.crossed import spread
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.figures.tables import half_width, with_usual_lora
@@ -123,6 +124,18 @@ def test_the_numbers_on_painted_clothes():
     ) in README
     assert f"{lora.iloc[0]:.0f} points ahead of LoRA alone" in README
     assert full["low"] > -1 and patch["low"] > 0
+
+
+def test_what_spreads_the_results():
+    rows = read_table(TABLES / "crossed.csv")
+    rows = rows.assign(key_seed=rows["key_seed"].fillna(rows["seed"]))
+    found = {m: (100 * spread(part)).round(1).tolist() for m, part in rows.groupby("method")}
+    words = "0.0 points, the seed's as {:.1f} and what is left as {:.1f} for `lora+patch`"
+    assert words.format(*found["lora+patch"][1:]) in MORE and found["lora+patch"][0] == 0
+    assert "for `full` {:.1f}, {:.1f} and {:.1f} (".format(*found["full"]) in MORE
+    usual = read_table(TABLES / "results.csv").set_index("id")["accuracy"]
+    alike = rows[rows["key_seed"] == rows["seed"]].set_index("id")["accuracy"]
+    assert len(alike) == 6 and (usual[alike.index] == alike).all()  # the very same runs
 
 
 def test_the_published_mark():
