@@ -90,6 +90,7 @@ def test_when_the_time_is_up_it_writes_what_it_has(small):
     table = small("step", "dry-run", "estimate", minutes=0)
     assert set(table["part"]) == {"step", "dry-run", "estimate"} and table["seconds"].isna().all()
     assert (table["note"] == "the time was up").all()
+    assert set(small("matrix")["part"]) == {"matrix", *table["part"]}  # of other parts they stay
 
 
 def test_a_dry_run_that_fails_is_noted(small, gpu, monkeypatch):

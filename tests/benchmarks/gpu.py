@@ -3,8 +3,8 @@
     python tests/benchmarks/gpu.py [--minutes 9] [--backbones vit_base_patch16_224 vit_micro]
 
 Nothing is downloaded: weights and images are random. Writes figures/results/gpu.csv, anew after
-each round, so that a stop loses nothing. ``--device cpu --tiny --out FILE`` tries all of it in
-small, without a GPU. The column ``part`` says what a row is:
+each round, so that a stop loses nothing; with ``--parts``, the rows of other parts stay. ``--device
+cpu --tiny --out FILE`` tries all of it in small, without a GPU. The column ``part`` says what a row is:
 
 - ``matrix``: a product of two large matrices; ``batch`` is their side.
 - ``step``: an optimiser step, plain, private (``hooks`` is lorakit's own) and in other modes of
@@ -71,8 +71,12 @@ Part = Callable[[float], None]  # measures until a time of time.monotonic()
 class Table:
     """The rows so far, and the file they are in."""
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, path: Path, device: torch.device, keep: bool = False) -> None:
         self.path, self.rows = path, {}
+        if keep and path.exists():
+            old = pd.read_csv(path, dtype=object)
+            rows = old.where(old.notna(), None).to_dict("records")
+            self.rows = {tuple(row[key] for key in KEYS): row for row in rows}
         self.where = {"device": device_name(device), "versions": versions()}
         self.rates: dict[str, float] = {}  # of matrix products in each precision
 
@@ -202,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     warnings.filterwarnings("ignore", "Secure RNG turned off")  # it is a benchmark
     end = time.monotonic() + 60 * asked.minutes * (1 - _RESERVE)
     device = pick_device(asked.device)
-    table = Table(asked.out, device)
+    table = Table(asked.out, device, keep=set(asked.parts) != set(PARTS))
     planned = plan(table, device, asked)
     parts = [part for name in PARTS if name in asked.parts for part in planned[name]]
     for number, (weight, measure) in enumerate(tqdm(parts, unit="part")):
