@@ -74,7 +74,7 @@ class Table:
     def __init__(self, path: Path, device: torch.device, keep: bool = False) -> None:
         self.path, self.rows = path, {}
         if keep and path.exists():
-            old = pd.read_csv(path, dtype=object)
+            old = pd.read_csv(path).astype(object)
             rows = old.where(old.notna(), None).to_dict("records")
             self.rows = {tuple(row[key] for key in KEYS): row for row in rows}
         self.where = {"device": device_name(device), "versions": versions()}
