@@ -237,6 +237,15 @@ def test_on_four_blocks_of_a_picture_the_assembly_is_the_cheapest_of_all(seed):
     assert total_cost(assemble(costs), costs) == pytest.approx(best)
 
 
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=8, deadline=None)
+def test_a_key_only_puts_the_border_costs_in_another_order(seed):
+    """So that the explorer works them out once, of the plain pictures."""
+    plain, key = smooth_pictures(2, 32, seed), make_key(32, 8, ["scramble"], seed=seed)
+    costs = border_costs(plain, 8)[:, key.blocks][:, :, key.blocks]
+    assert torch.equal(costs, border_costs(encrypt(plain, key), 8))
+
+
 def test_true_neighbours_fit_best_in_both_directions():
     costs = border_costs(smooth_pictures(5, 32), 8)
     right = [(i, i + 1) for i in range(16) if i % 4 < 3]

@@ -9,7 +9,7 @@ from lorakit import data
 from lorakit.checks import check_number
 from lorakit.encryption.attacks import neighbours_right, recover_key
 from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
-from lorakit.encryption.cipher import Key, decrypt, encrypt, make_key
+from lorakit.encryption.cipher import decrypt, encrypt, make_key
 from lorakit.explore.explorer import Controls, Explorer, dropdown, hide, number
 from lorakit.explore.view import View, show_pictures
 from lorakit.figures.style import DATASET_NAMES
@@ -84,8 +84,12 @@ def jigsaw_view(
     """
     check_number("pictures", pictures, least=1, most=_MOST_PICTURES, whole=True)
     check_number("starts", starts, least=1, most=_MOST_STARTS, whole=True)
-    key, secret, costs = _scrambled(dataset, block_size, seed)
-    found = solve_costs(costs[pictures - 1], key.image_size, block_size, starts=starts)
+    images = _images(dataset)
+    key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
+    secret = encrypt(images, key)
+    costs = _misfits(dataset, block_size)[pictures - 1]  # a key only puts blocks in another order
+    costs = costs[:, key.blocks][:, :, key.blocks]
+    found = solve_costs(costs, key.image_size, block_size, starts=starts)
     finding = (
         f"{pictures} encrypted picture{'s' * (pictures > 1)}, none known: "
         f"{neighbours_right(found, key):.0%} of neighbouring blocks are put together right"
@@ -93,7 +97,7 @@ def jigsaw_view(
     shown = {
         "encrypted": secret[0],
         "put together": decrypt(secret[0], found),
-        "the truth": _images(dataset)[0],
+        "the truth": images[0],
         "another, in the same order": decrypt(secret[-1], found),
     }
     notes = [
@@ -112,14 +116,10 @@ def _images(dataset: str) -> Tensor:
     return data.load(dataset, train=_MOST_PICTURES, val=1, test=1).train.images
 
 
-@lru_cache(maxsize=32)
-def _scrambled(dataset: str, block_size: int, seed: int) -> tuple[Key, Tensor, Tensor]:
-    """The key; M pictures under it; border costs summed over the first 1 ... M, (M, 2, N, N)."""
-    images = _images(dataset)
-    key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
-    encrypted = encrypt(images, key)
-    costs = torch.stack([border_costs(picture, block_size) for picture in encrypted]).cumsum(0)
-    return key, encrypted, costs
+@lru_cache(maxsize=6)
+def _misfits(dataset: str, block_size: int) -> Tensor:
+    """Border costs of all pairs of blocks, summed over the first 1 ... M pictures, (M, 2, N, N)."""
+    return torch.stack([border_costs(p, block_size) for p in _images(dataset)[:, None]]).cumsum(0)
 
 
 def attack_explorer() -> Explorer:

@@ -42,6 +42,7 @@ _SIZES = {
 _TARGETS = ("q+v", "q+k+v", "proj+fc1+fc2", "+".join(TARGETS))
 _EPSILONS = (math.inf, 8.0, 4.0, 2.0, 1.0, 0.5)
 _EVERY = 0.4  # seconds between two moments
+_INVITE = "Press Train. Then set privacy to ε = 2 and train again: what does the promise cost?"
 
 
 class LiveTraining(Explorer):
@@ -83,7 +84,7 @@ class LiveTraining(Explorer):
         self.bar = widgets.FloatProgress(0, max=1, tooltip="Progress", layout={"width": "auto"})
         self.left = widgets.HTML()
         extra = (widgets.HBox(buttons), self.bar, self.left)
-        super().__init__(self._view, controls, rules=self._rules, extra=extra)
+        super().__init__(self._view, controls, rules=self._rules, extra=extra, invite=_INVITE)
 
     @property
     def running(self) -> bool:
