@@ -11,7 +11,6 @@ from lorakit.experiments.claim import (
     FOLDER,
     HEAD_APART,
     HEADLINE,
-    MARK,
     SEEDS,
     TABLES,
     TUNED_ON,

@@ -156,7 +156,7 @@ def test_encryption_figure_shows_plain_secret_and_back():
     images = data.load("street", train=2, val=1, test=1).train.images
     figure = plot_encryption(images)
     titles = [ax.get_title("center") for ax in figure.axes[:8]]
-    assert titles == ["plain", "scramble", "shuffle", "negative", "all three", "right key",
+    assert titles == ["plain", "scramble", "shuffle", "… + negative", "all three", "right key",
                       "wrong key", "after one leak"]  # fmt: skip
     shown = [ax.images[0].get_array() for ax in figure.axes[8:]]  # not the one that leaked
     assert np.array_equal(shown[0], images[1].permute(1, 2, 0).numpy())

@@ -52,7 +52,7 @@ def plot_methods(
 
 
 def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figure:
-    """Pictures through each step of the cipher, all steps, back again, and to an attacker.
+    """Pictures through steps of the cipher, all of them, back again, and to an attacker.
 
     The attacker has the first picture in both forms, and computes the key from that pair.
 
@@ -65,9 +65,11 @@ def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figur
     right, wrong = (make_key(size, block_size, seed=s) for s in (seed, seed + 1))
     secret = encrypt(images, right)
     opened = decrypt(secret, recover_key(images[0], secret[0], block_size).key)
+    scramble, shuffle, negative = STEPS
+    some = {"scramble": [scramble], "shuffle": [shuffle], "… + negative": [shuffle, negative]}
     columns = {
         "plain": images,
-        **{s: encrypt(images, make_key(size, block_size, [s], seed=seed)) for s in STEPS},
+        **{n: encrypt(images, make_key(size, block_size, s, seed=seed)) for n, s in some.items()},
         "all three": secret,
         "right key": decrypt(secret, right),
         "wrong key": decrypt(secret, wrong),

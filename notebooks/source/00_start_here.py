@@ -21,7 +21,7 @@
 
 # %% [markdown]
 # You have pictures that you may not show to anyone. Somebody else has the computers to train a model. So you
-# encrypt every picture with a secret key, and send what you see in the top row. **A model can learn from
+# encrypt every picture with a secret key, and send what the top row of the first picture shows. **A model can learn from
 # encrypted pictures. And an attacker who got hold of one picture in both forms read all the others, without the key.
 # How can both be true?**
 #
@@ -109,11 +109,9 @@ print(f"{opened:,} of {len(secret):,} pictures opened exactly, in {1000 * second
 
 # %% [markdown]
 # The attacker had **one** picture in both forms, plain and encrypted, and computed *a* key that opens them all.
-# Wherever a block goes, it takes its values along, some of them negative. That pairs the blocks. And the cipher does
-# the same in all sixteen of them, so each place in a block carries a list of sixteen values with it. Find the same
-# list, or its negative, in the encrypted picture, and you know where the place went. (Red, green and blue of grey
-# clothes stay mixed up. It does not matter: they are equal.) [Lesson 05](05_breaking_the_cipher.ipynb) builds this
-# attack, and another that needs no known picture.
+# The cipher treats all sixteen blocks of a picture alike, so one picture holds sixteen clues to each secret move. (Red,
+# green and blue of grey clothes stay mixed up. It does not matter: they are equal.) [Lesson
+# 05](05_breaking_the_cipher.ipynb) builds this attack, and another that needs no known picture.
 #
 # So is the idea of encrypted pictures worthless? No. It keeps out a casual eye, and
 # the way a model copes with it is lovely. But you should know what you get. Now the good part.
@@ -231,7 +229,7 @@ for name, value in accuracy.items():
 # the trainer *learn* that matrix. Freeze the ViT (keep its numbers as they are), add small trainable updates to its
 # matrices (**LoRA**, lesson 01), and leave the patch embedding free. Nagamori, Shiota and Kiya (2024, [arXiv
 # 2401.05126](https://arxiv.org/abs/2401.05126)) set it by the key, before training. Then the trainer holds a matrix from
-# which the key inside the blocks can be read (lesson 05): full accuracy is bought with the key.
+# which the key inside the blocks can be read (lesson 05): full accuracy, at the price of that key.
 #
 # | method | trains |
 # | --- | --- |
@@ -322,7 +320,7 @@ print(f"the cipher costs a head that trains alone {100 * lost:.1f} points")
 print("a free patch embedding adds, in points")
 for more, less in (("patch", "probe"), ("lora+patch", "lora")):
     print(f"  {more} less {less}: {100 * (learned[more] - learned[less]):+.1f}")
-print(f"and chance alone up to {100 * chance:.1f}, with {len(test):,} test pictures")
+print(f"with {len(test):,} test pictures, up to {100 * chance:.1f} points could be chance")
 
 # %% [markdown]
 # What to take from it, and what not:
@@ -497,6 +495,7 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
     print(f"{name:14}{evaluate(model, encrypt_split(clothes.test, used))['accuracy']:7.1%}")
 
 # %% [markdown]
+# (Below a tenth is no riddle: on pictures it cannot read, a model keeps naming a few kinds, rightly or wrongly.)
 # So the key is also a kind of lock on the model. Do not take that for security either: an attacker would not
 # just try keys.
 #
@@ -575,7 +574,7 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
 # ## Is your computer ready?
 #
 # Each line below should begin with `OK`; the course needs no network and no GPU. The last one is a quick test that the
-# shipped weights arrived whole; with no training it stays below the numbers above.
+# shipped weights arrived whole; with no training it stays below the trained head of question 1.
 
 
 # %%

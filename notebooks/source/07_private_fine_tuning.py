@@ -444,7 +444,7 @@ for e, name in zip(budgets, names):
 mark = read_table(results / "mark.csv")
 few = rows[rows["method"].isin(["probe", "lora+patch"])]
 crowds = {"10,000 photographs": few, "60,000 photographs": mark}
-published = {"scattering,\nlinear": 89.7, "a CNN": 86.0}  # at epsilon 3; Tramèr and Boneh 2021, table 1
+published = {"scattering,\nlinear": 89.7, "a CNN": 86.0}  # Tramèr and Boneh 2021, table 1
 leads = {}  # of lora+patch over probe
 for name, crowd in crowds.items():
     pairs = [paired_differences(crowd[crowd["epsilon"] == budget], "probe") for budget in budgets]
@@ -454,7 +454,9 @@ with style():
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4))
     for (name, lead), colour in zip(leads.items(), ("#999999", "#222222")):
         bars = lead["high"] - lead["difference"]
-        left.errorbar(range(len(budgets)), lead["difference"], bars, fmt="o-", capsize=3, color=colour)
+        left.errorbar(
+            range(len(budgets)), lead["difference"], bars, fmt="o-", capsize=3, color=colour
+        )
         left.text(len(budgets) - 0.85, lead["difference"].iloc[-1], name, color=colour, va="center")
     left.axhline(0, color="#777777", linewidth=1)
     left.text(0, 1.2, "▲ more parameters are better", fontsize=9, color="#555555")
@@ -467,11 +469,15 @@ with style():
     at_three = budgets.index(3.0)
     for name, value in published.items():
         right.plot(at_three, value, "*", color="#555555", markersize=11)
-        right.text(at_three - 0.15, value, name, fontsize=9, color="#555555", ha="right", va="center")
+        right.text(
+            at_three - 0.15, value, name, fontsize=9, color="#555555", ha="right", va="center"
+        )
     right.set(ylabel="test accuracy in per cent", ylim=(83, 90.5))
     right.legend(loc="lower right")
     for ax in (left, right):
-        ax.set_xticks(range(len(budgets)), [f"{e:g}" if e < math.inf else "no\nnoise" for e in budgets])
+        ax.set_xticks(
+            range(len(budgets)), [f"{e:g}" if e < math.inf else "no\nnoise" for e in budgets]
+        )
         ax.set_xlabel("ε")
     left.set_title("With more people, more parameters pay")
     right.set_title("60,000 photographs, and what is published (★)")
@@ -479,7 +485,9 @@ with style():
 # %%
 for name, lead in leads.items():
     told = [f"{a:+.1f} [{low:+.1f}, {high:+.1f}]" for a, low, high in lead.to_numpy()]
-    print(f"{name}, lora+patch minus probe in points, at each ε and without noise: {'; '.join(told)}")
+    print(
+        f"{name}, lora+patch minus probe in points, at each ε and without noise: {'; '.join(told)}"
+    )
 for method, accuracy in mark[mark["epsilon"] == 3].groupby("method")["accuracy"].mean().items():
     print(f"60,000 photographs at ε = 3, {method}: {accuracy:.1%}")
 

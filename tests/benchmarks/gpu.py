@@ -3,8 +3,9 @@
     python tests/benchmarks/gpu.py [--minutes 9] [--backbones vit_base_patch16_224 vit_micro]
 
 Nothing is downloaded: weights and images are random. Writes figures/results/gpu.csv, anew after
-each round, so that a stop loses nothing; with ``--parts``, the rows of other parts stay. ``--device
-cpu --tiny --out FILE`` tries all of it in small, without a GPU. The column ``part`` says what a row is:
+each round, so that a stop loses nothing; with ``--parts``, the rows of other parts stay.
+``--device cpu --tiny --out FILE`` tries all of it in small, without a GPU. The column ``part``
+says what a row is:
 
 - ``matrix``: a product of two large matrices; ``batch`` is their side.
 - ``step``: an optimiser step, plain, private (``hooks`` is lorakit's own) and in other modes of
