@@ -243,6 +243,12 @@ def test_the_numbers_of_a_private_step():
     assert "{}, {:.1f} × and {:.1f} × (".format(slow, *full) in README
 
 
+def test_what_a_gpu_makes_of_the_papers_preset():
+    rows = pd.read_csv(TABLES / "gpu.csv").set_index("part")
+    assert f"in {rows.loc['dry-run', 'seconds']:.0f} s." in MORE
+    assert f"estimates at {rows.loc['estimate', 'hours'].sum():.1f} hours" in MORE
+
+
 def test_the_cheat_sheets_shares_are_those_of_vit_b16():
     sheet = (ROOT / "notebooks" / "cheat_sheet.md").read_text()
     with torch.device("meta"):
