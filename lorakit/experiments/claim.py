@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
-from lorakit.experiments.presets import grid
+from lorakit.experiments.presets import MLP, grid
 from lorakit.experiments.search_rates import LR, search_rates, write_rates
 from lorakit.experiments.sweep import sweep
 from lorakit.experiments.table_file import read_table
@@ -41,6 +41,7 @@ ROADS = ({"cipher": "none"}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, 
 TUNED_AT, PUBLIC_EPSILONS, MARK_EPSILONS = 2.0, (1.0, 3.0, 8.0), (3.0, 1.0, 8.0, 0.5, 2.0)
 BANDS, BANDED_AT = 8, (0.5, 2.0, 8.0)
 HEAD_APART = ("headline", "painted")  # elsewhere one rate for head and LoRA
+ALONE = {"head": "patch", "patch_embed": "patch", "lora": "lora"}  # what trains little else
 SEEDS = dict.fromkeys(TABLES, 5) | {"headline": 10}
 
 
@@ -56,8 +57,8 @@ def cells(study: str, backbone: str) -> list[Experiment]:
         settings = {**SETTINGS[study], "backbone": backbone, "cipher": CIPHER_SHOWN}
         made = [Experiment.from_settings(**settings, method=method) for method in HEADLINE]
         if backbone == "vit_mini":  # the paper's share: less than a hundredth
-            made.append(made[0].replace(rank=1))
-        return made
+            return [*made, made[0].replace(rank=1)]
+        return [*made, made[2].replace(targets=MLP)]  # as many parameters, elsewhere
     found = _of_preset(study, backbone, 1)
     if study == "ciphers":
         usual = (None, RANK_SHOWN), (None, TARGETS_SHOWN)
@@ -100,14 +101,30 @@ def run_claim(
 ) -> pd.DataFrame:
     """Search rates, then run every cell at its seeds; returns the rows. Stopped, it goes on."""
     table, wanted = FOLDER / f"{TABLES[study]}.csv", cells(study, backbone)
-    trials = table.with_name(f"{table.stem}_trials.csv")
-    search_rates(wanted, trials, head_apart=study in HEAD_APART, n_jobs=n_jobs)
-    searched = {t for t in TABLES.values() if t == table.stem or (FOLDER / f"{t}.csv").exists()}
-    write_rates([FOLDER / f"{name}_trials.csv" for name in sorted(searched)])
+    _search(study, wanted, n_jobs)
+    if study in HEAD_APART and backbone == "vit_micro":
+        _search(study, [_parts_alone(cell) for cell in wanted], n_jobs)
     runs = [run for cell in wanted for run in reported(study, cell, seeds)]
     first = {_place(cell) for cell in wanted}  # then ranks and budgets that were not searched
     runs.sort(key=lambda run: (_place(run) not in first, run.seed))
     return sweep(runs, table, n_jobs=n_jobs)
+
+
+def _search(study: str, starts: list[Experiment], n_jobs: int | None) -> None:
+    """Climb from these, and write the best rates of all trials there are."""
+    searched = {t for t in TABLES.values() if t == TABLES[study] or (FOLDER / f"{t}.csv").exists()}
+    trials = {name: FOLDER / f"{name}_trials.csv" for name in sorted(searched)}
+    search_rates(starts, trials[TABLES[study]], head_apart=study in HEAD_APART, n_jobs=n_jobs)
+    write_rates(trials.values())
+
+
+def _parts_alone(cell: Experiment) -> Experiment:
+    """Another start for a search: each part at the rate found where it trains alone, or nearly."""
+    usual = {"rank": RANK_SHOWN, "targets": TARGETS_SHOWN, "alpha": None}
+    alone = {part: _at_its_rates(cell, method=m, **usual) for part, m in ALONE.items()}
+    now = _at_its_rates(cell)
+    shared = alone.keys() & now.recipe.lr.keys()
+    return now.replace(**{f"lr_{part}": alone[part].recipe.lr[part] for part in shared})
 
 
 def _place(run: Experiment) -> tuple:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, NAMES, style, suptitle
-from lorakit.figures.tables import half_width, in_order, share_of
+from lorakit.figures.tables import half_width, in_order, share_of, with_usual_lora
 
 WHERE = ["dataset", "backbone", "cipher"]  # what both of a pair have in common, and the seed
 _VARIANT = ["method", "targets", "rank"]
@@ -21,7 +21,7 @@ def paired_differences(rows: pd.DataFrame, reference: str = "full") -> pd.DataFr
 
     Args:
         rows: a results table, without privacy or with one epsilon.
-        reference: a method without LoRA, or one that occurs with one choice of targets and rank.
+        reference: a method; with several ranks or targets, the usual ones (rank 4 on q and v).
 
     Returns:
         A line for each data set, backbone, cipher, method, targets and rank: ``difference`` (mean
@@ -43,7 +43,10 @@ def paired_differences(rows: pd.DataFrame, reference: str = "full") -> pd.DataFr
 
 def _pairs(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The rows of other methods, with their ``difference`` from the reference's, and ``share``."""
-    base = rows.loc[rows["method"] == reference, [*WHERE, "seed", "accuracy"]]
+    base = rows[rows["method"] == reference]
+    if len(base[_VARIANT].drop_duplicates()) > 1:
+        base = with_usual_lora(base)
+    base = base[[*WHERE, "seed", "accuracy"]]
     if base.empty or base.duplicated([*WHERE, "seed"]).any():
         raise ValueError(
             f"reference={reference!r}: allowed: a method that is there, in one setting"
