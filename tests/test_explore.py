@@ -248,9 +248,9 @@ def test_a_chart_is_a_picture_too_and_needs_nothing_from_elsewhere(table):
     assert spec.count("http") == 1 and "vega.github.io/schema/vega-lite/v5" in spec
     assert not metadata[MIME]["embed_options"]["actions"]
     menus = {p["name"]: p.get("value") for p in data[MIME]["params"]}
-    assert menus.pop("budget") == 5 and menus["privacy"] == "no privacy"
+    assert menus.pop("budget") == 5 and menus["privacy"] == "no noise"
     best = "best with at most 100,000 parameters is lora+patch, r = 1 on q+v, 77.0 ± 2.5 %"
-    assert data["text/plain"] == f"{menus['dataset']}, shuffle + negative, no privacy: {best}"
+    assert data["text/plain"] == f"{menus['dataset']}, shuffle + negative, no noise: {best}"
 
 
 def test_the_committed_chart_opens_on_clothes(request):

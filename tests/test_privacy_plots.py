@@ -43,20 +43,20 @@ def test_epsilon_figure_has_a_panel_a_line_and_infinity(rows):
 
 def test_privacy_table_has_a_column_for_each_epsilon(rows):
     table = accuracy_table(rows, "epsilon")
-    assert list(table.columns[-3:]) == ["ε = 0.5", "ε = 8", "no privacy"]
+    assert list(table.columns[-3:]) == ["ε = 0.5", "ε = 8", "no noise"]
     assert len(table) == 2 * 2 * 4
     line = table[(table["dataset"] == "street") & (table["method"] == "full")].iloc[0]
-    assert line["ε = 0.5"] == "21.0 ± 2.5" and line["no privacy"] == "41.0 ± 2.5"
+    assert line["ε = 0.5"] == "21.0 ± 2.5" and line["no noise"] == "41.0 ± 2.5"
 
 
 def test_parameter_figure_colours_by_epsilon(rows):
     one = rows[(rows["dataset"] == "digits") & (rows["cipher"] == "none")]
     figure = plot_accuracy(one, "trainable", hue="epsilon")
     lines = {k.get_label(): k for k in figure.axes[0].lines if not k.get_label().startswith("_")}
-    assert {"ε = 0.5", "ε = 8", "no privacy"} < set(lines)
+    assert {"ε = 0.5", "ε = 8", "no noise"} < set(lines)
     joined = [k for k in figure.axes[0].lines if k.get_linewidth() == 1 and len(k.get_xdata()) > 2]
     assert list(joined[0].get_xdata()) == [1290, 38_282, 60_000, 1_218_186]
-    assert len({str(lines[n].get_color()) for n in ("ε = 0.5", "ε = 8", "no privacy")}) == 3
+    assert len({str(lines[n].get_color()) for n in ("ε = 0.5", "ε = 8", "no noise")}) == 3
     assert len(plot_accuracy(rows, "trainable", hue="epsilon").axes) == 4
 
 

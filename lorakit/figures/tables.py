@@ -96,8 +96,8 @@ def in_order(values: Iterable) -> list:
 
 
 def epsilon_name(epsilon: float) -> str:
-    """How a privacy budget is called: ``ε = 2``, or ``no privacy`` for infinity."""
-    return f"ε = {epsilon:g}" if np.isfinite(epsilon) else "no privacy"
+    """How a privacy budget is called: ``ε = 2``, or ``no noise`` for infinity."""
+    return f"ε = {epsilon:g}" if np.isfinite(epsilon) else "no noise"
 
 
 def cell(mean: float, interval: float) -> str:

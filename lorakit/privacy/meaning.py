@@ -47,7 +47,7 @@ def what_it_means(noise_multiplier: float, sample_rate: float, steps: int, delta
     epsilons = np.linspace(0, min(most, 700), 4000)  # e^700 is about what a float holds
     deltas = _deltas(noise_multiplier, sample_rate, steps, epsilons, cell=max(1e-4, most / 2e4))
     rates = np.array([0.001, 0.01, *np.geomspace(delta, 0.5, 300)])  # of false positives
-    found = _most_found(rates, epsilons, deltas)
+    found = most_found(rates, epsilons, deltas)
     both = 1 - found >= delta
     mu = np.max(ndtri(found[both]) - ndtri(rates[both]), initial=0.0) if both.any() else math.inf
     # P[loss > e] = delta(e) + e^e Q[loss > e], and Q is at most a slope of delta over e^e
@@ -69,8 +69,8 @@ def _deltas(
     return np.array(one.self_compose(steps).get_delta_for_epsilon(epsilons))
 
 
-def _most_found(rates: np.ndarray, epsilons: np.ndarray, deltas: np.ndarray) -> np.ndarray:
-    """The largest true positive rate at each false positive rate that all pairs allow.
+def most_found(rates: np.ndarray, epsilons: np.ndarray, deltas: np.ndarray) -> np.ndarray:
+    """The largest true positive rates (n,) at false positive rates (n,) that all pairs allow.
 
     For members P[S] <= e^epsilon Q[S] + delta; the same for the complement, roles exchanged.
     """

@@ -52,6 +52,7 @@ from lorakit import (
     normalise,
     remove_lora,
 )
+from lorakit.encryption.cipher import pictures_to_blocks
 from lorakit.figures.diagrams import plot_methods
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
 from lorakit.training.recipe import Recipe
@@ -68,7 +69,7 @@ model = create_backbone("vit_micro").eval()  # 10 classes
 one = (clothes.test.labels == clothes.classes.index("ankle boot")).nonzero()[0, 0].item()
 with torch.no_grad():
     picture = clothes.test.images[one].permute(1, 2, 0)  # (32, 32, 3)
-    patches = F.unfold(normalise(clothes.test.images[one : one + 1]), 8, stride=8)[0].T  # (16, 192)
+    patches = pictures_to_blocks(normalise(clothes.test.images[one : one + 1]), 8)[0]  # (16, 192)
     tokens = model.patch_embed(normalise(clothes.test.images[one : one + 1]))  # (1, 16, 128)
     into = torch.cat([model.cls_token, tokens], dim=1) + model.pos_embed  # (1, 17, 128)
     out = model.norm(model.blocks(into))  # (1, 17, 128)
@@ -514,7 +515,7 @@ with style():
 # features, trained to its end, reaches about 87 % (lesson A1). So these are five short trainings, not five limits.
 # Two things follow. A ranking of methods needs more pictures and several
 # seeds (lesson 10). And on **plain** pictures the patch embedding has little to add, for the pre-trained one reads
-# them: `lora+patch` even came last in the run shown. The paper's reason to train it is encryption; what it does there is measured in lesson 04.
+# them. The paper's reason to train it is encryption; what it does there is measured in lesson 04.
 #
 # ## Merge, and hand it on
 #

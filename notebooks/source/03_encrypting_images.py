@@ -693,7 +693,7 @@ pd.DataFrame(table).style.format("{:.1e}")
 #
 # - **One known picture is enough.** Somebody who has a varied picture in plain and encrypted form reads both
 #   permutations and the negatives off it (lesson 05). The size of the key space does not help.
-# - **Perhaps no known picture is needed at all.** Scrambled blocks are a jigsaw, and the order inside them shows in what
+# - **With luck no known picture is needed at all** (lesson 05 does it for grey clothes). Scrambled blocks are a jigsaw, and the order inside them shows in what
 #   correlates with what. Chuman and Kiya (2022, arXiv 2211.02369) restore pictures with blocks *and* pixels
 #   shuffled from correlations between blocks; lesson 05 gets from encrypted pictures alone to readable ones. A trainer has thousands.
 # - **The adapted model carries the key.** $E'$ next to a public $E$ gives the pixel key by comparing columns,
@@ -736,8 +736,9 @@ print(f"convolution, 3 x 3 windows:    R² = {explained(windows[1], windows[0] @
 #
 # <details><summary>Where this comes from: relatives of this cipher</summary>
 #
-# EtC (encryption then compression) scrambles whole blocks, and turns, flips, negates and
-# recolours each in its own way, so that JPEG still works (Chuman, Sirichotedumrong and Kiya 2018, arXiv 1811.00236). SHF, NP
+# EtC (encryption then compression) scrambles whole blocks, and turns, flips and
+# negates each in its own way, so that JPEG still works (Chuman, Sirichotedumrong and Kiya 2018, arXiv 1811.00236); a ViT can
+# learn from such pictures, too (AprilPyone and Kiya 2022, arXiv 2204.07707). SHF, NP
 # and FFX change only values in blocks, against adversarial examples (AprilPyone and Kiya 2020, arXiv 2010.00801); FFX
 # replaces them. For EtC and FFX no single $E'$ exists: the proof needs one linear map for all blocks. Restricted random permutation
 # leaves some places fixed (Horio, Nishikawa and Kiya 2024, arXiv 2408.08529): `fixed_blocks` and `fixed_pixels` of

@@ -210,7 +210,8 @@ check("05.chosen", steal)
 # ### Exercise 2: a fingerprint
 #
 # Write `fingerprint(blocks)`: from blocks uint8 `(N, V)` to `(N, anything)`, such that a block has the same
-# fingerprint before and after encryption with any key, and different blocks have different ones.
+# fingerprint before and after encryption with any key, and blocks that no key turns into each other have different
+# ones.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -721,14 +722,14 @@ tries = [quadratic_assignment(known_table, alike_columns, options={
          for n in range(starts)]  # fmt: skip
 best = max(tries, key=lambda found: found.fun)
 near = within_one(torch.from_numpy(np.argsort(best.col_ind)), trained_key.pixels)
-chance = within_one(
-    torch.randperm(192, generator=torch.Generator().manual_seed(0)), trained_key.pixels
-)
-print(f"places within one pixel: {near:.0%}, with a random order {chance:.0%}")
+drawn = torch.Generator().manual_seed(0)
+chance = [within_one(torch.randperm(192, generator=drawn), trained_key.pixels) for _ in range(100)]
+print(f"places within one pixel: {near:.0%}; of 100 random orders the mean is {np.mean(chance):.0%}, "
+      f"the best {max(chance):.0%}")  # fmt: skip
 
 # %% [markdown]
 # Not the key, but far from nothing: the rough order of the pixels, from a published model and two photographs of other
-# things. Do not publish a trained patch embedding: the public one it started from is there for
+# things. (One model, one key.) Do not publish a trained patch embedding: the public one it started from is there for
 # anyone to compare. (Whether full fine-tuning leaks as much was not tried.)
 #
 # ## Would other keys help?

@@ -48,7 +48,7 @@ from lorakit.figures.privacy import plot_audits
 from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.privacy.accountant import default_delta, find_noise_multiplier
 from lorakit.privacy.audit import attack, epsilon_lower_bound, insert_canaries, privacy_curve
-from lorakit.privacy.meaning import what_it_means
+from lorakit.privacy.meaning import most_found, what_it_means
 from lorakit.privacy.membership import likelihood_ratios
 from lorakit.training.evaluate import example_losses
 from lorakit.training.recipe import Recipe
@@ -88,9 +88,7 @@ suspects = {"A": trial(open_run), "B": trial(clipped), "C": trial(honest)}
 def draw_roc(curves, pairs, least, title, allowed):
     """ROC curves on logarithmic axes, under the ceiling of all pairs (epsilon, delta)."""
     grid = np.geomspace(least, 1, 300)
-    epsilons, deltas = (np.asarray(values)[:, None] for values in pairs)
-    lines = np.exp(epsilons) * grid + deltas, 1 - np.exp(-epsilons) * (1 - grid - deltas)
-    roof = np.minimum(*lines).min(axis=0).clip(max=1)
+    roof = most_found(grid, *map(np.asarray, pairs))
     with style():
         figure, ax = plt.subplots(figsize=(8.8, 4.4))
         ax.fill_between(grid, roof, 1.15, color="#DDDDDD", label=f"more than {allowed} allows")
