@@ -1,5 +1,6 @@
 """Accuracy against anything that was varied: one figure, drawn from the results table."""
 
+from collections.abc import Callable
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -109,7 +110,7 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
             continue
         mine = seeds.merge(line[keys].drop_duplicates())
         shift = step * (number - (len(lines) - 1) / 2)
-        where = (lambda v, s=shift: v.map(at) + s) if at else (lambda v: v)
+        where = _beside(at, shift if at else 0.0, 2**shift if x == "rank" else 1.0)
         line = line.sort_values("trainable" if x == "trainable" else x, key=where)
         if x != "cipher":
             ax.plot(where(line[x]), line["mean"], color=look["colour"])
@@ -120,6 +121,11 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
         explain_colours(ax, means, x, hue)
     value_axis(ax, x, values)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _beside(at: dict | None, shift: float, factor: float) -> Callable[[pd.Series], pd.Series]:
+    """Values to places, a little aside so that marks do not hide each other."""
+    return lambda values: (values.map(at) if at else values) * factor + shift
 
 
 def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:

@@ -1,20 +1,6 @@
-"""Exercises of lesson 10: keys for results, and shares of parameters."""
+"""The exercise of lesson 10: keys for results."""
 
-from exercises.verdict import Answer, ask, exercise, same, wrong_if
-
-
-@exercise("10.share")
-def share(answer: Answer) -> str:
-    counts = {"total": 1_500_000, "trainable": 320_000, "head": 20_000, "lora": 200_000}
-    counts |= {"patch_embed": 100_000, "position": 0, "backbone": 0}
-    known = {
-        "the total counts LoRA's own parameters too; the backbone had fewer": 320 / 1500,
-        "that is in per cent; a share is between 0 and 1": 32_000 / 1300,
-        "the head trains too, and belongs to what is trained": 300 / 1300,
-        "that is LoRA alone; head and patch embedding train too": 200 / 1300,
-    }
-    same(ask(answer, counts), 320_000 / 1_300_000, "the share", known)
-    return "against the model as it was before LoRA, as the paper counts."
+from exercises.verdict import Answer, ask, exercise, wrong_if
 
 
 @exercise("10.key")

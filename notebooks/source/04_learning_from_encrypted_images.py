@@ -171,20 +171,18 @@ def plot_fans(fans, title):
         figure, axes = plt.subplots(
             1, len(fans), figsize=(3.4 * len(fans) + 1.8, 3.8), sharey=True, squeeze=False
         )
+        lowest = min(a for found in fans.values() for e in found.values() for a in e.values())
         for ax, (name, found) in zip(axes[0], fans.items()):
-            for method, ends in found.items():
-                ax.plot(
-                    list(ends),
-                    list(ends.values()),
-                    color=METHOD_COLOURS[method],
-                    marker=METHOD_MARKERS[method],
-                    markersize=8,
-                    label=method,
-                )
-            ax.axhline(0.1, color="black", linestyle="--", linewidth=1)
-            ax.set(xlim=(-0.3, 1.3), ylim=(0, None))
-            ax.set_title(name)
-        axes[0, 0].text(-0.27, 0.115, "a blind guess", fontsize=9)
+            for number, (method, ends) in enumerate(found.items()):
+                places = [place + 0.04 * (number - 2) for place in (0, 1)]
+                look = {"color": METHOD_COLOURS[method], "marker": METHOD_MARKERS[method]}
+                ax.plot(places, list(ends.values()), markersize=8, label=method, **look)
+            ax.set_xticks((0, 1), list(ends))
+            ax.set(xlim=(-0.3, 1.3), title=name)
+            if lowest < 0.6:
+                ax.set_ylim(0, None)
+                ax.axhline(0.1, color="black", linestyle="--", linewidth=1)
+                axes[0, 0].text(-0.27, 0.115, "a blind guess", fontsize=9)
         axes[0, 0].set_ylabel("test accuracy")
         axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
         axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -337,8 +335,8 @@ with style():
     ax.set_title("Two greys open the gap" if least > 5 else "Two greys do not clearly open the gap")
 
 # %% [markdown]
-# Greys alone open the gap, so the guess passed a test it could have failed. How *wide* it gets the guess does not say: for
-# one weight a pixel greys are harder, yet their gap is not the wider one. Which part of the paint does it, light on
+# Greys alone open the gap, so the guess passed a test it could have failed. How *wide* it gets the guess does not say.
+# (Greys are the harder ones for one weight a pixel, and their gap is not the wider one.) Which part of the paint does it, light on
 # dark or low contrast, two keys do not decide. Remember the rule: **before you trust a result on encrypted pictures, ask how far one weight a pixel
 # gets.** If that is far, the data set cannot tell you much about the method.
 #
@@ -349,7 +347,7 @@ with style():
 # The patch embedding turns a block $x$ of 192 values into a token $E x + b$ of 128. On encrypted pictures a
 # frozen $E$ sees $D P x$ instead: values in another order ($P$), some negative ($D$). Something has to be lost on
 # the way from 192 to 128. (ViT-B/16 maps 768 values to 768: there nothing **has** to be.) But in a **grey** picture each pixel's value stands in the block three times, once
-# for each channel: only 64 numbers are to be told.
+# for each channel: only 64 numbers differ.
 
 # %% [markdown] tags=["hints"] exercise="04.through"
 # ### Exercise 1: what the frozen embedding makes of a grey block
@@ -437,7 +435,7 @@ show(
 
 # %% [markdown]
 # Of grey clothes everything arrives; of coloured ones about two thirds, 128 of 192 directions, and an eye finds the
-# coat at once. Want of information is not enough to explain why `lora` fails: two *greys* arrive whole, and there it
+# coat at once. So lost information alone does not explain why `lora` fails: two *greys* arrive whole, and there it
 # falls behind too. The frozen embedding hands it on in an order and with
 # signs for which no layer behind was trained, and the frozen MLPs go on reading tokens of the old kind. A trainable
 # $E$ can put that right in one place, before all layers. LoRA on queries and values has to work around it in every
@@ -614,7 +612,7 @@ print("trains, after requires_grad_(True):", f"{count_parameters(by_hand)['patch
 # **3. Under <code>lora</code>, from the frozen tokens of an encrypted grey picture, a holder of the key gets the
 # whole picture back. Why do the layers behind not simply read it?**
 # <details><summary>What a label depends on is lost on the way from 192 values to 128</summary>✗ In a grey
-# block only 64 numbers are to be told, and all of them arrive. So it is not for want of
+# block only 64 numbers differ, and all of them arrive. So it is not lost
 # information.</details>
 # <details><summary>The blocks' own weights are frozen too, and were trained on tokens of another
 # kind</summary>✓ All is there, in another basis. Something that trains has to turn it back, and a patch embedding can do that in one place,

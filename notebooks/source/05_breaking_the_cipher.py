@@ -364,8 +364,8 @@ with style():
 # %% [markdown]
 # One photograph nearly always decides the whole key. Of clothes it depends on which one: where many blocks are black, too
 # little is told. A few together do it. The bits that they leave will explain themselves in a moment. In black and white
-# it takes more. Sheets of paper leave most of the key open, and yet other sheets nearly always open: little in them can
-# go wrong.
+# it takes more. Sheets of paper leave most of the key open, and yet other sheets nearly always open: where paper is
+# white, no mistake shows.
 #
 # "It decrypts other pictures" and "the key was found" are two claims, and what the first is worth hangs on the
 # pictures.

@@ -106,8 +106,8 @@ with style():
 # **Differential privacy** (DP) is the promise that the ratio stays small, whatever else somebody knows and
 # whatever they try.
 #
-# This lesson builds the promise from one noisy count up to LoRA. Every ingredient is a few lines. What takes
-# care is to know which line the promise hangs on.
+# This lesson builds the promise from one noisy count up to LoRA. Every ingredient is a few lines. The hard
+# part is to know which line the promise hangs on.
 #
 # ## The promise
 #
@@ -403,7 +403,7 @@ check("06.poisson", poisson_batch)
 # step. The **privacy loss** of an output is the logarithm of how much likelier it is in one world than in the other; $\varepsilon$
 # bounds it, but for $\delta$. An **accountant** follows its whole distribution instead of one pair of numbers.
 # **PRV** (Gopi et al. 2021, arXiv 2106.02848) adds the loss up numerically, with a bound on its own error. **RDP** (Mironov
-# 2017, arXiv 1702.07476) tracks moments: an upper bound, looser. **GDP** (Dong, Roth and Su 2019, arXiv 1905.02383; for
+# 2017, arXiv 1702.07476) bounds the loss by its moments: an upper bound too, looser. **GDP** (Dong, Roth and Su 2019, arXiv 1905.02383; for
 # Poisson batches Bu et al. 2019, arXiv 1911.11607) uses a central limit theorem: an approximation that can come out *below* the
 # truth, and so no guarantee.
 #
@@ -473,10 +473,10 @@ for e, m in zip(promises, meanings):
 
 # %% [markdown]
 # Left, the two lines part. At $\varepsilon = 8$ the pair alone forbids almost nothing, while this training still leaves
-# most members unfound. Right, the belief of somebody who held "in" and "not in" for equally likely, except
-# with probability $\delta$. (It is more than $e^\varepsilon / (1 + e^\varepsilon)$, 73 % at $\varepsilon = 1$: that formula wants
-# $\delta = 0$.) At $\varepsilon = 8$ a belief above the one printed has a chance of at most $\delta$, but 95 % may be common
-# among those who are found. That is why small $\varepsilon$ matter.
+# most members unfound. Right, think of somebody who holds "in" and "not in" for equally likely, and then sees
+# the model. The panel says how sure they can become, except with probability $\delta$. (It is more than $e^\varepsilon / (1 + e^\varepsilon)$, 73 % at $\varepsilon = 1$: that formula wants
+# $\delta = 0$.) The printed belief is the worst case. At $\varepsilon = 8$ only one in $1/\delta$ may
+# be told on with more certainty than that, but many with a certainty of 95 %. That is why small $\varepsilon$ matter.
 #
 # The same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a training of 100
 # epochs need, so that who accuses one innocent in a hundred finds no more than two members in a hundred?

@@ -92,7 +92,7 @@ figure = plot_accuracy(rows, "epsilon")
 # tuned for $\varepsilon = 2$; a training that never thought of privacy would take other batches and rates, and end higher.
 #
 # Keep the picture in mind. This lesson makes such runs, finds out what they cost, and what would make the
-# $\varepsilon$ below them untrue without any error.
+# $\varepsilon$ below them false, though nothing raises an error.
 #
 # ## One argument more
 #

@@ -515,8 +515,9 @@ for name, found in heads.items():
 # $$s = v + \sigma C\, n \ \text{ if the canary takes part,} \qquad s = \sigma C\, n \ \text{ if not,} \qquad
 # \log\frac{p(s \mid v)}{p(s \mid 0)} = \frac{\langle s, v\rangle - |v|^2/2}{\sigma^2 C^2}.$$
 #
-# An inner product, that is all (white-box auditing: Nasr et al. 2023, arXiv 2302.07956). A member takes part with
-# probability $q$, so take $\log(1 - q + q \cdot \text{ratio})$, with the $\sigma$ that is claimed, and sum it over the steps: a
+# An inner product, that is all (white-box auditing: Nasr et al. 2023, arXiv 2302.07956). A member was in the
+# batch of a step with probability $q$ only. So the ratio of a step is $1$ with probability $1 - q$: take
+# $\log(1 - q + q \cdot \text{ratio})$, with the $\sigma$ that is claimed, and sum it over the steps: a
 # score for each of the 1,000 canaries. The auditor guesses on the 200 whose scores tell most.
 
 # %%

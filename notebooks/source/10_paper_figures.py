@@ -113,45 +113,6 @@ print(f"{len(experiments)} experiments in the {preset} preset")
 # %%
 figure = plot_methods()
 saved = save_figure(figure, out / "method")
-# %% [markdown] tags=["hints"] exercise="10.share"
-# ### Exercise 1: what share is that?
-#
-# `count_parameters(model)` returns a dictionary: `total`, `trainable`, and how many of the trainable ones are
-# in each part, such as `head`, `lora` and `patch_embed`. Which share of the pre-trained model trains? This course
-# compares with the model as it was **before** LoRA was added.
-#
-# <details><summary>Hint 1</summary>
-#
-# `total` counts everything that is in the model now.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# LoRA's own parameters are trained, but they were not in the pre-trained model.
-#
-# </details>
-
-
-# %% tags=["exercise"] exercise="10.share"
-def share(counts):
-    """Counts as from ``count_parameters``, to a number between 0 and about 1."""
-    ...  # your code
-
-
-check("10.share", share)
-
-# %% [markdown] tags=["solution"] exercise="10.share"
-# <details><summary>Solution</summary>
-#
-# ```python
-# def share(counts):
-#     return counts["trainable"] / (counts["total"] - counts["lora"])
-# ```
-#
-# Divided by `total`, a larger rank would make the share look smaller than it is.
-#
-# </details>
-
 # %% [markdown]
 # ## What encryption does
 #
@@ -212,7 +173,7 @@ a, b = (Experiment(method="lora", rank=rank) for rank in (1, 16))
 print(a.id, b.id, "differ:", a.id != b.id)
 
 # %% [markdown] tags=["hints"] exercise="10.key"
-# ### Exercise 2: a key for a run
+# ### Exercise 1: a key for a run
 #
 # Write a function from a dictionary of settings to a text (or number) that is equal for equal settings, whatever
 # their order, and different as soon as any one differs.

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of lesson 10, and words of what the learner is told."""
+"""Wrong answers to the exercise of lesson 10, and words of what the learner is told."""
 
 WRONG = {
     "10.key": [
@@ -10,12 +10,5 @@ WRONG = {
         ("keep the names", "def key(settings):\n"
          "    return json.dumps(sorted(map(str, settings.values())))"),
         ("two keys", "def key(settings):\n    import random\n    return random.random()"),
-    ],
-    "10.share": [
-        ("LoRA's own", "def share(counts):\n    return counts['trainable'] / counts['total']"),
-        ("per cent", "def share(counts):\n"
-         "    return 100 * counts['trainable'] / (counts['total'] - counts['lora'])"),
-        ("LoRA alone", "def share(counts):\n"
-         "    return counts['lora'] / (counts['total'] - counts['lora'])"),
     ],
 }  # fmt: skip
