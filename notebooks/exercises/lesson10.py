@@ -1,6 +1,27 @@
-"""The exercise of lesson 10: keys for results."""
+"""Exercises of lesson 10: what an interval says of a claim, and keys for results."""
 
 from exercises.verdict import Answer, ask, exercise, wrong_if
+
+
+@exercise("10.judge")
+def judge(answer: Answer) -> str:
+    ahead = "more than a point ahead of full is not behind it: the claim has one side only"
+    both = "the interval reaches to both sides of the line, so the runs do not decide"
+    line = "the line is at one point behind, -1, and not at zero"
+    for low, high, right, words in (
+        (-1.8, -1.4, "fails", "all of the interval is more than a point behind"),
+        (-0.9, -0.2, "holds", f"it is behind, but by less than a point: {line}"),
+        (-0.7, 2.2, "holds", ahead),
+        (1.3, 2.0, "holds", ahead),
+        (-1.6, -0.9, "open", both),
+        (-1.3, -0.2, "open", f"{both}; the middle alone does not say how sure it is"),
+        (-2.5, 1.5, "open", both),
+    ):
+        found = ask(answer, low, high)
+        allowed = found in ("holds", "fails", "open")
+        wrong_if(not allowed, f"judge({low}, {high}) is {found!r}; allowed: holds, fails, open")
+        wrong_if(found != right, f"judge({low}, {high}) is {found!r}: {words}")
+    return "and “open” is an answer: more keys would narrow the interval."
 
 
 @exercise("10.key")

@@ -90,7 +90,49 @@ for sentence in claim_sentences(claim, shown, ("full",)):
 #
 # The line of one point is ours: of the paper we have read the abstract and the introduction, which name none, and it
 # tests another model.
+
+# %% [markdown] tags=["hints"] exercise="10.judge"
+# ### Exercise 1: what does an interval say?
 #
+# The claim: `lora+patch` is at most one point behind `full`. Write `judge(low, high)`, from the ends of a 95 % interval
+# of the difference `lora+patch` minus `full`, in points, to `"holds"`, `"fails"` or `"open"`. Then judge the bars above with
+# it.
+#
+# <details><summary>Hint 1</summary>
+#
+# One point behind is -1. Where must the whole interval lie, so that the claim holds? Where, so that it fails?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# How far ahead it is does not matter: the claim has one side only.
+#
+# </details>
+
+
+# %% tags=["exercise"] exercise="10.judge"
+def judge(low, high):
+    """The ends of an interval, in points, to "holds", "fails" or "open"."""
+    ...  # your code
+
+
+check("10.judge", judge)
+
+# %% [markdown] tags=["solution"] exercise="10.judge"
+# <details><summary>Solution</summary>
+#
+# ```python
+# def judge(low, high):
+#     if low >= -1:
+#         return "holds"
+#     return "fails" if high < -1 else "open"
+# ```
+#
+# The middle of the interval is not asked. A difference of -0.75 may stand for "holds" with ten keys and for "open" with three.
+#
+# </details>
+
+# %% [markdown]
 # Two commands made the tables: `python -m lorakit.experiments.claim headline` (10,000 photographs, five epochs; for
 # `vit_mini` with `--backbone vit_mini`, on a GPU) and `claim painted` (4,000, four epochs). They take hours, for learning
 # rates are searched for each method, on validation images with other seeds. What follows
@@ -173,7 +215,7 @@ a, b = (Experiment(method="lora", rank=rank) for rank in (1, 16))
 print(a.id, b.id, "differ:", a.id != b.id)
 
 # %% [markdown] tags=["hints"] exercise="10.key"
-# ### Exercise 1: a key for a run
+# ### Exercise 2: a key for a run
 #
 # Write a function from a dictionary of settings to a text (or number) that is equal for equal settings, whatever
 # their order, and different as soon as any one differs.

@@ -1,6 +1,15 @@
-"""Wrong answers to the exercise of lesson 10, and words of what the learner is told."""
+"""Wrong answers to the exercises of lesson 10, and words of what the learner is told."""
 
 WRONG = {
+    "10.judge": [
+        ("one side only", "def judge(low, high):\n    if -1 <= low and high <= 1:\n"
+         "        return 'holds'\n    return 'fails' if high < -1 else 'open'"),
+        ("both sides of the line", "def judge(low, high):\n"
+         "    return 'holds' if (low + high) / 2 >= -1 else 'fails'"),
+        ("not at zero", "def judge(low, high):\n    if low >= 0:\n        return 'holds'\n"
+         "    return 'fails' if high < 0 else 'open'"),
+        ("allowed: holds", "def judge(low, high):\n    return low >= -1"),
+    ],
     "10.key": [
         ("another order", "def key(settings):\n    return json.dumps(settings)"),
         ("another seed", "def key(settings):\n"
