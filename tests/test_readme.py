@@ -243,6 +243,15 @@ def test_the_numbers_of_a_private_step():
     assert "{}, {:.1f} × and {:.1f} × (".format(slow, *full) in README
 
 
+def test_what_synthetic_pictures_teach():
+    """As lesson A1 says it; two standard errors of a difference are about 0.7 points here."""
+    worth = 100 * pd.read_csv(TABLES / "sources.csv").set_index("name")["probe"]
+    alone = worth[["letters", "fractals", "bodies"]]
+    assert np.ptp(alone) < 0.7 and worth["textures"] < worth["pixels"] - 0.7
+    assert abs(worth["letters+bodies+fractals+textures"] - worth["letters"]) < 0.7
+    assert worth["vit_micro"] > alone.max() + 0.7 and worth["vit_mini"] > worth["vit_micro"] + 0.7
+
+
 def test_what_a_gpu_makes_of_the_papers_preset():
     rows = pd.read_csv(TABLES / "gpu.csv").set_index("part")
     assert f"in {rows.loc['dry-run', 'seconds']:.0f} s." in MORE
