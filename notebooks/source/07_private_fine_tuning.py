@@ -482,8 +482,8 @@ print("lora+patch minus probe, in points, at each ε and without noise")
 for name, lead in leads.items():
     told = [f"{a:+.1f} [{low:+.1f}, {high:+.1f}]" for a, low, high in lead.to_numpy()]
     print(f"{name}: {'; '.join(told)}")
-for method, accuracy in mark[mark["epsilon"] == 3].groupby("method")["accuracy"].mean().items():
-    print(f"60,000 photographs at ε = 3, {method}: {accuracy:.1%}")
+for method, reached in mark[mark["epsilon"] == 3].groupby("method")["accuracy"].mean().items():
+    print(f"60,000 photographs at ε = 3, {method}: {reached:.1%}")
 
 # %% [markdown]
 # Both lines rise as the noise falls, and with six times as many people the line crosses zero. At $\varepsilon = 0.5$ and 1 the
