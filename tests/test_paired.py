@@ -77,6 +77,9 @@ def test_the_usual_lora_is_one_setting_of_it():
     rows = table({"full": FULL, "lora": FULL})
     more = [rows, table({"lora": FULL}, rank=16.0), table({"lora": FULL}).assign(targets="fc1")]
     pd.testing.assert_frame_equal(with_usual_lora(pd.concat(more)), rows)
+    better = table({"lora": [v + 0.1 for v in FULL]}).assign(targets="fc1")  # is no reference
+    found = paired_differences(pd.concat([rows, better]), "lora")
+    assert found["method"].to_list() == ["full"] and found["difference"].to_list() == [0]
 
 
 def test_the_figure_has_a_bar_for_each_method_at_its_difference():
@@ -90,3 +93,6 @@ def test_the_figure_has_a_bar_for_each_method_at_its_difference():
         bars = sorted(line.get_xdata()[0] for c in ax.containers for line in c.lines[:1])
         assert bars == pytest.approx(sorted(100 * found["difference"]))
     assert len(labels) == 3 and any("r = 1" in label for label in labels)
+    (ax,) = plot_paired(pd.concat([rows, table({"lora": FULL}).assign(targets="fc1")])).axes
+    labels = {label.get_text() for label in ax.get_yticklabels()}
+    assert {"lora\non q+v (5.0% train)", "lora\non fc1 (5.0% train)", "lora+patch"} == labels

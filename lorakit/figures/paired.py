@@ -99,7 +99,7 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     """Differences from a reference in points: a dot for each pair, a bar for the 95 % interval.
 
     A row of panels for each data set and backbone, a panel for each cipher; the grey band is one
-    point to either side. LoRA's rank and share are said where one method occurs with several.
+    point to either side. LoRA's rank or targets are said where one method occurs with several.
     """
     found, pairs = paired_differences(rows, reference), _pairs(rows, reference)
     several = [name for name in WHERE if found[name].nunique() > 1 or name == "cipher"]
@@ -129,7 +129,6 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
 
 def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
     """A line for each method, its pairs a little above."""
-    several = found["method"].duplicated(keep=False)
     names = []
     for y, line in enumerate(found.to_dict("records")):
         colour = METHOD_COLOURS[line["method"]]
@@ -139,8 +138,11 @@ def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
         look = {"color": colour, "marker": METHOD_MARKERS[line["method"]], "capsize": 3}
         bar = None if np.isnan(bar) else bar
         ax.errorbar(100 * line["difference"], y, xerr=bar, markersize=7, **look)
-        what = f"\nr = {line['rank']:.0f} ({line['share']:.1%} train)" if several.iloc[y] else ""
-        names.append(f"{line['method']}{what}")
+        alike = found[found["method"] == line["method"]]
+        told = [f"r = {line['rank']:.0f}"] if alike["rank"].nunique() > 1 else []
+        told += [f"on {line['targets']}"] if alike["targets"].nunique() > 1 else []
+        share = f" ({line['share']:.1%} train)" if told else ""
+        names.append("\n".join([line["method"], *told]) + share)
     ax.axvspan(-1, 1, color="#EEEEEE", zorder=0)
     ax.axvline(0, color="#777777", linewidth=1, zorder=1)
     ax.set_yticks(range(len(names)), names)
