@@ -448,8 +448,8 @@ crowds = {"10,000 photographs": few, "60,000 photographs": mark}
 published = {"scattering,\nlinear": 89.7, "a CNN": 86.0}  # Tramèr and Boneh 2021, table 1
 leads, note = {}, {"fontsize": 9, "color": "#555555"}  # of lora+patch over probe
 for name, crowd in crowds.items():
-    pairs = [paired_differences(crowd[crowd["epsilon"] == budget], "probe") for budget in budgets]
-    lead = pd.concat(pairs, ignore_index=True)
+    each = [paired_differences(crowd[crowd["epsilon"] == budget], "probe") for budget in budgets]
+    lead = pd.concat(each, ignore_index=True)
     leads[name] = lead[["difference", "low", "high"]] * 100
 with style():
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4))
