@@ -41,7 +41,7 @@ ROADS = ({"cipher": "none"}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, 
 TUNED_AT, PUBLIC_EPSILONS, MARK_EPSILONS = 2.0, (1.0, 3.0, 8.0), (3.0, 1.0, 8.0, 0.5, 2.0)
 BANDS, BANDED_AT = 8, (0.5, 2.0, 8.0)
 HEAD_APART = ("headline", "painted")  # elsewhere one rate for head and LoRA
-ALONE = {"head": "patch", "patch_embed": "patch", "lora": "lora"}  # what trains little else
+ALONE = {"head": "patch", "patch_embed": "patch", "lora": "lora"}  # who lends a part its rate
 SEEDS = dict.fromkeys(TABLES, 5) | {"headline": 10}
 
 

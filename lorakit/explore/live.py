@@ -42,7 +42,7 @@ _SIZES = {
 _TARGETS = ("q+v", "q+k+v", "proj+fc1+fc2", "+".join(TARGETS))
 _EPSILONS = (math.inf, 8.0, 4.0, 2.0, 1.0, 0.5)
 _EVERY = 0.4  # seconds between two moments
-_INVITE = "Press Train. Then set privacy to ε = 2 and train again: what does the promise cost?"
+_INVITE = "Press Train, then set privacy to ε = 2 and train again. What does the promise cost?"
 
 
 class LiveTraining(Explorer):
@@ -62,7 +62,7 @@ class LiveTraining(Explorer):
         self.process: BaseProcess | None = None
         datasets = [(DATASET_NAMES[name], name) for name in _SIZES]
         ciphers = [(name, cipher) for cipher, name in CIPHER_NAMES.items()]
-        epsilons = [(epsilon_name(epsilon), epsilon) for epsilon in _EPSILONS]
+        epsilons = [("none" if math.isinf(e) else epsilon_name(e), e) for e in _EPSILONS]
         controls = {
             "dataset": dropdown("data set", datasets, hint="Which images"),
             "train": dropdown("images", _SIZES["fashion"], 2000, hint="Training images"),

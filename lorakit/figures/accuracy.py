@@ -1,6 +1,6 @@
 """Accuracy against anything that was varied: one figure, drawn from the results table."""
 
-from collections.abc import Callable
+from functools import partial
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -37,7 +37,7 @@ def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method")
     does not show are a ValueError.
 
     Args:
-        rows: a results table; an infinite epsilon means no privacy.
+        rows: a results table; an infinite epsilon means no noise.
         x: one of ``AXES``. Against ``rank``, methods without one are level lines; against
             ``cipher`` and ``epsilon``, LoRA is that of rank 4 on q and v.
         hue: what colours tell apart, one of ``HUES``; markers tell methods apart.
@@ -110,8 +110,8 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
             continue
         mine = seeds.merge(line[keys].drop_duplicates())
         shift = step * (number - (len(lines) - 1) / 2)
-        where = _beside(at, shift if at else 0.0, 2**shift if x == "rank" else 1.0)
-        line = line.sort_values("trainable" if x == "trainable" else x, key=where)
+        where = partial(_beside, at=at, shift=shift, x=x)
+        line = line.sort_values(x, key=where)
         if x != "cipher":
             ax.plot(where(line[x]), line["mean"], color=look["colour"])
         draw_means(ax, where(line[x]), line, look, named)
@@ -123,9 +123,11 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _beside(at: dict | None, shift: float, factor: float) -> Callable[[pd.Series], pd.Series]:
-    """Values to places, a little aside so that marks do not hide each other."""
-    return lambda values: (values.map(at) if at else values) * factor + shift
+def _beside(values: pd.Series, at: dict | None, shift: float, x: str) -> pd.Series:
+    """Values to places, a little aside where marks would hide each other."""
+    if at:
+        return values.map(at) + shift
+    return values * 2**shift if x == "rank" else values
 
 
 def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:

@@ -9,7 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, NAMES, style, suptitle
+from lorakit.figures.style import (
+    METHOD_COLOURS,
+    METHOD_MARKERS,
+    NAMES,
+    RANK_SHOWN,
+    TARGETS_SHOWN,
+    style,
+    suptitle,
+)
 from lorakit.figures.tables import half_width, in_order, share_of, with_usual_lora
 
 WHERE = ["dataset", "backbone", "cipher"]  # what both of a pair have in common, and the seed
@@ -49,7 +57,8 @@ def _pairs(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     base = base[[*WHERE, "seed", "accuracy"]]
     if base.empty or base.duplicated([*WHERE, "seed"]).any():
         raise ValueError(
-            f"reference={reference!r}: allowed: a method that is there, in one setting"
+            f"reference={reference!r}: allowed: a method that is there, in one setting, or with "
+            f"LoRA of rank {RANK_SHOWN} on {TARGETS_SHOWN}"
         )
     others = rows.assign(share=share_of(rows))[rows["method"] != reference]
     pairs = others.merge(base, on=[*WHERE, "seed"], suffixes=("", "_base"))

@@ -16,6 +16,8 @@ def judge(answer: Answer) -> str:
         (-1.6, -0.9, "open", both),
         (-1.3, -0.2, "open", f"{both}; the middle alone does not say how sure it is"),
         (-2.5, 1.5, "open", both),
+        (-1, 0.4, "holds", "at most one point behind: the line itself belongs to it"),
+        (-3, -1, "open", "one point behind is still within the claim, and that end reaches it"),
     ):
         found = ask(answer, low, high)
         allowed = found in ("holds", "fails", "open")

@@ -110,7 +110,7 @@ print(f"{opened:,} of {len(secret):,} pictures opened exactly, in {1000 * second
 
 # %% [markdown]
 # The attacker had **one** picture in both forms, plain and encrypted, and computed *a* key that opens them all. (This
-# shirt was varied enough. Of these clothes, two in five are; of other photographs, nearly all: lesson 05.)
+# pullover was varied enough. So are more than half of these clothes, and nearly all other photographs: lesson 05.)
 # The cipher treats all sixteen blocks of a picture alike, so one picture holds sixteen clues to each secret move. (Red,
 # green and blue of grey clothes stay mixed up. It does not matter: they are equal.) [Lesson
 # 05](05_breaking_the_cipher.ipynb) builds this attack, and another that needs no known picture.
@@ -580,7 +580,7 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
 # ## Is your computer ready?
 #
 # Each line below should begin with `OK`; the course needs no network and no GPU. The last one is a quick test that the
-# shipped weights arrived whole; with no training it stays below the trained head of question 1.
+# shipped weights arrived whole; with no training it stays below the trained heads above.
 
 
 # %%

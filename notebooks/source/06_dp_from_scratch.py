@@ -475,8 +475,8 @@ for e, m in zip(promises, meanings):
 # Left, the two lines part. At $\varepsilon = 8$ the pair alone forbids almost nothing, while this training still leaves
 # most members unfound. Right, think of somebody who holds "in" and "not in" for equally likely, and then sees
 # the model. The panel says how sure they can become, except with probability $\delta$. (It is more than $e^\varepsilon / (1 + e^\varepsilon)$, 73 % at $\varepsilon = 1$: that formula wants
-# $\delta = 0$.) The printed belief is the worst case. At $\varepsilon = 8$ only one in $1/\delta$ may
-# be told on with more certainty than that, but many with a certainty of 95 %. That is why small $\varepsilon$ matter.
+# $\delta = 0$.) A belief above the printed one has a chance of
+# $\delta$ at most. At $\varepsilon = 8$ it is close to certainty, and a belief of 95 % may meet some members in a hundred. That is why small $\varepsilon$ matter.
 #
 # The same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a training of 100
 # epochs need, so that who accuses one innocent in a hundred finds no more than two members in a hundred?

@@ -90,6 +90,11 @@ for sentence in claim_sentences(claim, shown, ("full",)):
 #
 # The line of one point is ours: of the paper we have read the abstract and the introduction, which name none, and it
 # tests another model.
+#
+# Two commands made the tables: `python -m lorakit.experiments.claim headline` (10,000 photographs, five epochs; for
+# `vit_mini` with `--backbone vit_mini`, on a GPU) and `claim painted` (4,000, four epochs). They take hours, for learning
+# rates are searched for each method, on validation images with other seeds. What follows
+# makes all figures in minutes, from a smaller grid.
 
 # %% [markdown] tags=["hints"] exercise="10.judge"
 # ### Exercise 1: what does an interval say?
@@ -131,12 +136,6 @@ check("10.judge", judge)
 # The middle of the interval is not asked. A difference of -0.75 may stand for "holds" with ten keys and for "open" with three.
 #
 # </details>
-
-# %% [markdown]
-# Two commands made the tables: `python -m lorakit.experiments.claim headline` (10,000 photographs, five epochs; for
-# `vit_mini` with `--backbone vit_mini`, on a GPU) and `claim painted` (4,000, four epochs). They take hours, for learning
-# rates are searched for each method, on validation images with other seeds. What follows
-# makes all figures in minutes, from a smaller grid.
 
 # %%
 default = root / "figures" if preset == "full" else root / "figures" / preset

@@ -74,12 +74,14 @@ class Table:
 
     def __init__(self, path: Path, device: torch.device, keep: bool = False) -> None:
         self.path, self.rows = path, {}
+        self.rates: dict[str, float] = {}  # of matrix products in each precision
         if keep and path.exists():
             old = pd.read_csv(path).astype(object)
-            rows = old.where(old.notna(), None).to_dict("records")
-            self.rows = {tuple(row[key] for key in KEYS): row for row in rows}
+            for row in old.where(old.notna(), None).to_dict("records"):
+                self.rows[tuple(row[key] for key in KEYS)] = row
+                if row["part"] == "matrix" and row["tflops"]:
+                    self.rates[row["precision"]] = row["tflops"]
         self.where = {"device": device_name(device), "versions": versions()}
-        self.rates: dict[str, float] = {}  # of matrix products in each precision
 
     def put(self, *rows: dict) -> None:
         """Add rows, or replace those of the same keys; write the file."""

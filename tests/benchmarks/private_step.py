@@ -35,14 +35,14 @@ from lorakit.training.step import PlainStep
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 SIZES = {"vit_micro": (32, 64), "vit_base_patch16_224": (224, 8)}  # of an image, of a batch
-METHODS = ("probe", "lora", "lora+patch", "full")
+METHODS = ("probe", "lora", "lora+patch", "lora+patch+pos", "full")
 OTHER_MODES = ("ghost", "functorch")  # of Opacus; ours is "hooks"
 CPU = torch.device("cpu")
 PRIVACY = Privacy(noise_multiplier=1.0, delta=1e-6)
 PARTS = {  # of a private step, and the operations of PyTorch that make them up
     "per-example gradients and their clipped sum": ("aten::bmm",),
     "Opacus' hooks on layers": ("BackwardHook",),
-    "Opacus' buffers, filled and copied": ("aten::fill_", "aten::copy_", "aten::zero"),
+    "filling and copying tensors": ("aten::fill_", "aten::copy_", "aten::zero"),
 }
 
 
