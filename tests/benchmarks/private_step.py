@@ -188,6 +188,14 @@ def plot(rows: pd.DataFrame) -> plt.Figure:
     return figure
 
 
+def write_parts(out: Path) -> pd.DataFrame:
+    """Where the time goes, as a table."""
+    more = where_the_time_goes("vit_micro", "lora+patch")
+    more = more.assign(device=device_name(CPU), versions=versions())
+    more.to_csv(out / "results" / "benchmark_parts.csv", index=False, float_format="%.3g")
+    return more
+
+
 def main(rounds: int, out: Path) -> pd.DataFrame:
     warnings.filterwarnings("ignore", "Full backward hook is firing")  # the input is data
     rows = []
@@ -199,8 +207,7 @@ def main(rounds: int, out: Path) -> pd.DataFrame:
     where = {"device": device_name(CPU), "versions": versions()}
     (out / "results").mkdir(parents=True, exist_ok=True)
     table.assign(**where).to_csv(out / "results" / "benchmark.csv", index=False)
-    more = where_the_time_goes("vit_micro", "lora+patch").assign(**where)
-    more.to_csv(out / "results" / "benchmark_parts.csv", index=False, float_format="%.3g")
+    write_parts(out)
     save_figure(plot(table), out / "benchmark")
     return table
 
@@ -209,10 +216,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="timed steps of ViT-B/16 each")
     parser.add_argument("--out", type=Path, default=FIGURES)
+    parser.add_argument("--parts", action="store_true", help="only where the time goes")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         _memory_of(*options.memory_of)
     else:
-        found = main(options.rounds, options.out)
+        parts = options.parts
+        found = write_parts(options.out) if parts else main(options.rounds, options.out)
         print(found.drop(columns=["device", "versions"]).to_string(index=False))
