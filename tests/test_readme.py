@@ -7,7 +7,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lorakit import apply_method, count_parameters, create_backbone, load, read_table
+from lorakit import (
+    apply_method,
+    count_parameters,
+    create_backbone,
+    decrypt,
+    encrypt,
+    load,
+    make_key,
+    read_table,
+)
+from lorakit.encryption.attacks import recover_key
 from lorakit.experiments.audit import detections
 from lorakit.experiments.crossed import spread
 from lorakit.experiments.presets import MLP
@@ -236,6 +246,16 @@ def test_the_numbers_of_correlated_noise():
     low, high = gain["mean"] - half, gain["mean"] + half
     assert f"{told} (95 % interval {low[8.0]:.1f} to {high[8.0]:.1f})" in MORE
     assert ((low > 0) | (high < 0)).tolist() == [False, False, True]
+
+
+def test_how_many_clothes_open_the_others():
+    clothes = load("fashion", train=250, val=1, test=1).train.images
+    known, others = clothes[:200], clothes[200:]
+    key = make_key(32, 8, seed=5)
+    secret, hidden = encrypt(known, key), encrypt(others, key)
+    found = [recover_key(plain, s, 8).key for plain, s in zip(known, secret)]
+    share = np.mean([torch.equal(decrypt(hidden, k), others) for k in found])
+    assert 0.5 < share < 0.65 and "one piece of clothing in more than half of the cases" in README
 
 
 def test_the_counts_of_audits():
