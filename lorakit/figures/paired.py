@@ -130,8 +130,8 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
             ax.set_xlabel(f"test accuracy minus that of {reference}, in points")
         narrow = np.ptp(axes[0, 0].get_xlim()) > 10  # the band, for words
         words, size = ("±1\npoint", 8) if narrow else ("within\none point", 9)
-        look = {"xycoords": ("data", "axes fraction"), "va": "top", "color": "#777777"}
-        axes[0, 0].annotate(words, (-0.97, 0.99), fontsize=size, **look)
+        look = {"xycoords": ("data", "axes fraction"), "va": "bottom", "color": "#777777"}
+        axes[0, 0].annotate(words, (-0.97, 0.01), fontsize=size, **look)
         suptitle(figure, f"How far from {reference}? Same key, same images, another method")
         return figure
 
