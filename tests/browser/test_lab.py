@@ -137,7 +137,7 @@ def test_train_and_stop(lesson, course, shots):
     choose(live, "images", "100")
     choose(live, "method", "probe")
     choose(live, "cipher", "plain")
-    choose(live, "privacy", "no noise")
+    choose(live, "privacy", "none")
     until(lambda: "probe, 100 images" in live.inner_text(), "the sentence to follow")
     live.get_by_role("button", name="Train").click()
     until(lambda: "Finished" in live.inner_text(), "the training to finish")

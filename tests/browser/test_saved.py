@@ -110,7 +110,7 @@ def test_a_chart_lives_without_a_kernel(opened, shots, name, width):
 def test_the_menus_and_the_legend_of_the_results(opened):
     _, chart, errors = opened("results", 1280)
     svg = chart.locator("svg")
-    assert "lora+patch, r = 4" in svg.text_content()
+    assert "lora, r = 4 on proj+fc1+fc2" in svg.text_content()
     menu = chart.locator("select[name=dataset]")
     names = [name for name in menu.locator("option").all_text_contents() if " 4,000 images" in name]
     menu.select_option(label=next(name for name in names if "painted" not in name))
