@@ -15,6 +15,7 @@ from lorakit.experiments.claim import (
     TABLES,
     TUNED_ON,
     cells,
+    drop_old_rates,
 )
 from lorakit.experiments.learning_rates import RATES
 from lorakit.experiments.search_rates import (
@@ -24,6 +25,7 @@ from lorakit.experiments.search_rates import (
     knobs_of,
     write_rates,
 )
+from lorakit.experiments.table_file import read_rows, write_rows
 from lorakit.lora.vit import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,6 +125,13 @@ def test_every_row_is_an_experiment_of_a_study_and_has_the_seeds_of_its_like():
                 assert all(found == mine.iloc[0] for found in mine)
             assert set(range(SEEDS[study])) == seeds.loc["vit_micro"].iloc[0]
         assert all(len(found) >= min(SEEDS[study], 5) for found in seeds)
+
+
+def test_rows_at_rates_that_were_replaced_are_taken_out(tmp_path):
+    rows = read_rows(ROOT / FOLDER / "painted.csv")
+    write_rows([rows[0] | {"id": "f" * 16, "lr_head": "0.5"}, *rows], tmp_path / "painted.csv")
+    drop_old_rates(tmp_path / "painted.csv")
+    assert read_rows(tmp_path / "painted.csv") == rows
 
 
 def test_every_row_is_of_some_study():

@@ -21,7 +21,7 @@ from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import MLP, grid
 from lorakit.experiments.search_rates import LR, search_rates, write_rates
 from lorakit.experiments.sweep import sweep
-from lorakit.experiments.table_file import read_table
+from lorakit.experiments.table_file import read_rows, read_table, write_rows
 from lorakit.figures.paired import claim_sentences, plot_paired
 from lorakit.figures.style import CIPHER_SHOWN, RANK_SHOWN, TARGETS_SHOWN, save_figure
 
@@ -58,7 +58,8 @@ def cells(study: str, backbone: str) -> list[Experiment]:
         made = [Experiment.from_settings(**settings, method=method) for method in HEADLINE]
         if backbone == "vit_mini":  # the paper's share: less than a hundredth
             return [*made, made[0].replace(rank=1)]
-        return [*made, made[2].replace(targets=MLP)]  # as many parameters, elsewhere
+        elsewhere = {"method": "lora", "targets": MLP}  # as many parameters as lora+patch
+        return [*made, Experiment.from_settings(**settings, **elsewhere)]
     found = _of_preset(study, backbone, 1)
     if study == "ciphers":
         usual = (None, RANK_SHOWN), (None, TARGETS_SHOWN)
@@ -107,7 +108,9 @@ def run_claim(
     runs = [run for cell in wanted for run in reported(study, cell, seeds)]
     first = {_place(cell) for cell in wanted}  # then ranks and budgets that were not searched
     runs.sort(key=lambda run: (_place(run) not in first, run.seed))
-    return sweep(runs, table, n_jobs=n_jobs)
+    rows = sweep(runs, table, n_jobs=n_jobs)
+    drop_old_rates(table)
+    return rows
 
 
 def _search(study: str, starts: list[Experiment], n_jobs: int | None) -> None:
@@ -125,6 +128,16 @@ def _parts_alone(cell: Experiment) -> Experiment:
     now = _at_its_rates(cell)
     shared = alone.keys() & now.recipe.lr.keys()
     return now.replace(**{f"lr_{part}": alone[part].recipe.lr[part] for part in shared})
+
+
+def drop_old_rates(table: Path) -> None:
+    """Take out the rows whose rates a longer search has replaced."""
+    rows = read_rows(table)
+    seeds = 1 + max(int(row["seed"]) for row in rows)
+    studies = [study for study, name in TABLES.items() if name == table.stem]
+    wanted = [(study, cell) for study in studies for b in BACKBONES for cell in cells(study, b)]
+    today = {run.id for study, cell in wanted for run in reported(study, cell, seeds)}
+    write_rows([row for row in rows if row["id"] in today], table)
 
 
 def _place(run: Experiment) -> tuple:

@@ -15,30 +15,24 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
-from torch import nn
+from steps import make_step
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from lorakit.figures.style import save_figure, style
-from lorakit.lora.vit import apply_method, create_backbone
-from lorakit.privacy.accountant import Privacy
 from lorakit.runtime import device_name, peak_memory_mb, reset_peak_memory, versions
-from lorakit.training.criterion import Criterion
-from lorakit.training.private_step import PrivateStep
-from lorakit.training.recipe import Recipe
-from lorakit.training.step import PlainStep
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
-SIZES = {"vit_micro": (32, 64), "vit_base_patch16_224": (224, 8)}  # of an image, of a batch
+BATCHES = {"vit_micro": 64, "vit_base_patch16_224": 8}
 METHODS = ("probe", "lora", "lora+patch", "lora+patch+pos", "full")
 OTHER_MODES = ("ghost", "functorch")  # of Opacus; ours is "hooks"
 CPU = torch.device("cpu")
-PRIVACY = Privacy(noise_multiplier=1.0, delta=1e-6)
 PARTS = {  # of a private step, and the operations of PyTorch that make them up
     "per-example gradients and their clipped sum": ("aten::bmm",),
     "Opacus' hooks on layers": ("BackwardHook",),
@@ -46,46 +40,9 @@ PARTS = {  # of a private step, and the operations of PyTorch that make them up
 }
 
 
-def make_step(backbone: str, method: str, mode: str) -> Callable[[], None]:
+def one_step(backbone: str, method: str, mode: str) -> Callable[[], None]:
     """One optimiser step on random images, as a function without arguments."""
-    torch.manual_seed(0)
-    size, batch = SIZES[backbone]
-    model = create_backbone(backbone, pretrained=False)
-    model = apply_method(model, method, private=mode != "plain").train()
-    images, labels = torch.randn(batch, 3, size, size), torch.randint(0, 10, (batch,))
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=1e-5)
-    if mode in OTHER_MODES:
-        return _opacus_step(model, optimizer, mode, images, labels)
-
-    criterion = Criterion(lambda x: x)
-    privacy, kind = (None, PlainStep) if mode == "plain" else (PRIVACY, PrivateStep)
-    recipe = Recipe(batch_size=batch, physical_batch=batch, privacy=privacy)
-    step = kind(model, optimizer, recipe, 1000, criterion)
-    return lambda: step.step((images, labels))
-
-
-def _opacus_step(model, optimizer, mode, images, labels) -> Callable[[], None]:
-    """A step as Opacus' own engine sets it up in another gradient mode."""
-    from opacus import PrivacyEngine
-    from torch.utils.data import DataLoader, TensorDataset
-
-    loader = DataLoader(TensorDataset(torch.zeros(1000, 1)), batch_size=len(labels))
-    criterion = nn.CrossEntropyLoss()
-    parts = PrivacyEngine().make_private(
-        module=model, optimizer=optimizer, criterion=criterion, data_loader=loader,
-        noise_multiplier=1.0, max_grad_norm=1.0, poisson_sampling=False, grad_sample_mode=mode,
-    )  # fmt: skip
-    model, optimizer = parts[:2]
-    criterion = parts[2] if mode == "ghost" else criterion
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss = criterion(model(images), labels)
-        loss.backward()
-        optimizer.step()
-
-    return step
+    return partial(make_step(backbone, method, mode, BATCHES[backbone], CPU), "float32")
 
 
 def measure_times(backbone: str, rounds: int) -> list[dict]:
@@ -93,7 +50,7 @@ def measure_times(backbone: str, rounds: int) -> list[dict]:
     rows = []
     for method in tqdm(METHODS, desc=f"time, {backbone}", unit="method"):
         modes = ("plain", "hooks", *(OTHER_MODES if method == "lora+patch" else ()))
-        steps = {mode: make_step(backbone, method, mode) for mode in modes}
+        steps = {mode: one_step(backbone, method, mode) for mode in modes}
         seconds: dict[str, list[float]] = {mode: [] for mode in modes}
         for number in range(rounds + 1):  # the first round warms up
             for mode, step in steps.items():
@@ -102,7 +59,7 @@ def measure_times(backbone: str, rounds: int) -> list[dict]:
                     seconds[mode].clear()
         for mode in modes:
             setting = {"backbone": backbone, "method": method, "mode": mode}
-            setting["batch"] = SIZES[backbone][1]
+            setting["batch"] = BATCHES[backbone]
             rows.append(setting | {"rounds": rounds, "seconds": statistics.median(seconds[mode])})
     return rows
 
@@ -121,7 +78,7 @@ def measure_memory(backbone: str, method: str, mode: str) -> float:
 
 def _memory_of(backbone: str, method: str, mode: str) -> None:
     reset_peak_memory(CPU)
-    step = make_step(backbone, method, mode)
+    step = one_step(backbone, method, mode)
     for _ in range(2):
         step()
     print(json.dumps(peak_memory_mb(CPU)))
@@ -139,7 +96,7 @@ def add_ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 def where_the_time_goes(backbone: str, method: str, rounds: int = 40) -> pd.DataFrame:
     """What a private step does beyond a plain one, in milliseconds of processor time."""
-    modes = {mode: make_step(backbone, method, mode) for mode in ("plain", "hooks")}
+    modes = {mode: one_step(backbone, method, mode) for mode in ("plain", "hooks")}
     found = dict.fromkeys([*PARTS, "the rest"], 0.0)
     for number in range(rounds + 1):  # the first round warms up
         for mode, step in modes.items():
