@@ -310,6 +310,12 @@ def test_what_a_gpu_makes_of_the_papers_preset():
     assert f"estimates at {rows.loc['estimate', 'hours'].sum():.1f} hours" in MORE
 
 
+def test_where_the_time_of_a_private_step_goes():
+    share = pd.read_csv(TABLES / "benchmark_parts.csv")["share"]
+    words = "{:.0%} in the gradients themselves, {:.0%} in Opacus' hooks, {:.0%} in filling and"
+    assert words.format(*share).replace("%", " %") in MORE and abs(share.sum() - 1) < 0.01
+
+
 def test_the_cheat_sheets_shares_are_those_of_vit_b16():
     sheet = (ROOT / "notebooks" / "cheat_sheet.md").read_text()
     with torch.device("meta"):

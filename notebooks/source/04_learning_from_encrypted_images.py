@@ -288,9 +288,8 @@ paint_runs = read_table(results / "painted.csv")
 plot_paired(paint_runs)
 print(*claim_sentences(paint_runs, hidden, ["full", "lora", "patch"]), sep="\n")
 print("against lora on proj+fc1+fc2:", beside(paint_runs))
-tried = (
-    read_table(results / "painted_trials.csv").groupby(["method", "targets"], dropna=False).size()
-)
+trials = read_table(results / "painted_trials.csv")
+tried = trials.groupby(["method", "targets"], dropna=False).size()
 print("trials of rates:", ", ".join(f"{name} {count}" for (name, _), count in tried.items()))
 
 # %% [markdown]
@@ -303,7 +302,7 @@ print("trials of rates:", ", ".join(f"{name} {count}" for (name, _), count in tr
 # came out nearly four points *ahead* of `lora+patch`: its head was free to take a large rate. Then every part had a rate of
 # its own, but `full` had started from a small one for its head, and never got to the large one that suits the others; given
 # that start, it gained more than a point on validation pictures. **Before you say that a method is worse, ask whether it
-# was tuned worse.** Now each search also starts from the rates that the parts had alone. What is left: more parts mean more
+# was tuned worse.** Now each search on `vit_micro` also starts from the rates that the parts had alone. What is left: more parts mean more
 # trials (the last line), so half a point over `patch` is thin evidence.
 #
 # ## Why paint matters
@@ -338,9 +337,8 @@ for name, data in {"clothes": clothes, "painted, greys": in_grey, "painted": in_
 many = load("fashion", train=60 if smoke else 10_000, val=1, test=60 if smoke else 5000)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it has not quite converged, and hardly moves any more
-    print(
-        f"one weight a pixel, {len(many.train):,} clothes: {linear_probe(None, many.train, many.test):.1%}"
-    )
+    reached = linear_probe(None, many.train, many.test)
+print(f"one weight a pixel, {len(many.train):,} clothes: {reached:.1%}")
 
 # %% [markdown]
 # So all four methods are ahead of it by then, by one to four points: that is all that is at stake here. And the task has changed: on clothes one
