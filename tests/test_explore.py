@@ -265,7 +265,9 @@ def test_curves():
     moments = [{"step": i, "steps": 9, "loss": 1 / i, "accuracy": i / 9, "epsilon": i / 5}
                for i in range(1, 10)]  # fmt: skip
     assert curves_view(moments, private).html.count("<svg") == 3
-    assert curves_view([], Experiment()).html.count("nothing trained yet") == 2
+    plain, hidden = (curves_view([], Experiment(cipher=c)).html for c in ("none", "shuffle"))
+    assert plain.count("<img") == 1 and hidden.count("<img") == 2  # what trains, and as encrypted
+    assert hidden.startswith(plain)
 
 
 # --- the explorers

@@ -36,6 +36,7 @@ from lorakit.training.fit import Moment
 
 _SIZES = {
     "fashion": (250, 500, 1000, 2000, 5000, 10_000),
+    "painted": (250, 500, 1000, 2000, 5000, 10_000),
     "street": (250, 500, 1000, 2000, 5000, 10_000),
     "digits": (100, 250, 500, 1097),
 }

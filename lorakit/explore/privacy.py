@@ -90,7 +90,7 @@ def _attack(here: alt.Chart) -> Iterator[alt.Chart]:
 def _noise(here: alt.Chart) -> Iterator[alt.Chart]:
     """Epsilon against noise, a line for each number of epochs."""
     x = alt.X("noise:Q", title="noise multiplier σ").scale(domain=(0.6, 6.4), nice=False)
-    y = alt.Y("epsilon:Q", title="ε spent").scale(type="log")
+    y = alt.Y("epsilon:Q", title="ε spent").scale(type="log", nice=False, padding=12)
     y = y.axis(format="~g", values=[0.01, 0.1, 1, 10, 100])
     lines = here.encode(x=x.axis(values=[1, 2, 3, 4, 5]), y=y)
     mine = alt.when("datum.epochs == epochs").then(alt.value(1)).otherwise(alt.value(0.5))

@@ -32,21 +32,23 @@ class View:
 
 def show_pictures(pictures: dict[str, Tensor], finding: str, notes: Sequence[str]) -> View:
     """Four titled pictures, each uint8 (3, H, H), as large as there is room."""
-    shown = ""
-    for name, picture in pictures.items():
-        buffer = BytesIO()
-        pixels = picture.permute(1, 2, 0).numpy()
-        Image.fromarray(pixels).save(buffer, "png", compress_level=1)
-        source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
-        words = escape(name)
-        shown += (  # decoded at once, so that nothing flickers
-            f'<figure style="margin:0"><figcaption style="text-align:center">{words}</figcaption>'
-            f'<img src="{source}" alt="{words}" decoding="sync" '
-            'style="width:100%;aspect-ratio:1;image-rendering:pixelated"></figure>'
-        )
+    shown = "".join(picture_html(*named) for named in pictures.items())
     look = "display:grid;grid-template-columns:1fr 1fr;gap:8px;max-width:560px;align-items:end"
     html = f'<div style="{look}">{shown}</div>'
     return View(html, finding, notes, partial(_still, pictures, finding))
+
+
+def picture_html(name: str, picture: Tensor) -> str:
+    """A picture, uint8 (3, H, W), below its name; decoded at once, so that nothing flickers."""
+    buffer = BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(buffer, "png", compress_level=1)
+    source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+    words, ratio = escape(name), picture.shape[2] / picture.shape[1]
+    return (
+        f'<figure style="margin:0"><figcaption style="text-align:center">{words}</figcaption>'
+        f'<img src="{source}" alt="{words}" decoding="sync" '
+        f'style="width:100%;aspect-ratio:{ratio};image-rendering:pixelated"></figure>'
+    )
 
 
 def _still(pictures: dict[str, Tensor], finding: str) -> str:

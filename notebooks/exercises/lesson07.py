@@ -1,12 +1,8 @@
-"""Exercises of lesson 07: a plan, noise taken back, the bill of several runs, holes."""
+"""Exercises of lesson 07: a plan, the bill of several runs, holes."""
 
 import math
 
-import torch
-from torch import Tensor
-
 from exercises.verdict import Answer, ask, exercise, same, several, wrong_if
-from lorakit.privacy.banded import band_weights
 
 
 @exercise("07.rate", (1097, 256, 6), (10_000, 300, 2), (50_000, 1024, 3), (7, 4, 5))
@@ -37,30 +33,6 @@ def rate(answer: Answer, examples: int, batch: int, epochs: int) -> str:
     }
     same(draws, drawn, "draws", known)
     return "q = batch / N and every step counted: this is what the accountant needs to know."
-
-
-@exercise("07.back", (6, 3, 2), (5, 4, 3), (3, 2, 6))
-def back(answer: Answer, steps: int, size: int, bands: int) -> str:
-    c = torch.tensor(band_weights(bands), dtype=torch.float32)
-    z = torch.randn(steps, size)
-
-    def noise(sign: float = 1.0, first: float = c[0].item(), of_drawn: bool = False) -> Tensor:
-        n = []
-        for t in range(steps):
-            past = z if of_drawn else n
-            taken = sum(c[j] * past[t - j] for j in range(1, min(bands, t + 1)))
-            n.append((z[t] - sign * taken) / first)
-        return torch.stack(n)
-
-    known = {
-        "that takes back a part of what was drawn, z; what is in the weights is what was added, "
-        "n": noise(of_drawn=True),
-        "the last division, by c[0], is missing": noise(first=1.0),
-        "the noise of the steps before was added once more, not taken back": noise(sign=-1.0),
-        "that is z as it was drawn, DP-SGD's own noise": z,
-    }
-    same(answer(z, c), noise(), f"the noise of {steps} steps with {bands} weights", known)
-    return "a line or two more than DP-SGD's noise, and the sum of it stays much smaller."
 
 
 @exercise(

@@ -516,6 +516,7 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
 #   that remembers?
 # - **All together**: [09](09_explore.ipynb) What happens if I change this? [10](10_paper_figures.ipynb) Does
 #   the paper's claim hold here? [A1](A1_pretraining.ipynb) Where do the weights come from?
+#   [A2](A2_private_steps.ipynb) What does a private step cost, and can its noise take itself back?
 #
 # If you want DP only: 01, 02, then 06 to 08. Every lesson has exercises that check themselves, and a bug to
 # find that raises no error.

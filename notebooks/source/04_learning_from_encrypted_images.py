@@ -184,7 +184,7 @@ def plot_fans(fans, title):
             ax.set_xticks((0, 1), ways)
             ax.set(xlim=(-0.3, 1.3), title=name)
             if lowest < 0.6:
-                ax.set_ylim(0, None)
+                ax.set_ylim(0, 0.9)
                 ax.axhline(0.1, color="black", linestyle="--", linewidth=1)
         if lowest < 0.6:
             axes[0, 0].text(-0.27, 0.115, "a blind guess", fontsize=9)

@@ -30,7 +30,6 @@ preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
 # %% tags=["context"]
 import math
 import tempfile
-import time
 import warnings
 
 import matplotlib.pyplot as plt
@@ -40,7 +39,6 @@ import torch
 import torch.nn.functional as F
 from exercises import check
 from matplotlib.ticker import PercentFormatter
-from scipy.linalg import toeplitz
 
 from lorakit import (
     Experiment,
@@ -68,7 +66,6 @@ from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style
 from lorakit.figures.tables import half_width, in_order
 from lorakit.lora.vit import part_of, parts
 from lorakit.privacy.accountant import compute_epsilon, default_delta
-from lorakit.privacy.banded import band_weights, running_noise
 from lorakit.privacy.curves import mistake_delta_from_batches
 from lorakit.privacy.dpsgd import clip, per_example_gradients, signal_to_noise
 from lorakit.runtime import device_name, pick_device, seed_everything
@@ -340,7 +337,7 @@ for mistake, attempt in attempts.items():
 # %% [markdown]
 # The third and the fourth are worth a second look. An optimiser made before LoRA does not hold LoRA's
 # parameters (see the silent bug below). And a parameter that sits in no layer, like a ViT's position
-# embedding, has a cost, shown below.
+# embedding, costs more than it looks: [lesson A2](A2_private_steps.ipynb) measures it.
 #
 # ## Stop, and go on
 #
@@ -591,62 +588,10 @@ figure = plot_signal_to_noise(ratios, sigma)
 # this saves large models; Li et al. (2021, arXiv 2110.05679) saw it in language models. And where the head alone cannot
 # read the pictures, as with some encrypted ones (lesson 04), fewest parameters may be worth little.
 #
-# What LoRA under DP saves for certain, against `full`, is time, and memory unless one clips by `ghost`. On a CPU:
-
-# %%
-benchmark = pd.read_csv(results / "benchmark.csv").query("mode != 'plain'")
-print("a private step over a plain step of the same method")
-table = benchmark.set_index(["device", "backbone", "method", "mode"])
-table[["seconds_ratio", "peak_memory_mb_ratio"]].round(2)
-
-# %% [markdown]
-# `mode` is how Opacus gets per-example gradients. Compare `lora+patch` and `full` under `hooks`, which
-# lorakit uses: a formula for each kind of layer. With LoRA built from two small linear **layers**, a private
-# step costs about a third more than a plain one on the small model and a few per cent on the large one; `full` takes about three
-# times as long, and on the larger model twice the memory. `ghost` clipping saves the gradients but runs a
-# second backward pass, and LoRA's gradients were small to begin with: here it is slower. And on a GPU, ViT-B/16, 64
-# pictures of 224 × 224 a step:
-
-# %%
-gpu = pd.read_csv(results / "gpu.csv").query("part == 'step' and mode in ('plain', 'hooks')")
-gpu = gpu[gpu["backbone"] == "vit_base_patch16_224"].assign(gigabytes=gpu["peak_memory_mb"] / 1024)
-print("a private step (hooks) beside a plain one on", gpu["device"].iloc[0])
-table = gpu.set_index(["precision", "method", "mode"])[["seconds", "ratio", "gigabytes"]]
-table.rename(columns={"ratio": "times plain"}).round(2).unstack("mode")
-
-# %% [markdown]
-# The faster the arithmetic, the more the rest shows: for `lora+patch` a private step costs a tenth more in full precision,
-# a third more or so in bfloat16 (such short steps vary: between 1.3 and 1.7 times in the middle half of the rounds). Its memory does not grow in full
-# precision, and by an eighth in bfloat16. `full` in bfloat16 takes more than three times as long and four times the memory: a gradient of
-# 86 million numbers, four bytes each, for each of 64 pictures is 20.5 of these gigabytes.
+# What few parameters save for certain is time and memory. A private step of `full` on ViT-B/16 takes about three times as long
+# as a plain one and twice the memory (on a CPU); one of `lora+patch` costs a few per cent more. [Lesson
+# A2](A2_private_steps.ipynb) shows why, and measures it on a GPU, too.
 #
-# What if a trainable parameter sits in no layer? Opacus then treats the whole model as one unit. We measure
-# it: a position embedding as a small module of its own (lorakit's), against the ViT's raw `pos_embed`.
-
-# %%
-from opacus import GradSampleModule
-
-images = normalise(batch.images[: 8 if smoke else 16])
-labels = batch.labels[: len(images)]
-
-
-def seconds(model, repeats=1 if smoke else 5):
-    """The fastest of some forward and backward passes with per-example gradients, on the CPU."""
-    private, times = GradSampleModule(model), []
-    for _ in range(repeats + 1):  # the first warms up
-        begun = time.perf_counter()
-        F.cross_entropy(private(images), labels).backward()
-        private.zero_grad()
-        times.append(time.perf_counter() - begun)
-    return min(times[1:])
-
-
-raw_position = start("lora+patch")
-raw_position.pos_embed.requires_grad_(True)
-ratio = seconds(raw_position) / seconds(start("lora+patch+pos"))
-print(f"{device_name(torch.device('cpu'))}: the raw parameter takes {ratio:.1f} times as long")
-
-# %% [markdown]
 # ## Batch, learning rate, clipping norm
 #
 # **Batch.** With $\varepsilon$, $\delta$ and the number of epochs fixed, a larger batch has a larger $q$ and
@@ -742,143 +687,8 @@ pd.Series(norms_tried, name="test accuracy").rename_axis("C").sort_index().to_fr
 # large a $C$ adds noise for norms that no gradient has, and that is ruinous. When in doubt, small. Bu et al.
 # (2022, arXiv 2206.07136) go all the way and normalise every gradient.
 #
-# ## One step further: noise that takes itself back
-#
-# Under plain SGD the noise of a step stays in the weights. After 80 steps a weight carries the sum of 80 of them: a walk
-# that strays like $\sqrt T$. **What if each step took back a part of the noise of the steps before?** Below is the noise in
-# one weight, thirty walks of each kind, and both kinds keep $\varepsilon = 8$.
-
-# %% tags=["folded"]
-# @title Drawing: the noise in one weight
-steps, b = 80, 8  # of the committed runs; how many steps are tied together
-kinds = {1: ("DP-SGD", "#777777"), b: (f"taken back over {b} steps", "#0072B2")}
-
-
-def multiplier(epsilon, bands):
-    """Sigma, for the recipe of the committed runs."""
-    return Privacy(epsilon, 1e-5, bands=bands if bands > 1 else None).sigma(0.0512, steps)
-
-
-with style():
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1.2, 1))
-    for bands, (label, colour) in kinds.items():
-        size, x = multiplier(8.0, bands), np.arange(1, steps + 1)
-        fresh = size * np.random.default_rng(0).standard_normal((steps, 30))
-        column = np.r_[band_weights(bands), np.zeros(steps - bands)]
-        noise = np.linalg.solve(toeplitz(column, np.zeros(steps)), fresh)
-        left.plot(x, noise.cumsum(axis=0), color=colour, alpha=0.25, linewidth=0.7)
-        spread = size * running_noise(bands, steps)
-        left.plot(x, spread, color=colour, linewidth=2.5, label=label)
-        left.plot(x, -spread, color=colour, linewidth=2.5)
-    left.set(xlabel="step", ylabel="sum of the noise so far, in units of C")
-    left.set_title("ε = 8: thirty walks, and their spread", loc="left", fontsize=11)
-    left.legend(loc="lower left", fontsize=9)
-    ties = (1, 2, 4, 8) if smoke else (1, 2, 3, 4, 6, 8, 12, 16)
-    for e, colour in zip((0.5, 2.0, 8.0), ("#D55E00", "#CC79A7", "#009E73")):
-        sizes = [multiplier(e, n) * (running_noise(n, steps) ** 2).mean() ** 0.5 for n in ties]
-        right.plot(ties, [s / sizes[0] for s in sizes], "o-", color=colour, label=f"ε = {e:g}")
-    right.axhline(1, color="#777777", linewidth=1)
-    right.set_xscale("log", base=2)
-    right.set_xticks(marked := [n for n in ties if n in (1, 2, 4, 8, 16)], marked)
-    right.set(xlabel="steps tied together, b", ylabel="sum of the noise, DP-SGD = 1")
-    right.set_title("is it worth its price?", loc="left", fontsize=11)
-    right.legend()
-
-# %% [markdown]
-# The blue walks stay closer to zero, from the tenth step or so. Nothing is free, though: who takes noise back over $b$
-# steps must not meet one picture twice in them, or its traces would add up. So the data are dealt into $b$ parts and step $t$
-# draws from part $t \bmod b$ alone, at $b$ times the rate. Each picture comes as often as before, but who watches knows
-# better when. **Sampling hides less, and $\sigma$ must be larger**: each single step gets two to four times the noise, only
-# the sum of them less. To the right you see what is left of the gain: much where noise is small, and a loss where the
-# promise is strict and the sampling did most of the hiding.
-#
-# The proof is short. Let $g$ be the sums of clipped gradients, a row for each step, $z$ fresh noise, and $A$ a matrix that
-# has $b$ diagonals of weights $c_0, c_1, \dots$, and columns of length 1 at most.
-# What is released is $g + A^{-1} z = A^{-1}(A g + z)$. So it is enough to protect $A g + z$. The gradient of a picture, of
-# length $C$ at most, stands in one row of $g$ at each of its turns, so there it moves one column of $A$; columns of its
-# different turns do not meet. ($A$ is lower triangular, so it does no harm that each $g$ depends on what was released before.) That is DP-SGD with rate $b q$ and $T / b$ steps, rounded up
-# (Choquette-Choo et al. 2023, arXiv 2306.08153, "banded matrix factorisation"; the weights after Kalinin and Lampert
-# 2024, arXiv 2405.13763). It holds for neighbours that leave a hole: where a picture is missing, all others keep their
-# part. A test of lorakit plays a small worst case (one number, 6 or 7 steps) 400,000 times, and finds the accountant's
-# $\delta$, or a little less. In a recipe it is one argument: `Privacy(epsilon, delta, bands=8)`.
-
-# %% [markdown] tags=["hints"] exercise="07.back"
-# ### Exercise 2: take it back
-#
-# Write `take_back(z, c)`. It gets the fresh noise of $T$ steps, `z` of shape `(T, d)`, and the weights `c` of shape
-# `(b,)`. It returns the noise `n` to add, `(T, d)`, for which
-#
-# $$c_0 n_t + c_1 n_{t-1} + \dots + c_{b-1} n_{t-b+1} = z_t$$
-#
-# at each step; before the first step there is none.
-#
-# <details><summary>Hint 1</summary>
-#
-# Solve for $n_t$. All others are known when its turn comes.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# At step $t$ there are at most $t$ earlier ones: `range(1, min(len(c), t + 1))`.
-#
-# </details>
-
-
-# %% tags=["exercise"] exercise="07.back"
-def take_back(z, c):
-    """Fresh noise z (T, d) and weights c (b,) to the noise that is added, (T, d)."""
-    ...  # your code
-
-
-check("07.back", take_back)
-
-# %% [markdown] tags=["solution"] exercise="07.back"
-# <details><summary>Solution</summary>
-#
-# ```python
-# def take_back(z, c):
-#     n = torch.zeros_like(z)
-#     for t in range(len(z)):
-#         past = sum(c[j] * n[t - j] for j in range(1, min(len(c), t + 1)))
-#         n[t] = (z[t] - past) / c[0]
-#     return n
-# ```
-#
-# With one weight it is DP-SGD. `lorakit.training.correlated` is this, for all parameters and without keeping more than
-# $b - 1$ steps.
-#
-# </details>
-
-# %% [markdown]
-# Does less noise in the weights make a better model? `lora+patch` with $b = 8$, five seeds, each against DP-SGD with the
-# same seed and recipe (`python -m lorakit.experiments.claim banded`). Only learning rates were searched for each, at
-# $\varepsilon = 2$; with noise that is taken back the search ended at four times as large ones for head and LoRA.
-# **Predict** the sign at each $\varepsilon$ from the drawing.
-
-# %%
-taken_back = read_table(results / "banded.csv").merge(
-    rows, on=["method", "epsilon", "seed"], suffixes=("", "_dp_sgd")
-)
-taken_back = taken_back.set_index(["epsilon", "seed"])
-
-
-def tell(differences):
-    """Accuracies by epsilon and seed, one minus another, to a line for each epsilon."""
-    for e, line in (100 * differences).groupby("epsilon").agg(["mean", "sem", "size"]).iterrows():
-        low, high = line["mean"] + half_width(line["sem"], line["size"]) * np.array([-1, 1])
-        print(f"  ε = {e:<3g} {line['mean']:+.1f} points [{low:+.1f}, {high:+.1f}]")
-
-
-print("noise taken back over 8 steps, minus DP-SGD")
-tell(taken_back["accuracy"] - taken_back["accuracy_dp_sgd"])
-
-# %% [markdown]
-# The means have the signs of the drawing, though AdamW, which divides by the size of each step, makes it a guide and no
-# forecast. Only at $\varepsilon = 8$ the interval excludes zero, just, but it is one of three, and DP-SGD with a larger rate
-# was not tried there; at 0.5 and 2, five seeds do not decide. So do not expect much **here**: sampling is worth most where
-# $\sigma$ is large, as with a strict promise or many epochs of large batches. The same four epochs in batches of 32 would,
-# by this calculation, leave a third less noise even at $\varepsilon = 2$. And where nobody can draw at random (phones that
-# come when they like), taking noise back is nearly all one can do: there it came into training (Kairouz et al. 2021, arXiv 2103.00039).
+# And the noise itself? It need not be new at each step: [lesson A2](A2_private_steps.ipynb) lets it take a part of itself
+# back, under the same $\varepsilon$.
 #
 # ## Tuning is not free
 #
@@ -887,7 +697,7 @@ tell(taken_back["accuracy"] - taken_back["accuracy_dp_sgd"])
 # published.
 
 # %% [markdown] tags=["hints"] exercise="07.total"
-# ### Exercise 3: the bill
+# ### Exercise 2: the bill
 #
 # Write `total(runs)`, for a list of pairs $(\varepsilon_i, \delta_i)$ of runs on the same data: the pair
 # that holds for all of them together by **basic composition** (Dwork and Roth 2014, theorem 3.16, and
@@ -965,7 +775,7 @@ print(f"  the accountant:    epsilon {bill:.1f}, delta {paid.delta:g}")
 print(privacy_statement(tried, tried=k, drawn=True))
 
 # %% [markdown] tags=["hints"] exercise="07.holes"
-# ### Exercise 4: find the hole
+# ### Exercise 3: find the hole
 #
 # People will show you statements. Write `holes(s)`: it takes one as a dictionary and returns the **set** of names
 # of what makes its promise untrue or empty, among these four.
@@ -1080,7 +890,15 @@ with style():
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend()
 
+
 # %%
+def tell(differences):
+    """Accuracies by epsilon and seed, one minus another, to a line for each epsilon."""
+    for e, line in (100 * differences).groupby("epsilon").agg(["mean", "sem", "size"]).iterrows():
+        low, high = line["mean"] + half_width(line["sem"], line["size"]) * np.array([-1, 1])
+        print(f"  ε = {e:<3g} {line['mean']:+.1f} points [{low:+.1f}, {high:+.1f}]")
+
+
 wide = roads.pivot(index=["epsilon", "seed"], columns="way", values="accuracy")
 for better, base in (
     ("encrypted", "plain pictures"),

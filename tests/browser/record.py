@@ -1,4 +1,4 @@
-"""Record the picture of the README from the real page: charts, while their sliders move.
+"""Record the picture of the README from the real page, while its controls move.
 
     python -m pytest -n 0 tests/browser/record.py
 
@@ -13,8 +13,9 @@ from PIL import Image
 from .conftest import ROOT
 
 OUT = ROOT / "figures" / "explorer.png"
-MOVES = {  # tab: a slider, and where it stops
+MOVES = {  # tab: a control, and where it stops
     "Results": ("budget", [5, 4.8, 4.6, 4.5, 4.4, 4.3, 4.2, 4.4, 4.6, 5, 5.6, 6.1]),
+    "Cipher": ("block size", [32, 16, 8, 4, 2, 4, 8]),
     "Privacy": ("noise", [0.6, 1, 1.4, 1.8, 2.2, 2.6, 3, 3.4, 3.8, 4.2, 4.6, 5]),
     "Rank": ("rank", [1, 2, 4, 6, 9, 13, 18, 24, 32, 42, 54, 64]),
 }
@@ -28,11 +29,18 @@ def test_record(voila, browse):
     taken = []
     for tab, (name, values) in MOVES.items():
         page.get_by_role("tab", name=tab).click()
-        slider = page.locator(f".vega-embed:visible input[name={name}]")
-        slider.wait_for()
+        if tab == "Cipher":
+            control = page.get_by_label(name, exact=True).locator("visible=true").first
+        else:
+            control = page.locator(f".vega-embed:visible input[name={name}]")
+        control.wait_for()
         for value in values:
-            slider.evaluate(SLIDE, str(value))
-            page.wait_for_timeout(200)
+            if tab == "Cipher":
+                control.select_option(label=str(value))
+                page.wait_for_timeout(300)
+            else:
+                control.evaluate(SLIDE, str(value))
+                page.wait_for_timeout(200)
             taken.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     strip = np.concatenate(taken[:: len(values) // 2])  # an animated PNG has one palette
     palette = Image.fromarray(strip).quantize(128)

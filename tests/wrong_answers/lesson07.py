@@ -13,14 +13,6 @@ _HOLES = """def holes(s):
     if s['seed_published']:
         found.add('seed')
 """
-_BACK = """import torch
-def take_back(z, c):
-    n = torch.zeros_like(z)
-    for t in range(len(z)):
-        past = sum(c[j] * n[t - j] for j in range(1, min(len(c), t + 1)))
-        n[t] = (z[t] - past) / c[0]
-    return n
-"""
 
 WRONG = {
     "07.rate": [
@@ -62,12 +54,6 @@ WRONG = {
             _TOTAL + "    return sum(e**2 for e, _ in runs) ** 0.5, sum(d for _, d in runs)",
         ),
         ("2 values", _TOTAL + "    return sum(e for e, _ in runs)"),
-    ],
-    "07.back": [
-        ("what was drawn, z", _BACK.replace("c[j] * n[", "c[j] * z[")),
-        ("by c[0], is missing", _BACK.replace(" / c[0]", "")),
-        ("added once more", _BACK.replace("z[t] - past", "z[t] + past")),
-        ("DP-SGD's own noise", "def take_back(z, c):\n    return z"),
     ],
     "07.holes": [
         (
