@@ -164,7 +164,7 @@ def by_part(gradients):
 
 
 raw, cut = {}, {}  # of every picture: the length of each part, and its clipped gradient
-for images, labels in zip(batch.images.split(32), batch.labels.split(32)):
+for images, labels in zip(batch.images.split(8), batch.labels.split(8)):
     gradients = per_example_gradients(fresh, normalise(images), labels)
     for kept, made in ((raw, by_part(gradients)), (cut, by_part(clip(gradients, C)))):
         for part, g in made.items():
@@ -207,6 +207,7 @@ head_share = (
 print(
     f"norms {norms.min():.1f} to {norms.max():.1f}; of the squared norm the head has {head_share:.0%}"
 )
+del raw, cut, kept  # every picture's gradient: large
 
 # %% [markdown]
 # At the start the head takes most of what clipping leaves, for it is new and far from right; LoRA's $A$ has no
@@ -272,15 +273,15 @@ from torch.utils.data import DataLoader, TensorDataset
 pairs = TensorDataset(normalise(clothes.train.images), clothes.train.labels)
 
 
-def opacus(model, optimizer):
+def opacus(model, optimizer, batch_size):
     """What an Opacus tutorial does: the engine, and (model, optimiser, loader) made private."""
-    engine, loader = PrivacyEngine(accountant="prv"), DataLoader(pairs, batch_size=L)
+    engine, loader = PrivacyEngine(accountant="prv"), DataLoader(pairs, batch_size=batch_size)
     made = {"module": model, "optimizer": optimizer, "data_loader": loader}
     return engine, *engine.make_private(**made, noise_multiplier=1.0, max_grad_norm=1.0)
 
 
 probe = start("probe")
-_, _, wrapped, loader = opacus(probe, torch.optim.AdamW(probe.head.parameters()))
+_, _, wrapped, loader = opacus(probe, torch.optim.AdamW(probe.head.parameters()), L)
 print(f"asked for: q = {L / N:.4f}, expected batch {L}")
 print(f"Opacus:    q = {1 / len(loader):.4f}, expected batch {wrapped.expected_batch_size}")
 
@@ -934,7 +935,7 @@ for better, base in (
 # %%
 probe = start("probe")
 optimizer = torch.optim.AdamW(probe.head.parameters(), lr=2e-2)
-engine, private, optimizer, loader = opacus(probe, optimizer)
+engine, private, optimizer, loader = opacus(probe, optimizer, L // 4)
 add_lora(probe, ("q", "v"), rank=4)
 before = {part: [p.detach().clone() for p in ps] for part, ps in parts(probe).items()}
 for _ in range(1 if smoke else 2):

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   lorakit:
-#     title: "Private steps: noise that takes itself back, and gradients that stay thin"
+#     title: Private steps, further
 #     learn:
 #     - correlate the noise of private steps, and prove in five lines that the promise holds
 #     - say what that asks of the sampling, and catch a training that forgot it
