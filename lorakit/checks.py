@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import reprlib
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
@@ -43,13 +44,16 @@ def check_number(
     most: float = math.inf,
     below: float = math.inf,
     whole: bool = False,
+    none: bool = False,
 ) -> None:
-    """Raise ValueError unless the value is a finite number, whole if asked, within the bounds.
+    """Raise ValueError unless it is a finite number, whole if asked, in the bounds; or maybe None.
 
     >>> check_number("rank", 0, least=1, whole=True)
     Traceback (most recent call last):
     ValueError: rank=0: allowed: a whole number, 1 or more
     """
+    if none and value is None:
+        return
     kind = Integral if whole else Real
     fits = isinstance(value, kind) and not isinstance(value, bool)
     if not (fits and least <= value <= most and above < value < below and abs(value) <= _LARGEST):
@@ -92,7 +96,8 @@ def _check_types(declared: Callable | type, given: Mapping[str, object]) -> None
     for name, value in given.items():
         if name in hints and not _fits(value, hints[name]):
             allowed = declared.__annotations__[name]
-            allowed = allowed.__name__ if isinstance(allowed, type) else allowed
+            allowed = allowed.__name__ if isinstance(allowed, type) else str(allowed)
+            allowed = re.sub(r"\w+\.", "", allowed)  # no names of modules
             raise ArgumentError(f"{name}={short(value)}: allowed: {allowed}")
 
 

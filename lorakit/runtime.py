@@ -33,19 +33,13 @@ def seed_everything(seed: int | None) -> None:
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for, or CUDA, Apple MPS, CPU, whichever is there first."""
-    if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        found = None
-    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available()}
-    if found is None or (found.index or 0) >= counts.get(found.type, 0):
-        there = [name for name, count in counts.items() if count]
-        raise ValueError(f"device={str(device)!r}: not here; allowed: None or one of {there}")
-    return found
+    counts = {"cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available(), "cpu": 1}
+    there = [name for name, count in counts.items() if count]
+    with suppress(RuntimeError):  # of a name that PyTorch does not know
+        found = torch.device(there[0] if device is None else device)
+        if (found.index or 0) < counts.get(found.type, 0):
+            return found
+    raise ValueError(f"device={str(device)!r}: not here; allowed: None or one of {there}")
 
 
 def chosen_precision(name: str | None, device: torch.device) -> str:

@@ -1,7 +1,5 @@
 """Images with their labels: the one small form every data set comes in."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +46,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, places: Tensor) -> "Split":
+        """Some of the images, with their labels."""
+        return Split(self.images[places].contiguous(), self.labels[places])
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -89,29 +91,19 @@ def split_at_random(
     train: Split,
     test: Split | None = None,
 ) -> Dataset:
-    """A data set of these sizes from images for training and, where they are apart, for testing."""
-    places = split_places(name, sizes, seed, len(train), test and len(test))
-    splits = (
-        Split(source.images[place].contiguous(), source.labels[place]) if len(place) else None
-        for source, place in zip((train, train, test or train), places)
-    )
+    """A data set of these sizes from images for training and, where they are apart, for testing.
+
+    In place of a Split, anything that has a length and ``take``s places, see ``public.Pictures``.
+    """
+    own, what = (sizes, "train + val + test") if test is None else (sizes[:2], "train + val")
+    if sum(own) > len(train):
+        raise ValueError(f"{what} = {sum(own)}: {name!r} has {len(train)} images; ask for fewer")
+    if test is not None and sizes[2] > len(test):
+        raise ValueError(f"test={sizes[2]}: {name!r} has {len(test)} test images; ask for fewer")
+    order = torch.randperm(len(train), generator=generator_for(name, seed))
+    places = order[: sum(own)].split(list(own))
+    splits = [train.take(place) if len(place) else None for place in places]
+    if test is not None:
+        order = torch.randperm(len(test), generator=generator_for(name, seed, 1))
+        splits.append(test.take(order[: sizes[2]]))
     return Dataset(name, classes, *splits)
-
-
-def split_places(
-    name: str, sizes: Sizes, seed: int, in_train: int, in_test: int | None
-) -> list[Tensor]:
-    """Which images each split takes; without test images apart, all from the same ones."""
-    train, val, test = sizes
-    apart = in_test is not None
-    own = [train, val] if apart else [train, val, test]
-    if sum(own) > in_train:
-        what = "train + val" if apart else "train + val + test"
-        raise ValueError(f"{what} = {sum(own)}: {name!r} has {in_train} images; ask for fewer")
-    if apart and test > in_test:
-        raise ValueError(f"test={test}: {name!r} has {in_test} test images; ask for fewer")
-    order = torch.randperm(in_train, generator=generator_for(name, seed))
-    places = list(order[: sum(own)].split(own))
-    if apart:
-        places.append(torch.randperm(in_test, generator=generator_for(name, seed, 1))[:test])
-    return places

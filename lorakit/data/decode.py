@@ -1,7 +1,5 @@
 """Picture files as one array on disk: read once, then used at the speed of memory."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence
@@ -24,18 +22,18 @@ _AT_A_TIME = 64
 _CROP = 7 / 8  # of the shorter side, the usual share for ImageNet: 224 of 256
 
 
-def decode(paths: Sequence[str], image_size: int, cache: Path, what: str = "images") -> Tensor:
+def decode(paths: Sequence[str], image_size: int, cache: Path) -> Tensor:
     """Read pictures of any size: the shorter side to 8/7 of ``image_size``, the centre cut out.
 
     Returns uint8 (N, 3, image_size, image_size), mapped into memory from a file in ``cache``, so
-    that it may be larger than memory and the next call with the same files is immediate. ``what``
-    is for the progress bar.
+    that it may be larger than memory and the next call with the same files is immediate.
     """
-    name = repr([_VERSION, image_size, *map(_stamp, paths)])
+    stamps = [(os.path.abspath(p), os.path.getsize(p), os.stat(p).st_mtime_ns) for p in paths]
+    name = repr([_VERSION, image_size, *stamps])  # a file that changes gets another stamp
     final = cache / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
     if not final.exists():
         shape = (len(paths), 3, image_size, image_size)
-        bar = tqdm(desc=f"reading {what}", total=len(paths))
+        bar = tqdm(desc="reading pictures", total=len(paths))
         with replacing(final) as file, ThreadPoolExecutor() as pool, bar:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
@@ -80,12 +78,6 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image.getchannel("A"))
     return white
-
-
-def _stamp(path: str) -> tuple[str, int, int]:
-    """A file that changes gets another stamp."""
-    status = os.stat(path)
-    return os.path.abspath(path), status.st_size, status.st_mtime_ns
 
 
 def _read(path: str, image_size: int) -> np.ndarray:

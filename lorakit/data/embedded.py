@@ -4,8 +4,6 @@
 ``digits``  the 1,797 real handwritten digits inside scikit-learn (Alpaydin and Kaynak 1998);
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch

@@ -1,7 +1,5 @@
 """Every data set by its name: those that need no download, and public ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path

@@ -3,20 +3,39 @@
 CIFAR's files are pickles: they are opened only after their published MD5 sums.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import lazy_loader
 import torch
+from torch import Tensor
 
-from lorakit.data.dataset import Dataset, Sizes, Split, split_at_random, split_places
+from lorakit.data.dataset import Dataset, Sizes, Split, split_at_random
 from lorakit.data.decode import decode
 
+torchvision = lazy_loader.load("torchvision")  # only public pictures wait for it
 IMAGENETTE = (9469, 3925)  # pictures in train and val, to notice a download that was broken off
 _Samples = list[tuple[str, int]]  # path and label of each picture
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Files that are read when they are chosen."""
+
+    samples: _Samples
+    image_size: int
+    cache: Path
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def take(self, places: Tensor) -> Split:
+        paths, labels = zip(*(self.samples[i] for i in places.tolist()))
+        return Split(decode(paths, self.image_size, self.cache), torch.tensor(labels))
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -27,9 +46,7 @@ def data_root(root: str | Path | None = None) -> Path:
 @lru_cache(maxsize=2)
 def cifar(name: str, sizes: Sizes, seed: int, root: Path, download: bool) -> Dataset:
     """CIFAR-10 or CIFAR-100 (Krizhevsky 2009): 60,000 colour images of 32 x 32 pixels."""
-    from torchvision import datasets
-
-    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    kind = getattr(torchvision.datasets, name.upper())
     both = [_fetched(name, kind, root, download, kind.url, train=part) for part in (True, False)]
     sources = (
         Split(torch.from_numpy(x.data).permute(0, 3, 1, 2), torch.tensor(x.targets)) for x in both
@@ -39,11 +56,10 @@ def cifar(name: str, sizes: Sizes, seed: int, root: Path, download: bool) -> Dat
 
 def imagenette(sizes: Sizes, seed: int, image_size: int, root: Path, download: bool) -> Dataset:
     """Imagenette (Howard 2019): ten classes of ImageNet-1K, with a shorter side of 320 pixels."""
-    from torchvision.datasets import Imagenette
-
-    name, url = "imagenette", Imagenette._ARCHIVES["320px"][0]
+    name, kind = "imagenette", torchvision.datasets.Imagenette
+    url = kind._ARCHIVES["320px"][0]
     train, test = (
-        _fetched(name, Imagenette, root, download, url, split=part, size="320px")
+        _fetched(name, kind, root, download, url, split=part, size="320px")
         for part in ("train", "val")
     )
     if (len(train), len(test)) != IMAGENETTE:
@@ -53,7 +69,8 @@ def imagenette(sizes: Sizes, seed: int, image_size: int, root: Path, download: b
             "the download was broken off. Delete that folder and load again"
         )
     classes = tuple(names[0] for names in train.classes)
-    return _decoded(name, classes, train._samples, test._samples, sizes, seed, image_size, root)
+    files = (Pictures(x._samples, image_size, root / ".decoded") for x in (train, test))
+    return split_at_random(name, classes, sizes, seed, *files)
 
 
 def folder(
@@ -83,17 +100,16 @@ def folder(
     held = max(1, len(train) // 10)
     kept, tested = (len(train) - 2 * held, held) if test is None else (len(train) - held, len(test))
     sizes = tuple(d if n is None else n for n, d in zip(sizes, (kept, held, tested)))
-    return _decoded(name, names, train, test, sizes, seed, image_size, root)
+    samples = (train,) if test is None else (train, test)
+    files = (Pictures(x, image_size, root / ".decoded") for x in samples)
+    return split_at_random(name, names, sizes, seed, *files)
 
 
 def _fetched(name: str, kind: Callable, root: Path, download: bool, url: str, **which):
     """A torchvision data set from ``root``; downloaded, or unpacked, if it is not there whole."""
     try:
-        try:
+        with suppress(RuntimeError) if download else nullcontext():
             return kind(root, download=False, **which)
-        except RuntimeError:
-            if not download:
-                raise
         print(f"{name}: unpacking it in {root}, after a download if it is not there")
         root.mkdir(parents=True, exist_ok=True)
         return kind(root, download=True, **which)
@@ -109,8 +125,6 @@ def _listed(
     folder: Path, classes: tuple[str, ...] | None, seen: dict[tuple[int, int], str]
 ) -> tuple[_Samples, tuple[str, ...]]:
     """The pictures of some class folders, or of all; each picture and folder is met once."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     names = tuple(there) if classes is None else classes
     if unknown := [name for name in names if name not in there]:
@@ -119,36 +133,16 @@ def _listed(
         raise ValueError(f"classes={list(names)} in {folder}: allowed: two or more different ones")
     samples = []
     for label, name in enumerate(names):
-        found = []
+        found, endings = [], torchvision.datasets.folder.IMG_EXTENSIONS
         for place, folders, files in os.walk(folder / name, followlinks=True):
             folders.sort()
-            found += [(place, n) for n in files if n.lower().endswith(IMG_EXTENSIONS)]
+            found += [(place, n) for n in files if n.lower().endswith(endings)]
             for path in (place, *(os.path.join(place, n) for n in files)):
                 status = os.stat(path)
                 first = seen.setdefault((status.st_dev, status.st_ino), path)
                 if first != path:
                     raise ValueError(f"{path}: it is {first} by a link; take one of them out")
         if not found:
-            raise ValueError(f"{folder / name}: no pictures; allowed: {', '.join(IMG_EXTENSIONS)}")
+            raise ValueError(f"{folder / name}: no pictures; allowed: {', '.join(endings)}")
         samples += [(os.path.join(*picture), label) for picture in sorted(found)]
     return samples, names
-
-
-def _decoded(
-    name: str,
-    classes: tuple[str, ...],
-    train: _Samples,
-    test: _Samples | None,
-    sizes: Sizes,
-    seed: int,
-    image_size: int,
-    root: Path,
-) -> Dataset:
-    """Choose the pictures of each split, then read only those."""
-    places = split_places(name, sizes, seed, len(train), test and len(test))
-    splits = []
-    for part, place, pool in zip(("train", "val", "test"), places, (train, train, test or train)):
-        paths, labels = zip(*(pool[i] for i in place.tolist()))
-        images = decode(paths, image_size, root / ".decoded", part)
-        splits.append(Split(images, torch.tensor(labels)))
-    return Dataset(name, classes, *splits)

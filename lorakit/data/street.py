@@ -3,8 +3,6 @@
 Each character is rendered once per font into an atlas; a batch is one affine resampling of it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

@@ -7,8 +7,6 @@
               2106.05963; Tang et al. 2023, arXiv 2306.06076, for privacy).
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -7,8 +7,6 @@
 Each step is optional; one gather does all. It is not secure: see ``lorakit.encryption.attacks``.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import secrets
@@ -16,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lorakit.checks import check_choice, check_fields, check_number, checked
@@ -26,21 +25,13 @@ CHANNELS = 3
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Key:
-    """A secret key. Its text form shows sizes only, never the permutations.
+    """A secret key. Its text form shows sizes only, never the permutations."""
 
-    Attributes:
-        image_size: height and width of the images, in pixels.
-        block_size: height and width p of a block, in pixels.
-        blocks: permutation of the N blocks, int64 (N,): place i shows block ``blocks[i]``.
-        pixels: permutation inside a block, int64 (c p²,), likewise.
-        flips: which places of a block are negative, bool (c p²,).
-    """
-
-    image_size: int
-    block_size: int
-    blocks: Tensor
-    pixels: Tensor
-    flips: Tensor
+    image_size: int  # height and width of the images, in pixels
+    block_size: int  # height and width p of a block, in pixels
+    blocks: Tensor  # permutation of the N blocks, int64 (N,): place i shows block ``blocks[i]``
+    pixels: Tensor  # permutation inside a block, int64 (c p²,), likewise
+    flips: Tensor  # which places of a block are negative, bool (c p²,)
     steps: tuple[str, ...] = STEPS
 
     def __post_init__(self) -> None:
@@ -81,8 +72,7 @@ def make_key(
     for step in steps:
         check_choice("steps", step, STEPS)
     check_block_size(block_size, image_size)
-    if seed is not None:
-        check_number("seed", seed, least=0, whole=True)
+    check_number("seed", seed, least=0, whole=True, none=True)
     if fixed_blocks is not None and "scramble" not in steps:
         raise ValueError(f"fixed_blocks={fixed_blocks}: allowed only with the step 'scramble'")
     if fixed_pixels is not None and "shuffle" not in steps:
@@ -90,17 +80,14 @@ def make_key(
     rng = secrets.SystemRandom() if seed is None else random.Random(int(seed))
     n, values = (image_size // block_size) ** 2, CHANNELS * block_size**2
     # all three are always drawn, so that adding a step leaves the others as they were
-    blocks = _permutation(n, fixed_blocks, rng, "fixed_blocks")
-    pixels = _permutation(values, fixed_pixels, rng, "fixed_pixels")
-    flips = torch.tensor([rng.random() < 0.5 for _ in range(values)])
-    none = identity_key(image_size, block_size)
-    return replace(
-        none,
-        blocks=blocks if "scramble" in steps else none.blocks,
-        pixels=pixels if "shuffle" in steps else none.pixels,
-        flips=flips if "negative" in steps else none.flips,
-        steps=tuple(step for step in STEPS if step in steps),
-    )
+    drawn = {
+        "blocks": _permutation(n, fixed_blocks, rng, "fixed_blocks"),
+        "pixels": _permutation(values, fixed_pixels, rng, "fixed_pixels"),
+        "flips": torch.tensor([rng.random() < 0.5 for _ in range(values)]),
+    }
+    secret = {part: drawn[part] for step, part in zip(STEPS, drawn) if step in steps}
+    steps = tuple(step for step in STEPS if step in steps)
+    return replace(identity_key(image_size, block_size), **secret, steps=steps)
 
 
 def identity_key(image_size: int, block_size: int) -> Key:
@@ -146,20 +133,13 @@ def key_bits(image_size: int, block_size: int, steps: Iterable[str] = STEPS) -> 
 
 def to_blocks(images: Tensor, block_size: int) -> Tensor:
     """(..., c, H, W) to (..., N, c p²): blocks in reading order, values channel by channel."""
-    *batch, c, h, w = images.shape
-    p = block_size
-    x = images.reshape(*batch, c, h // p, p, w // p, p)  # (..., c, rows, p, columns, p)
-    x = x.movedim((-4, -2), (-5, -4))  # (..., rows, columns, c, p, p)
-    return x.reshape(*batch, (h // p) * (w // p), c * p * p)
+    return F.pixel_unshuffle(images, block_size).flatten(-2).mT  # (..., c p², rows, columns) before
 
 
 def from_blocks(blocks: Tensor, block_size: int, image_size: int) -> Tensor:
     """(..., N, c p²) back to (..., c, H, W)."""
-    *batch, _, values = blocks.shape
-    p, rows = block_size, image_size // block_size
-    x = blocks.reshape(*batch, rows, rows, values // p**2, p, p)  # (..., rows, columns, c, p, p)
-    x = x.movedim((-5, -4), (-4, -2))  # (..., c, rows, p, columns, p)
-    return x.reshape(*batch, values // p**2, image_size, image_size)
+    rows = image_size // block_size
+    return F.pixel_shuffle(blocks.mT.unflatten(-1, (rows, rows)), block_size)
 
 
 def pictures_to_blocks(pictures: Tensor, block_size: int) -> Tensor:

@@ -6,8 +6,6 @@ e'_i = e_{s(i)} the tokens are the old ones in another order, which a transforme
 equal logits. It holds if mean and std are the same in all channels, or encryption comes last.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 
@@ -53,7 +51,14 @@ def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
     patch, image = model.patch_embed.patch_size[0], model.patch_embed.img_size[0]
     if (patch, image) != (key.block_size, key.image_size):
         raise ValueError(f"{key!r}: this model wants block_size={patch}, image_size={image}")
-    _warn_of_normalisation(model)
+    config = getattr(model, "pretrained_cfg", None) or {}
+    for name in ("mean", "std"):
+        if len(set(config.get(name) or ())) > 1:
+            warnings.warn(
+                f"the model was trained on images with {name}={tuple(config[name])}, which differs "
+                "across channels: encrypt after normalising, or the logits will not be the same",
+                stacklevel=2,
+            )
     model = copy.deepcopy(model)
     model.patch_embed.proj.weight.copy_(adapt_patch_embedding(model.patch_embed.proj.weight, key))
     added = [m.weight[None] for m in model.modules() if isinstance(m, PositionUpdate)]
@@ -61,14 +66,3 @@ def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
         prefix = embedding.shape[1] - model.patch_embed.num_patches
         embedding.copy_(adapt_position_embedding(embedding, key, prefix))
     return model
-
-
-def _warn_of_normalisation(model: VisionTransformer) -> None:
-    config = getattr(model, "pretrained_cfg", None) or {}
-    for name in ("mean", "std"):
-        if len(set(config.get(name) or ())) > 1:
-            warnings.warn(
-                f"the model was trained on images with {name}={tuple(config[name])}, which differs "
-                "across channels: encrypt after normalising, or the logits will not be the same",
-                stacklevel=3,
-            )

@@ -1,7 +1,5 @@
 """A secret key as a file of its own, which only its owner can read; never part of an adapter."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -9,8 +9,6 @@ correlated noise. ``public``: encrypted pictures under epsilon, with and without
 and plain ones. ``mark``: all 60,000 clothes under epsilon, against the published mark; for a GPU.
 """
 
-from __future__ import annotations
-
 import argparse
 from itertools import product
 from pathlib import Path
@@ -19,7 +17,7 @@ import pandas as pd
 
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.presets import MLP, grid
-from lorakit.experiments.search_rates import LR, search_rates, write_rates
+from lorakit.experiments.search_rates import search_rates, write_rates
 from lorakit.experiments.sweep import sweep
 from lorakit.experiments.table_file import read_rows, read_table, write_rows
 from lorakit.figures.paired import claim_sentences, plot_paired
@@ -30,36 +28,34 @@ TABLES = {"headline": "claim", "ciphers": "results"}
 TABLES |= {name: name for name in ("painted", "privacy", "banded", "public", "mark")}
 BACKBONES = ("vit_micro", "vit_mini")
 HEADLINE = ("lora+patch", "full", "lora", "patch")
-SETTINGS = {
-    "headline": {"dataset": "fashion", "epochs": 5},
-    "painted": {"dataset": "painted", "train": 4000, "epochs": 4},
-}
-PUBLIC = {"dataset": "fashion", "train": 4000, "epochs": 4, "batch_size": 256}
-MARK = {"dataset": "fashion", "epochs": 30, "batch_size": 4096, "epsilon": 3.0}
-TUNED_ON = {"train": 50_000, "val": 10_000}  # of the mark, which is set on all of them
-ROADS = ({"cipher": "none"}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, "public": 10_000})
-TUNED_AT, PUBLIC_EPSILONS, MARK_EPSILONS = 2.0, (1.0, 3.0, 8.0), (3.0, 1.0, 8.0, 0.5, 2.0)
-BANDS, BANDED_AT = 8, (0.5, 2.0, 8.0)
 HEAD_APART = ("headline", "painted")  # elsewhere one rate for head and LoRA
+TUNED_ON = {"train": 50_000, "val": 10_000}  # of the mark, which is set on all of them
+TUNED_AT, PUBLIC_EPSILONS, MARK_EPSILONS = 2.0, (1.0, 3.0, 8.0), (3.0, 1.0, 8.0, 0.5, 2.0)
+SETTINGS = {  # of the studies that the preset does not have, and the ways to train in each
+    "headline": {"epochs": 5, "cipher": CIPHER_SHOWN},
+    "painted": {"dataset": "painted", "train": 4000, "epochs": 4, "cipher": CIPHER_SHOWN},
+    "public": {"train": 4000, "epochs": 4, "batch_size": 256, "epsilon": TUNED_AT},
+    "mark": {"epochs": 30, "batch_size": 4096, "epsilon": 3.0, **TUNED_ON},
+}
+WAYS = {
+    **{study: [{"method": method} for method in HEADLINE] for study in HEAD_APART},
+    "public": [{}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, "public": 10_000}],
+    "mark": [{"method": "lora+patch"}, {"method": "probe"}],
+}
+BANDS, BANDED_AT = 8, (0.5, 2.0, 8.0)
 ALONE = {"head": "patch", "patch_embed": "patch", "lora": "lora"}  # who lends a part its rate
 SEEDS = dict.fromkeys(TABLES, 5) | {"headline": 10}
 
 
 def cells(study: str, backbone: str) -> list[Experiment]:
     """What rates are searched for in a study; other ranks and budgets take them over."""
-    if study == "public":
-        public = {**PUBLIC, "backbone": backbone, "method": "lora+patch", "epsilon": TUNED_AT}
-        return [Experiment.from_settings(**public, **road) for road in ROADS]
-    if study == "mark":
-        mark = {**MARK, **TUNED_ON, "backbone": backbone}
-        return [Experiment.from_settings(**mark, method=name) for name in ("lora+patch", "probe")]
     if study in SETTINGS:
-        settings = {**SETTINGS[study], "backbone": backbone, "cipher": CIPHER_SHOWN}
-        made = [Experiment.from_settings(**settings, method=method) for method in HEADLINE]
-        if backbone == "vit_mini":  # the paper's share: less than a hundredth
-            return [*made, made[0].replace(rank=1)]
-        elsewhere = {"method": "lora", "targets": MLP}  # as many parameters as lora+patch
-        return [*made, Experiment.from_settings(**settings, **elsewhere)]
+        ways = [*WAYS[study]]
+        if study in HEAD_APART:  # the paper's share, less than a hundredth; or as many parameters
+            small = {"method": "lora+patch", "rank": 1}
+            ways.append(small if backbone == "vit_mini" else {"method": "lora", "targets": MLP})
+        settings = {**SETTINGS[study], "backbone": backbone}
+        return [Experiment.from_settings(**settings, **way) for way in ways]
     found = _of_preset(study, backbone, 1)
     if study == "ciphers":
         usual = (None, RANK_SHOWN), (None, TARGETS_SHOWN)
@@ -69,24 +65,17 @@ def cells(study: str, backbone: str) -> list[Experiment]:
 
 def _of_preset(study: str, backbone: str, seeds: int) -> list[Experiment]:
     """The preset ``full``, at the rates found for a backbone; with correlated noise, if asked."""
-    if study == "ciphers":
-        return [_at_its_rates(e, backbone=backbone) for e in grid("full", seeds=seeds)]
-    runs = grid("full", seeds=seeds, study="privacy")
-    if study == "privacy":
-        return [_at_its_rates(e, backbone=backbone) for e in runs]
+    runs = grid("full", seeds=seeds, study="encryption" if study == "ciphers" else "privacy")
+    if study != "banded":
+        return [e.replace(backbone=backbone) for e in runs]
     some = [e for e in runs if e.method == "lora+patch" and e.recipe.privacy.epsilon in BANDED_AT]
-    return [_at_its_rates(e, backbone=backbone, bands=BANDS) for e in some]
-
-
-def _at_its_rates(experiment: Experiment, **changes: object) -> Experiment:
-    settings = {n: value for n, value in experiment.settings().items() if n not in LR}
-    return Experiment.from_settings(**settings | changes)
+    return [e.replace(backbone=backbone, bands=BANDS) for e in some]
 
 
 def reported(study: str, cell: Experiment, seeds: int | None = None) -> list[Experiment]:
-    """The runs of a cell, at the rates that were found for it."""
+    """The runs of a cell, at its rates."""
     seeds = seeds or SEEDS[study]
-    if study in ("ciphers", "privacy", "banded"):
+    if study not in SETTINGS:
         alike = (cell.method, cell.cipher)
         return [e for e in _of_preset(study, cell.backbone, seeds) if (e.method, e.cipher) == alike]
     changes = [{"epsilon": e} for e in PUBLIC_EPSILONS] if study == "public" else [{}]
@@ -94,17 +83,17 @@ def reported(study: str, cell: Experiment, seeds: int | None = None) -> list[Exp
         budgets = [{"epsilon": e} for e in MARK_EPSILONS]
         budgets.append({"epsilon": None, "noise_multiplier": 0.0})
         changes = [{"train": 60_000, "val": 0, "test": 10_000, **budget} for budget in budgets]
-    return [_at_its_rates(cell, seed=n, **change) for change, n in product(changes, range(seeds))]
+    return [cell.replace(seed=n, **change) for change, n in product(changes, range(seeds))]
 
 
 def run_claim(
     study: str, backbone: str = "vit_micro", *, seeds: int | None = None, n_jobs: int | None = None
 ) -> pd.DataFrame:
     """Search rates, then run every cell at its seeds; returns the rows. Stopped, it goes on."""
-    table, wanted = FOLDER / f"{TABLES[study]}.csv", cells(study, backbone)
-    _search(study, wanted, n_jobs)
+    _search(study, cells(study, backbone), n_jobs)
     if study in HEAD_APART and backbone == "vit_micro":
-        _search(study, [_parts_alone(cell) for cell in wanted], n_jobs)
+        _search(study, [_parts_alone(cell) for cell in cells(study, backbone)], n_jobs)
+    table, wanted = FOLDER / f"{TABLES[study]}.csv", cells(study, backbone)  # at the best rates
     runs = [run for cell in wanted for run in reported(study, cell, seeds)]
     first = {_place(cell) for cell in wanted}  # then ranks and budgets that were not searched
     runs.sort(key=lambda run: (_place(run) not in first, run.seed))
@@ -115,19 +104,17 @@ def run_claim(
 
 def _search(study: str, starts: list[Experiment], n_jobs: int | None) -> None:
     """Climb from these, and write the best rates of all trials there are."""
-    searched = {t for t in TABLES.values() if t == TABLES[study] or (FOLDER / f"{t}.csv").exists()}
-    trials = {name: FOLDER / f"{name}_trials.csv" for name in sorted(searched)}
-    search_rates(starts, trials[TABLES[study]], head_apart=study in HEAD_APART, n_jobs=n_jobs)
-    write_rates(trials.values())
+    trials = FOLDER / f"{TABLES[study]}_trials.csv"
+    search_rates(starts, trials, head_apart=study in HEAD_APART, n_jobs=n_jobs)
+    write_rates(sorted(FOLDER.glob("*_trials.csv")))
 
 
 def _parts_alone(cell: Experiment) -> Experiment:
     """Another start for a search: each part at the rate found where it trains alone, or nearly."""
-    usual = {"rank": RANK_SHOWN, "targets": TARGETS_SHOWN, "alpha": None}
-    alone = {part: _at_its_rates(cell, method=m, **usual) for part, m in ALONE.items()}
-    now = _at_its_rates(cell)
-    shared = alone.keys() & now.recipe.lr.keys()
-    return now.replace(**{f"lr_{part}": alone[part].recipe.lr[part] for part in shared})
+    usual = {"rank": RANK_SHOWN, "targets": TARGETS_SHOWN}
+    alone = {part: cell.replace(method=m, **usual).recipe.lr for part, m in ALONE.items()}
+    shared = alone.keys() & cell.recipe.lr.keys()
+    return cell.replace(**{f"lr_{part}": alone[part][part] for part in shared})
 
 
 def drop_old_rates(table: Path) -> None:
@@ -152,8 +139,8 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, help="runs at a time (default: see sweep)")
     asked = parser.parse_args()
     run_claim(asked.study, asked.backbone, seeds=asked.seeds, n_jobs=asked.jobs)
-    if asked.study in ("headline", "painted"):
-        tables = [FOLDER / f"{TABLES[name]}.csv" for name in ("headline", "painted")]
+    if asked.study in HEAD_APART:
+        tables = [FOLDER / f"{TABLES[name]}.csv" for name in HEAD_APART]
         rows = pd.concat([read_table(table) for table in tables if table.exists()])
         print(*claim_sentences(rows, CIPHER_SHOWN, ("full", "lora", "patch")), sep="\n")
         save_figure(plot_paired(rows), "figures/claim")

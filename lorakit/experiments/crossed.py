@@ -4,8 +4,6 @@ Elsewhere a seed makes the key too. Here five keys meet three seeds (start and o
 4,000 encrypted clothes, with the settings of the study ``ciphers``.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
@@ -18,16 +16,13 @@ TABLE = Path("figures/results/crossed.csv")
 METHODS, KEYS, SEEDS = ("full", "lora+patch"), range(5), range(3)
 
 
-def spread(rows: pd.DataFrame, value: str = "accuracy") -> pd.Series:
-    """Standard deviations from the key, the seed, and what is left, by analysis of variance.
+def spread(rows: pd.DataFrame) -> pd.Series:
+    """Of accuracy, standard deviations from the key, the seed, and what is left.
 
-    A two-way layout with random effects and one run in each cell; an estimate below zero is zero.
-
-    Args:
-        rows: one for each ``key_seed`` and ``seed``.
-        value: the column that spreads.
+    Analysis of variance in a two-way layout with random effects and one row for each ``key_seed``
+    and ``seed``; an estimate below zero is zero.
     """
-    grid = rows.pivot(index="key_seed", columns="seed", values=value)  # (k, s)
+    grid = rows.pivot(index="key_seed", columns="seed", values="accuracy")  # (k, s)
     k, s = grid.shape
     by_key, by_seed = grid.mean(axis=1), grid.mean(axis=0)
     rest = grid.sub(by_key, axis=0).sub(by_seed, axis=1) + grid.to_numpy().mean()

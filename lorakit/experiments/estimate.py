@@ -2,10 +2,10 @@
 
 import shutil
 import statistics
-import time
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from time import perf_counter
 
 import pandas as pd
 import psutil
@@ -17,7 +17,7 @@ from lorakit.experiments.run import build, image_size_of
 from lorakit.lora.vit import count_parameters
 from lorakit.privacy.accountant import Privacy
 from lorakit.runtime import one_thread, peak_memory_mb, pick_device, reset_peak_memory
-from lorakit.training.fit import Moment, fit
+from lorakit.training.fit import fit
 
 _FLOAT = 4  # bytes
 _PROCESS = 1.0e9  # bytes of Python and PyTorch themselves
@@ -41,9 +41,7 @@ def refuse_what_cannot_fit(
     else:
         needed, free = needed + _PROCESS, psutil.virtual_memory().available
     on_disk = _FLOAT * (total + 2 * trainable)
-    where = Path(folder)
-    while not where.exists():
-        where = where.parent
+    where = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
     for amount, there, place in (
         (needed, free, f"the memory of {device}"),
         (on_disk, shutil.disk_usage(where).free, f"the disk of {where}"),
@@ -66,18 +64,12 @@ def estimate(
     """Time and memory of experiments, from a few steps on random images and weights.
 
     Experiments that differ only in data, cipher or seed cost the same, and are measured once. A
-    MemoryError says what does not fit, and what to do.
-
-    Args:
-        experiments: what is planned.
-        classes: of their data.
-        device: see ``runtime.pick_device``.
-        folder: where checkpoints will be.
+    MemoryError says what does not fit; ``folder`` is for checkpoints.
 
     Returns:
         A line for each kind: images_per_second of training, memory_gb (the peak of one process),
-            batch
-        (the one measured), hours (of all its runs, on as many processes as ``torchrun`` started).
+        batch (the one measured), hours (of all its runs, on as many processes as ``torchrun``
+        started).
     """
     device, kinds = pick_device(device), {}
     for e in experiments:
@@ -108,13 +100,9 @@ def _time_a_step(
     privacy = Privacy(noise_multiplier=1.0) if e.private else None
     recipe = e.recipe.replace(epochs=1, batch_size=batch, privacy=privacy)
     moments: list[float] = []
-
-    def note_the_time(_: Moment) -> None:
-        moments.append(time.perf_counter())
-
+    options = {"seed": 0, "device": device, "progress": False}
     reset_peak_memory(device)
     with one_thread():
-        options = {"seed": 0, "device": device, "progress": False, "callback": note_the_time}
-        fit(model, split, recipe, **options)
+        fit(model, split, recipe, callback=lambda _: moments.append(perf_counter()), **options)
     seconds = statistics.median(b - a for a, b in pairwise(moments))
     return seconds, peak_memory_mb(device) * 2**20 / 1e9

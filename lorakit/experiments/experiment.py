@@ -20,7 +20,6 @@ _PRIVACY = tuple(f.name for f in fields(Privacy))
 _RECIPE = tuple(f.name for f in fields(Recipe))
 # floats, if some cells are empty
 _WHOLE = ("rank", "public", "views", "physical_batch", "bands", "key_seed")
-_APART = ("lr", "privacy", "physical_batch")  # columns of their own, or none
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,10 @@ class Experiment:
     def __post_init__(self) -> None:
         check_fields(self)
         check_choice("method", self.method, METHODS)
-        check_choice("freeze_a", self.freeze_a, (None, False, True))
         check_choice("eval_split", self.eval_split, ("test", "val"))
         check_number("seed", self.seed, least=0, most=2**63 - 1, whole=True)
+        check_number("key_seed", self.key_seed, least=0, most=2**63 - 1, whole=True, none=True)
         check_backbone("backbone", self.backbone)
-        if self.key_seed is not None:
-            check_number("key_seed", self.key_seed, least=0, most=2**63 - 1, whole=True)
         if self.cipher == "none" or self.key_seed == self.seed:
             self._set("key_seed", None)
         if self.cipher != "none":
@@ -133,13 +130,12 @@ class Experiment:
         >>> flat["epochs"], flat["lr_lora"], flat["epsilon"]
         (6, None, inf)
         """
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
-        recipe = {n: getattr(self.recipe, n) for n in _RECIPE if n not in _APART}
-        lr = self.recipe.lr
+        own = asdict(self)
+        recipe = own.pop("recipe")
+        lr, privacy, _ = (recipe.pop(name) for name in ("lr", "privacy", "physical_batch"))
         rates = {f"lr_{part}": lr.get(part) if isinstance(lr, dict) else lr for part in PARTS}
-        privacy = asdict(self.recipe.privacy) if self.private else dict.fromkeys(_PRIVACY)
-        privacy["epsilon"] = float(privacy["epsilon"]) if self.private else math.inf
-        return own | recipe | rates | privacy
+        privacy = privacy or dict.fromkeys(_PRIVACY) | {"epsilon": math.inf}
+        return own | recipe | rates | privacy | {"epsilon": float(privacy["epsilon"])}
 
     @classmethod
     def from_settings(cls, **settings: object) -> Experiment:

@@ -1,7 +1,5 @@
 """Peak learning rate of each part, by method: searched for on validation images, never on test."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Mapping
@@ -38,11 +36,10 @@ def tuned_rates(settings: Mapping[str, object]) -> Rates:
     the one on the same data set and backbone, with most of its other settings in common. On a
     larger one, or where none was searched, a table above.
     """
-    wanted = {name: _plain(value) for name, value in settings.items()}
-    shared = {name for name in wanted if not name.startswith("lr_")}
+    wanted = {n: _plain(value) for n, value in settings.items() if not n.startswith("lr_")}
 
     def likeness(cell: Mapping[str, object]) -> tuple:
-        same = {name for name in shared & cell.keys() if cell[name] == wanted[name]}
+        same = {name for name, value in wanted.items() if cell.get(name) == value}
         return "dataset" in same, "backbone" in same, len(same)
 
     method, private = settings["method"], _private(wanted)

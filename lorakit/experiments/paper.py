@@ -39,18 +39,7 @@ def paper(
     estimate_only: bool = False,
     backbone: str | None = None,
 ) -> pd.DataFrame:
-    """Run the ``paper`` preset and draw its figure; returns the rows of the results table.
-
-    Args:
-        dataset: ``cifar10``, ``cifar100``, ``imagenette`` or ``folder:NAME``, see ``data.load``.
-        out: a folder for the table, figure and checkpoints.
-        seeds: how many; None means the preset's own.
-        private: the study of accuracy against epsilon, instead of that of ciphers.
-        hours: refuse to start what will take longer.
-        dry_run: every step of it, on generated pictures and random weights.
-        estimate_only: stop before training, and return the estimate.
-        backbone: a timm ViT instead of ViT-B/16.
-    """
+    """Run the ``paper`` preset, draw its figure, return its rows; ``--help`` says what is what."""
     out, study = Path(out), "privacy" if private else "encryption"
     leads = distributed.is_main_process()
     if not leads:
@@ -129,13 +118,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say = parser.add_argument
     say("--dataset", default="cifar10", help="cifar10, cifar100, imagenette or folder:NAME")
     say("--root", help="where data sets are (default: $LORAKIT_DATA)")
-    say("--out", default="figures/paper", help="default: %(default)s")
-    say("--seeds", type=int, help="default: 1")
-    say("--private", action="store_true", help="accuracy against epsilon")
-    say("--hours", type=float, default=24.0, help="most that is started")
+    say("--out", default="figures/paper", help="for table, figure, checkpoints; here: %(default)s")
+    say("--seeds", type=int, help="how many; the preset has 1")
+    say("--private", action="store_true", help="accuracy against epsilon, not against ciphers")
+    say("--hours", type=float, default=24.0, help="refuse to start what takes longer")
     say("--backbone", help="another timm ViT")
     say("--estimate", action="store_true", dest="estimate_only", help="only say what it would take")
-    say("--dry-run", action="store_true", help="the whole way, in small")
+    say("--dry-run", action="store_true", help="all of it, on generated pictures, random weights")
     asked = vars(parser.parse_args(arguments))
     if root := asked.pop("root"):
         os.environ["LORAKIT_DATA"] = root

@@ -4,8 +4,6 @@ Only validation images and seeds from 100 decide, and the winner is never at the
 doubling nor halving one of its rates is better.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path

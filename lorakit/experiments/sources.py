@@ -4,9 +4,6 @@ A linear probe of a network pre-trained on it, or of one that ships, is fitted o
 training images of Fashion-MNIST and measured on the other 10,000. The command resumes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,16 +44,6 @@ def features(model: VisionTransformer | None, images: Tensor) -> Tensor:
     return torch.cat([model.forward_head(chunk, pre_logits=True) for chunk in chunks])
 
 
-def pretrained_on(sources: Iterable[str]) -> VisionTransformer:
-    """``vit_micro`` pre-trained on some sources from the start."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "weights.safetensors"
-        pretrain_synthetic(
-            path, images=IMAGES, sources=sources, recipe=RECIPE.replace(epochs=EPOCHS)
-        )
-        return create_backbone("vit_micro", pretrained_cfg_overlay={"file": str(path)})
-
-
 def measure(name: str, data: Dataset, final: Dataset) -> dict[str, object]:
     """A row: ``pixels``, one of ``RECIPES``, or sources joined by +."""
     row = {"name": name, "images": None, "epochs": None, "probe_test": None}
@@ -65,7 +52,11 @@ def measure(name: str, data: Dataset, final: Dataset) -> dict[str, object]:
     elif name in RECIPES:
         model = create_backbone(name)
     else:
-        model = pretrained_on(name.split("+"))
+        settings = {"images": IMAGES, "recipe": RECIPE.replace(epochs=EPOCHS)}
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "weights.safetensors"
+            pretrain_synthetic(path, sources=name.split("+"), **settings)
+            model = create_backbone("vit_micro", pretrained_cfg_overlay={"file": str(path)})
         row |= {"images": IMAGES, "epochs": EPOCHS}
     row["probe"] = linear_probe(model, data.train, data.val)
     if row["images"] is None:

@@ -4,8 +4,6 @@ After the list of Ponomareva et al. (2023, arXiv 2303.00654): what a claim of
 differential privacy has to say.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,38 +19,24 @@ _SETTINGS = ("max_grad_norm", "bands", "accountant", "delta")
 
 @dataclass(frozen=True)
 class PrivacyStatement:
-    """Print it to read it; ``dataclasses.asdict`` gives the numbers.
+    """Print it to read it; ``dataclasses.asdict`` gives the numbers."""
 
-    Attributes:
-        examples, batch_size: N, public, and the expected batch of Poisson sampling.
-        sample_rate: q, the probability that one example is in one batch.
-        steps: taken, or planned by an experiment that has not run.
-        noise_multiplier, max_grad_norm: sigma and C; the noise on the sum has deviation sigma C.
-        bands: of correlated noise, see ``privacy.banded``; None for noise new at each step.
-        epsilon, delta: of this training alone.
-        tpr_at_1, posterior: see ``privacy.meaning``.
-        tried: trainings on the same data, this one included, of which the best is published.
-        drawn: whether their number was drawn from a geometric distribution with that mean.
-        epsilon_tuned: of all of them together.
-        seed_known: whether others know the seed of the noise; then nothing is promised to them.
-    """
-
-    examples: int
-    batch_size: int
-    sample_rate: float
-    steps: int
-    noise_multiplier: float
-    max_grad_norm: float
-    bands: int | None
+    examples: int  # N, which is public
+    batch_size: int  # expected, of Poisson sampling
+    sample_rate: float  # q, the probability that one example is in one batch
+    steps: int  # taken, or planned by an experiment that has not run
+    noise_multiplier: float  # sigma; the noise on the sum has deviation sigma C
+    max_grad_norm: float  # C
+    bands: int | None  # of correlated noise, see ``privacy.banded``; None: new at each step
     accountant: str
     delta: float
-    epsilon: float
-    tpr_at_1: float
-    posterior: float
-    tried: int
-    drawn: bool
-    epsilon_tuned: float
-    seed_known: bool
+    epsilon: float  # of this training alone
+    tpr_at_1: float  # see ``privacy.meaning``
+    posterior: float  # likewise
+    tried: int  # trainings on the same data, this one included, the best of which is published
+    drawn: bool  # whether their number was drawn, from a geometric distribution with that mean
+    epsilon_tuned: float  # of all of them together
+    seed_known: bool  # to others: then nothing is promised to them
 
     def __str__(self) -> str:
         promise = one = f"({self.epsilon:.3g}, {self.delta:g})-DP"
@@ -102,9 +86,6 @@ def privacy_statement(
             taken to have its mechanism.
         drawn: ``tried`` is the mean of a geometric distribution, from which the number of trainings
             was drawn before (Papernot and Steinke 2022, arXiv 2110.03620); otherwise they compose.
-
-    Raises:
-        ValueError: the run is not private, or ``tried`` below 1.
     """
     check_number("tried", tried, least=1, most=1_000_000, whole=True)
     found = _of_experiment(run) if isinstance(run, Experiment) else _of_checkpoint(run)

@@ -1,7 +1,5 @@
 """Run many experiments into one table on disk; stop and go on at any time."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time
@@ -13,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
@@ -144,6 +142,5 @@ def _workers(asked: int | None, runs: int) -> int:
         return asked
     if torch.cuda.is_available():
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    fitting = min(cores or 1, int(psutil.virtual_memory().available / 1.5e9))
-    return max(1, min(fitting, runs))
+    fitting = int(psutil.virtual_memory().available / 1.5e9)
+    return max(1, min(cpu_count(), fitting, runs))

@@ -4,8 +4,6 @@ A changed digit looks like a result; the check tells it apart. Tables without th
 edited or made elsewhere, are read with a warning.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json
@@ -69,13 +67,10 @@ def read_rows(path: str | Path) -> list[Row]:
 
 def write_rows(rows: Iterable[Row], path: str | Path) -> None:
     """Write rows as a table, each with its check, in one atomic step."""
-    rows = [{**row, "check": _check(row)} for row in rows]
-    names = dict.fromkeys(name for row in rows for name in row if name != "check") or REQUIRED
-    out = StringIO()
-    writer = csv.DictWriter(out, [*names, "check"], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(out.getvalue(), path)
+    rows = list(rows)
+    table = pd.DataFrame(rows, columns=None if rows else REQUIRED)
+    table = table.assign(check=[_check(row) for row in rows])
+    write_atomic(table.to_csv(index=False, lineterminator="\n"), path)
 
 
 def _checked(names: list[str], lines: list[list[str]]) -> list[Row]:

@@ -1,8 +1,8 @@
 """Interactive pictures: charts that need no kernel, and widgets over plain functions.
 
 ``results``    accuracy from any results table, ``points`` what it draws;
-``rank``       what a rank costs, ``spectrum`` how much of it is used;
-``privacy``    epsilon, sigma and the best attack, from what ``promises`` computed;
+``rank``       what a rank costs, and how much of it is used;
+``privacy``    epsilon, sigma and the best attack;
 ``saved``      a chart that stays alive in a saved notebook;
 ``explorer``   controls beside a picture, ``view`` what is shown at one moment, ``pulse`` that the
                kernel is alive;
@@ -22,8 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "live": ["LiveTraining"],
         "page": ["committed_rows", "dashboard"],
         "privacy": ["privacy_chart"],
-        "rank": ["rank_chart"],
+        "rank": ["rank_chart", "spectrum_chart"],
         "results": ["Results", "results_chart"],
-        "spectrum": ["spectrum_chart"],
     },
 )

@@ -23,13 +23,7 @@ _MOST_BYTES = 8_000_000  # Jupyter takes no message above 10 MiB from a browser
 def cipher_view(
     *, image: Tensor, block_size: int = 8, steps: tuple[str, ...] = STEPS, seed: int = 1
 ) -> View:
-    """Plain, encrypted, decrypted, and decrypted with the next key, with their likeness.
-
-    Args:
-        image: uint8 (3, H, H).
-        block_size: p in pixels, a divisor of H.
-        seed: number of the teaching key; the wrong key is the next one.
-    """
+    """Plain, encrypted, decrypted, and decrypted with the next key; uint8 (3, H, H) all."""
     size = image.shape[-1]
     right, wrong = (make_key(size, block_size, steps, seed=s) for s in (seed, seed + 1))
     secret = encrypt(image, right)
@@ -61,9 +55,8 @@ def similarity(a: Tensor, b: Tensor) -> float:
     """Structural similarity (SSIM) of two pictures uint8 (3, H, W): 1 if they are the same."""
     from skimage.metrics import structural_similarity
 
-    side = min(7, a.shape[-1] - 1 + a.shape[-1] % 2)  # of the window, odd
-    options = {"channel_axis": 0, "win_size": side, "data_range": 255}
-    return round(float(structural_similarity(a.numpy(), b.numpy(), **options)), 2) + 0.0  # no -0.0
+    found = structural_similarity(a.numpy(), b.numpy(), channel_axis=0, data_range=255)
+    return round(float(found), 2) + 0.0  # no -0.0
 
 
 def read_image(content: bytes) -> Tensor:

@@ -19,9 +19,7 @@ _SHOWN, _PATCH = 8, 8  # training images; pixels of vit_micro's patches
 def curves_view(moments: Sequence[Mapping[str, float]], experiment: Experiment) -> View:
     """Loss, accuracy and, under privacy, epsilon against steps; without moments, training images.
 
-    Args:
-        moments: ``step``, ``steps``, ``loss``, ``accuracy`` and maybe ``epsilon`` of each.
-        experiment: what trains.
+    A moment has ``step``, ``steps``, ``loss``, ``accuracy`` and maybe ``epsilon``.
     """
     e = experiment
     if not moments:

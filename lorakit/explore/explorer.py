@@ -41,13 +41,12 @@ class Explorer(widgets.VBox):
         invite: str = "",
     ) -> None:
         self.view, self.controls, self.rules = view, dict(controls), rules
-        self.now: View | None = None
+        self.now = View("", "an explorer")
         self._drawing = False
         self.picture, self.message = widgets.HTML(layout=_RIGHT), widgets.HTML()
         for control in self.controls.values():
             control.layout.width, control.layout.margin = "auto", "2px 0"
-            if "description_width" in control.style.traits():
-                control.style.description_width = "130px"
+            control.style.description_width = "130px"
             control.observe(self.draw, "value")
         words = [widgets.HTML(try_this(invite))] if invite else []
         left = [*words, *self.controls.values(), *extra, self.message, pulse()]
@@ -59,28 +58,26 @@ class Explorer(widgets.VBox):
         self.draw()
 
     def draw(self, _change: object = None) -> None:
-        """Show the picture of the controls' present values."""
+        """Show the picture of the controls' present values, or say why there is none."""
         if self._drawing:  # ``rules`` moved a control, or another thread did: seen below
             return
         self._drawing, values = True, self._values()
         try:
-            reason = self.rules(self.controls)
+            remark = self.rules(self.controls)
             values = self._values()
-            self.show(self.view(**values), reason or "")
-        except Exception as error:
-            self._fail(error)
+            self.now = self.view(**values)
+            notes = "".join(f"<li>{escape(note)}</li>" for note in self.now.notes)
+            notes = f'<ul style="margin:0.4em 0;padding-left:1.2em">{notes}</ul>' if notes else ""
+            self.picture.value = f"<b>{escape(self.now.finding)}</b>{self.now.html}{notes}"
+            self.say(remark or "")
+        except Exception as error:  # of which a handler's traceback is never seen
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            self.picture.value = ""
+            self.say(f"Nothing to show. {kind}{error}", alert=True)
         finally:
             self._drawing = False
         if values != self._values():  # moved meanwhile
             self.draw()
-
-    def show(self, view: View, reason: str = "") -> None:
-        """Put a view on the page, and a remark."""
-        self.now = view
-        notes = "".join(f"<li>{escape(note)}</li>" for note in view.notes)
-        notes = f'<ul style="margin:0.4em 0;padding-left:1.2em">{notes}</ul>' if notes else ""
-        self.picture.value = f"<b>{escape(view.finding)}</b>{view.html}{notes}"
-        self.say(reason)
 
     def say(self, text: str, *, alert: bool = False) -> None:
         """A remark below the controls; an alert is read aloud at once."""
@@ -90,17 +87,10 @@ class Explorer(widgets.VBox):
     def _values(self) -> dict[str, object]:
         return {name: control.value for name, control in self.controls.items()}
 
-    def _fail(self, error: Exception) -> None:
-        """Say it on the page, since a handler's traceback is never seen."""
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        self.picture.value = ""
-        self.say(f"Nothing to show. {kind}{error}", alert=True)
-
     def _repr_mimebundle_(self, **kwargs: object) -> dict:
         """The widget, and a picture for pages without a kernel."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        bundle["text/plain"] = self.now.finding if self.now else "an explorer"
-        if self.now and self.now.still:
+        bundle = super()._repr_mimebundle_(**kwargs) | {"text/plain": self.now.finding}
+        if self.now.still:
             bundle["image/png"] = self.now.still()
         return bundle
 

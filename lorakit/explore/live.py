@@ -3,8 +3,6 @@
 It trains in a process of its own, so that the page stays free.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 import math
@@ -15,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -34,12 +31,8 @@ from lorakit.lora.lora import TARGETS
 from lorakit.lora.vit import METHODS
 from lorakit.training.fit import Moment
 
-_SIZES = {
-    "fashion": (250, 500, 1000, 2000, 5000, 10_000),
-    "painted": (250, 500, 1000, 2000, 5000, 10_000),
-    "street": (250, 500, 1000, 2000, 5000, 10_000),
-    "digits": (100, 250, 500, 1097),
-}
+_SIZES = dict.fromkeys(("fashion", "painted", "street"), (250, 500, 1000, 2000, 5000, 10_000))
+_SIZES |= {"digits": (100, 250, 500, 1097)}
 _TARGETS = ("q+v", "q+k+v", "proj+fc1+fc2", "+".join(TARGETS))
 _EPSILONS = (math.inf, 8.0, 4.0, 2.0, 1.0, 0.5)
 _EVERY = 0.4  # seconds between two moments
@@ -60,7 +53,7 @@ class LiveTraining(Explorer):
     ) -> None:
         self.table, self.on_row = Path(table), on_row
         self.moments: list[dict] = []
-        self.process: BaseProcess | None = None
+        self.process = None
         datasets = [(DATASET_NAMES[name], name) for name in _SIZES]
         ciphers = [(name, cipher) for cipher, name in CIPHER_NAMES.items()]
         epsilons = [("none" if math.isinf(e) else epsilon_name(e), e) for e in _EPSILONS]

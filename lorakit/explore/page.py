@@ -1,8 +1,5 @@
 """All explorers on one page, as tabs."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from threading import Thread
@@ -15,7 +12,6 @@ from lorakit.checks import checked
 from lorakit.experiments.table_file import read_table
 from lorakit.explore.explorer import try_this
 from lorakit.explore.results import Results
-from lorakit.explore.saved import SavedChart
 
 TABLES = ("claim", "privacy", "results", "painted")
 _TRY = {
@@ -40,19 +36,15 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
     is a CSV file for the rows trained here; those it holds already are shown too.
     """
     results = Results(rows, read_table(table) if Path(table).exists() else None)
-    makers: dict[str, Callable[[], widgets.Widget | list[SavedChart]]] = {
+    makers = {
         "Rank": lambda: [explore.rank_chart(), explore.spectrum_chart()],
         "Cipher": lambda: explore.CipherExplorer(),
         "Privacy": lambda: [explore.privacy_chart()],
         "Attack": lambda: explore.attack_explorer(),
         "Train": lambda: explore.LiveTraining(table, results.add),
     }
-    tabs = {"Results": _charts(_LAID_OUT + try_this(_TRY["Results"]), results.output)}
-    for name in makers:
-        wait = "getting ready …"
-        tabs[name] = (
-            _charts(wait, widgets.Output()) if name in _TRY else widgets.VBox([widgets.HTML(wait)])
-        )
+    tabs = {"Results": _tab(_LAID_OUT + try_this(_TRY["Results"]), results.output)}
+    tabs |= {name: _tab("getting ready …", widgets.Output()) for name in makers}
 
     def fill() -> None:
         for name, make in makers.items():
@@ -71,10 +63,9 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
     return widgets.Tab(list(tabs.values()), titles=list(tabs), layout={"width": "100%"})
 
 
-def _charts(words: str, place: widgets.Output) -> widgets.VBox:
+def _tab(words: str, place: widgets.Output) -> widgets.VBox:
     place.layout.width = "100%"
-    page = widgets.VBox([widgets.HTML(words), place])
-    return page.add_class("lorakit-chart")
+    return widgets.VBox([widgets.HTML(words), place]).add_class("lorakit-chart")
 
 
 @checked

@@ -1,7 +1,5 @@
 """Accuracy against rank, parameters, epsilon or cipher: a chart that needs no kernel."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 
@@ -9,22 +7,13 @@ import altair as alt
 import ipywidgets as widgets
 import pandas as pd
 from IPython.display import display
-from matplotlib.figure import Figure
 
 from lorakit.checks import checked
-from lorakit.explore.points import (
-    NO_RANK,
-    best_in_words,
-    newest_beside,
-    opening,
-    points,
-    recipe_of,
-    where,
-)
+from lorakit.explore.points import NO_RANK, best_in_words, newest_beside, opening, points, rows_of
 from lorakit.explore.saved import COLOURS, INK, SavedChart, card, choice, said, slider
 from lorakit.figures.accuracy import plot_accuracy
 from lorakit.figures.style import METHOD_MARKERS
-from lorakit.figures.tables import KEYS, in_order
+from lorakit.figures.tables import in_order
 
 _AGAINST = {
     "trainable": "trainable parameters",
@@ -69,7 +58,7 @@ def results_chart(rows: pd.DataFrame, own: pd.DataFrame | None = None) -> SavedC
     chart = card(chart, alt.expr(_TITLE), newest_beside(table))
     finding = best_in_words(table, opens, 10**_BUDGET)
     every = rows if own is None else pd.concat([rows, own])
-    return SavedChart(chart, finding, lambda: _still(every, opens))
+    return SavedChart(chart, finding, lambda: plot_accuracy(rows_of(every, opens), "trainable"))
 
 
 def _menus(table: pd.DataFrame, opens: dict[str, str]) -> Iterator[alt.Parameter]:
@@ -175,20 +164,8 @@ def _frame(table: pd.DataFrame) -> Iterator[alt.Chart]:
     yield none.mark_text(x=middle, y=alt.expr("height / 2"), text=text)
 
 
-def _still(rows: pd.DataFrame, opens: dict[str, str]) -> Figure:
-    """The picture that the chart opens on, of the recipe with most rows."""
-    shown = rows[(pd.DataFrame(where(rows)) == pd.Series(opens)).all(axis=1)]
-    recipes = shown.apply(recipe_of, axis=1)
-    shown = shown[recipes == recipes.mode()[0]].drop_duplicates([*KEYS, "seed"])
-    return plot_accuracy(shown, "trainable")
-
-
 class Results:
-    """A results chart that runs of one's own join; ``output`` shows it among widgets.
-
-    Args:
-        rows, own: as in ``results_chart``.
-    """
+    """A ``results_chart`` that runs of one's own join; ``output`` shows it among widgets."""
 
     @checked
     def __init__(self, rows: pd.DataFrame, own: pd.DataFrame | None = None) -> None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from textwrap import fill
 
 import altair as alt
-import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 
-from lorakit.explore.view import to_png
 from lorakit.figures.style import METHOD_COLOURS, OTHER_COLOURS, style, suptitle
 
 MIME = "application/vnd.vegalite.v5+json"  # JupyterLab and Voilà draw it by themselves
@@ -46,14 +45,10 @@ class SavedChart:
         data = {MIME: spec, "text/plain": self.finding}
         return {"output_type": "display_data", "data": data, "metadata": _OPTIONS}
 
-    def widget(self) -> widgets.Output:
-        """The chart among widgets."""
-        return widgets.Output(outputs=(self.output(),), layout={"width": "100%"})
-
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         """The chart, and its picture for GitHub; for Colab a page that fetches its scripts."""
         data, figure = self.output()["data"], self.still()
-        data["image/png"] = to_png(figure)
+        data["image/png"] = print_figure(figure, bbox_inches=None, base64=True)
         plt.close(figure)  # a notebook would show it too
         if "google.colab" in sys.modules:
             data["text/html"] = self.chart.to_html()
@@ -106,9 +101,7 @@ def plot_lines(
     return figure
 
 
-def card(
-    chart: alt.LayerChart | alt.ConcatChart, title: object, remark: object = ""
-) -> alt.LayerChart | alt.ConcatChart:
+def card(chart: alt.TopLevelMixin, title: object, remark: object = "") -> alt.TopLevelMixin:
     """The look of the course's figures, as wide as the page and in the page's own ink."""
     words = {"anchor": "start", "frame": "bounds", "offset": 10, "fontSize": 13, "color": INK}
     words |= {"subtitle": remark, "subtitleFontSize": 12, "subtitleColor": INK}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from html import escape
 from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -35,7 +35,7 @@ def show_pictures(pictures: dict[str, Tensor], finding: str, notes: Sequence[str
     shown = "".join(picture_html(*named) for named in pictures.items())
     look = "display:grid;grid-template-columns:1fr 1fr;gap:8px;max-width:560px;align-items:end"
     html = f'<div style="{look}">{shown}</div>'
-    return View(html, finding, notes, partial(_still, pictures, finding))
+    return View(html, finding, notes, lambda: _still(pictures, finding))
 
 
 def picture_html(name: str, picture: Tensor) -> str:
@@ -59,11 +59,4 @@ def _still(pictures: dict[str, Tensor], finding: str) -> str:
             ax.set_title(name, fontsize=10)
             ax.axis("off")
         suptitle(figure, fill(finding, 46))
-    return to_png(figure)
-
-
-def to_png(figure: Figure) -> str:
-    """As text, in base 64."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    return b64encode(buffer.getvalue()).decode()
+    return print_figure(figure, bbox_inches=None, base64=True)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
-from lorakit.figures.style import CHANCE, NAMES, RANK_SHOWN, TARGETS_SHOWN, style, suptitle
-from lorakit.figures.tables import in_order, summarise, told_apart, with_usual_lora
+from lorakit.figures.style import CHANCE, NAMES, style, suptitle
+from lorakit.figures.tables import KEYS, in_order, summarise, with_usual_lora
 
 AXES = {
     "cipher": "encryption of all images, training and test",
@@ -32,14 +32,12 @@ HUES = ("method", "cipher", "epsilon")
 def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method") -> Figure:
     """Test accuracy against one setting: a marker for each mean, a dot for each seed.
 
-    Bars are 95 % confidence intervals of the mean over seeds. There is a panel for each data set
-    and cipher. LoRA on other targets has hollow markers. Rows that differ in a setting the figure
-    does not show are a ValueError.
+    Bars are 95 % confidence intervals of the mean over seeds. LoRA on other targets has hollow
+    markers. Rows that differ in a setting the figure does not show are a ValueError.
 
     Args:
         rows: a results table; an infinite epsilon means no noise.
-        x: one of ``AXES``. Against ``rank``, methods without one are level lines; against
-            ``cipher`` and ``epsilon``, LoRA is that of rank 4 on q and v.
+        x: one of ``AXES``; against ``cipher`` and ``epsilon``, LoRA is that of rank 4 on q and v.
         hue: what colours tell apart, one of ``HUES``; markers tell methods apart.
     """
     rows, means = _means(rows, x, hue)
@@ -68,16 +66,13 @@ def _means(rows: pd.DataFrame, x: str, hue: str) -> tuple[pd.DataFrame, pd.DataF
     if x not in AXES or hue not in HUES or x == hue:
         allowed = f"two different ones, of {tuple(AXES)} and {HUES}"
         raise ValueError(f"x={x!r}, hue={hue!r}: allowed: {allowed}")
-    what = f"a value of {x}"
     rows = rows[rows[x].notna()] if x != "rank" else rows
-    if x in IN_STEPS:
-        rows = with_usual_lora(rows)
-        what += f", rank={RANK_SHOWN}, targets={TARGETS_SHOWN!r}"
-    if x == "epsilon" and not np.isfinite(rows["epsilon"]).any():
-        rows, what = rows[:0], "a finite epsilon"
-    if rows.empty:
-        raise ValueError(f"rows: the table has none with {what}")
-    return rows, summarise(rows, told_apart(x, hue))
+    rows = with_usual_lora(rows) if x in IN_STEPS else rows
+    if rows.empty or (x == "epsilon" and not np.isfinite(rows["epsilon"]).any()):
+        needed = "a finite epsilon" if x == "epsilon" else f"a value of {x}"
+        raise ValueError(f"rows: none without LoRA, or with it at rank 4 on q and v, has {needed}")
+    told_apart = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
+    return rows, summarise(rows, told_apart)
 
 
 def _axes(means: pd.DataFrame, panel: list[str]) -> tuple[Figure, np.ndarray]:

@@ -1,7 +1,5 @@
 """Figures that explain: what trains, what encryption does, what the patch embedding learned."""
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
@@ -13,63 +11,52 @@ from lorakit.encryption.attacks import recover_key
 from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
 from lorakit.encryption.equivariance import adapt_patch_embedding
 from lorakit.figures.style import FROZEN, TRAINABLE, style
-from lorakit.lora.vit import apply_method, count_parameters, create_backbone
+from lorakit.lora.budget import trained_by_method
 
 
-def plot_methods(
-    methods: Sequence[str] = ("probe", "patch", "lora", "lora+patch", "full"),
-    backbone: str = "vit_base_patch16_224",
-    rank: int = 4,
-    classes: int = 10,
-) -> Figure:
+def plot_methods(backbone: str = "vit_base_patch16_224", rank: int = 4) -> Figure:
     """The parts of the ViT, a column for each method: what trains is coloured, and counted."""
+    methods = ("probe", "patch", "lora", "lora+patch", "full")
+    counts = trained_by_method(backbone, ("q", "v"))
+    whole, _ = counts["full"]
     with style():
         figure, axes = plt.subplots(1, len(methods), figsize=(2.4 * len(methods), 5.4))
         for ax, method in zip(axes, methods):
-            with torch.device("meta"):  # shapes are enough to count
-                model = create_backbone(backbone, classes, pretrained=False)
-                whole = count_parameters(model)["total"]
-                counts = count_parameters(apply_method(model, method, rank=rank))
-            everything = method == "full"
+            fixed, each = counts[method]
+            trains, everything = fixed + each * rank, method == "full"
             _box(ax, 0, "image", None, width=0.7)
-            _box(ax, 1, "patch embedding", everything or counts["patch_embed"] > 0)
+            _box(ax, 1, "patch embedding", everything or "patch" in method)
             for i in range(3):
                 _box(ax, 2 + i, f"block {i + 1}" if i < 2 else "…", everything, width=0.56)
-                if counts["lora"]:
+                if each:
                     _box(ax, 2 + i, "LoRA", True, width=0.26, x=0.85)
             _box(ax, 5, "head", True, width=0.36)
             ax.set_title(method, loc="center", pad=8)
-            trains = counts["trainable"]
             text = f"{trains:,} trainable\n{trains / whole:.2%}"
             ax.text(0.5, -0.85, text, ha="center", va="top")
             ax.set(xlim=(-0.02, 1.02), ylim=(-1.6, 5.6))
             ax.axis("off")
         handles = [plt.Rectangle((0, 0), 1, 1, color=c) for c in (TRAINABLE, FROZEN)]
         figure.legend(handles, ["trains", "frozen"], loc="outside lower center", ncol=2)
-        title = f"What trains in each method ({backbone}, rank {rank}, {classes} classes)"
+        title = f"What trains in each method ({backbone}, rank {rank}, 10 classes)"
         figure.suptitle(title, fontweight="bold")
         return figure
 
 
-def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figure:
-    """Pictures through steps of the cipher, all of them, back again, and to an attacker.
+def plot_encryption(images: Tensor) -> Figure:
+    """Pictures, uint8 (N, 3, H, H), through the cipher's steps, back again, and to an attacker.
 
     The attacker has the first picture in both forms, and computes the key from that pair.
-
-    Args:
-        images: uint8 (N, 3, H, W), a row each.
-        block_size: p in pixels, a divisor of H.
-        seed: of the teaching key; ``seed + 1`` gives the wrong key.
     """
     size = images.shape[-1]
-    right, wrong = (make_key(size, block_size, seed=s) for s in (seed, seed + 1))
+    right, wrong = (make_key(size, 8, seed=seed) for seed in (0, 1))
     secret = encrypt(images, right)
-    opened = decrypt(secret, recover_key(images[0], secret[0], block_size).key)
+    opened = decrypt(secret, recover_key(images[0], secret[0], 8).key)
     scramble, shuffle, negative = STEPS
     some = {"scramble": [scramble], "shuffle": [shuffle], "… + negative": [shuffle, negative]}
     columns = {
         "plain": images,
-        **{n: encrypt(images, make_key(size, block_size, s, seed=seed)) for n, s in some.items()},
+        **{name: encrypt(images, make_key(size, 8, s, seed=0)) for name, s in some.items()},
         "all three": secret,
         "right key": decrypt(secret, right),
         "wrong key": decrypt(secret, wrong),
@@ -92,13 +79,8 @@ def plot_encryption(images: Tensor, block_size: int = 8, seed: int = 0) -> Figur
 def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: int = 8) -> Figure:
     """Did the patch embedding learn the order of values that the key imposes?
 
-    Filters on the left; on the right, how smooth the learned ones are when read back through the
-    right key, and through 200 wrong ones.
-
-    Args:
-        before, learned: weights (dim, 3, p, p).
-        key: the key of the images it learned from.
-        filters: how many to draw, the strongest of the pre-trained ones.
+    On the left the filters, (dim, 3, p, p), that were strongest before; on the right, how smooth
+    the learned ones are when read back through the right key, and through 200 wrong ones.
     """
     chosen = before.flatten(1).norm(dim=1).argsort(descending=True)[:filters]
     rows = {
@@ -131,10 +113,7 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
 
 
 def smoothness(filters: Tensor) -> float:
-    """Correlation of values next to each other in one colour, over all filters (dim, 3, p, p).
-
-    Near 1 for smooth filters, near 0 for values in random order.
-    """
+    """Correlation of neighbours in one colour, over filters (dim, 3, p, p): near 1 if smooth."""
     x = filters - filters.mean(dim=(2, 3), keepdim=True)
     across = (x[..., :, 1:] * x[..., :, :-1]).mean() + (x[..., 1:, :] * x[..., :-1, :]).mean()
     return (across / 2 / x.square().mean()).item()

@@ -78,7 +78,6 @@ def value_axis(ax: Axes, x: str, values: list) -> None:
         ax.set_xlim(0.8 * 10**low, 10 ** max(high, low + 1))
         ax.minorticks_off()
     else:
-        if x == "rank":
-            ax.set_xscale("log", base=2)
+        ax.set_xscale("log", base=2)
         ax.set_xticks(values, [f"{v:g}" for v in values])
         ax.minorticks_off()

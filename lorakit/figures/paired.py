@@ -9,15 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lorakit.figures.style import (
-    METHOD_COLOURS,
-    METHOD_MARKERS,
-    NAMES,
-    RANK_SHOWN,
-    TARGETS_SHOWN,
-    style,
-    suptitle,
-)
+from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, NAMES, style, suptitle
 from lorakit.figures.tables import half_width, in_order, share_of, with_usual_lora
 
 WHERE = ["dataset", "backbone", "cipher"]  # what both of a pair have in common, and the seed
@@ -32,10 +24,9 @@ def paired_differences(rows: pd.DataFrame, reference: str = "full") -> pd.DataFr
         reference: a method; with several ranks or targets, the usual ones (rank 4 on q and v).
 
     Returns:
-        A line for each data set, backbone, cipher, method, targets and rank: ``difference`` (mean
-        of method less reference, -1 to 1), ``low`` and ``high`` (its 95 % interval over the pairs;
-        NaN for one pair), ``pairs``, ``accuracy`` (mean of the method) and ``share`` of the
-        backbone's parameters.
+        A line for each method, LoRA and task: ``difference`` (mean of method less reference, -1 to
+        1), its 95 % interval ``low`` to ``high`` (NaN for one pair), ``pairs``, ``accuracy`` (mean
+        of the method) and ``share`` of the backbone's parameters.
     """
     groups = _pairs(rows, reference).groupby([*WHERE, *_VARIANT], dropna=False, sort=False)
     found = groups.agg(
@@ -56,10 +47,8 @@ def _pairs(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
         base = with_usual_lora(base)
     base = base[[*WHERE, "seed", "accuracy"]]
     if base.empty or base.duplicated([*WHERE, "seed"]).any():
-        raise ValueError(
-            f"reference={reference!r}: allowed: a method that is there, in one setting, or with "
-            f"LoRA of rank {RANK_SHOWN} on {TARGETS_SHOWN}"
-        )
+        allowed = "a method that is there, in one setting or with LoRA of rank 4 on q and v"
+        raise ValueError(f"reference={reference!r}: allowed: {allowed}")
     others = rows.assign(share=share_of(rows))[rows["method"] != reference]
     pairs = others.merge(base, on=[*WHERE, "seed"], suffixes=("", "_base"))
     return pairs.assign(difference=pairs["accuracy"] - pairs["accuracy_base"])

@@ -15,10 +15,8 @@ _ACCOUNTANTS = {"prv": ("#0072B2", "-"), "rdp": ("#D55E00", "--"), "gdp": ("#999
 def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figure:
     """Gradient over noise against the number of trainable parameters, and a slope of -1/2.
 
-    Args:
-        ratios: columns ``method``, ``trainable``, ``part`` and ``ratio``, of which those of the
-            part ``all`` are drawn; see ``privacy.dpsgd.signal_to_noise``.
-        noise_multiplier: sigma, for the axis.
+    ``ratios`` has columns ``method``, ``trainable``, ``part`` and ``ratio``, of which those of the
+    part ``all`` are drawn; see ``privacy.dpsgd.signal_to_noise``.
     """
     whole = ratios[ratios["part"] == "all"].sort_values("trainable")
     if whole.empty:
@@ -42,9 +40,7 @@ def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figur
 def plot_audits(rows: pd.DataFrame, attacks: Mapping[str, str]) -> Figure:
     """Every audit as a dot: the least epsilon it shows, in a panel for each attack.
 
-    Args:
-        rows: columns ``variant``, ``claimed`` and one for each attack; see ``experiments.audit``.
-        attacks: column to title.
+    ``rows`` are those of ``experiments.audit``; ``attacks`` are its columns, with titles.
     """
     variants, claimed = list(rows["variant"].unique()), rows["claimed"].mean()
     shifts = np.random.default_rng(0).uniform(-0.25, 0.25, (len(attacks), len(rows)))
@@ -66,11 +62,7 @@ def plot_audits(rows: pd.DataFrame, attacks: Mapping[str, str]) -> Figure:
 
 
 def plot_accountants(by_steps: pd.DataFrame, by_epsilon: pd.DataFrame) -> Figure:
-    """Epsilon against steps and sigma against epsilon, for several accountants.
-
-    Args:
-        by_steps, by_epsilon: from ``privacy.curves.epsilon_by_steps`` and ``noise_by_epsilon``.
-    """
+    """``privacy.curves.epsilon_by_steps`` and ``noise_by_epsilon``, for several accountants."""
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
         for name, (colour, dashes) in _ACCOUNTANTS.items():

@@ -1,7 +1,5 @@
 """One look for all figures: fonts, names, and colours that colour-blind readers can tell apart."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO

@@ -15,11 +15,6 @@ MEASURED += ["accuracy_by_class", "tpr_at_0_1", "tpr_at_1", "mu", "posterior"]
 MEASURED += ["seconds", "peak_memory_mb", "device", "versions"]  # all other columns are settings
 
 
-def told_apart(*settings: str) -> list[str]:
-    """The columns that tell lines apart where a figure shows these settings too."""
-    return [key for key in dict.fromkeys([*KEYS, *settings]) if key != "trainable"]
-
-
 def with_usual_lora(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows without LoRA, and those with it at rank 4 on q and v."""
     usual = (rows["rank"] == RANK_SHOWN) & (rows["targets"] == TARGETS_SHOWN)
@@ -51,10 +46,7 @@ def summarise(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
 
 
 def share_of(rows: pd.DataFrame) -> pd.Series:
-    """What part of the backbone's parameters trains, 0 to 1.
-
-    The backbone's are the smallest total in its rows, since LoRA adds to it.
-    """
+    """What part of the backbone trains, whose own is the smallest total: LoRA adds to it."""
     return rows["trainable"] / rows.groupby("backbone")["total"].transform("min")
 
 
@@ -66,10 +58,7 @@ def half_width(sem: pd.Series, count: pd.Series) -> pd.Series:
 
 
 def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:
-    """Accuracy in percent ± interval, ready to print.
-
-    There is a column for each value of ``across``, which is ``cipher`` or ``epsilon``.
-    """
+    """Accuracy in percent ± interval, in words; columns are the values of cipher or epsilon."""
     summary = summarise(rows, dict.fromkeys([*KEYS, across]))
     summary["cell"] = [cell(m, i) for m, i in zip(summary["mean"], summary["interval"])]
     summary["targets"] = summary["targets"].fillna("")
@@ -78,9 +67,7 @@ def accuracy_table(rows: pd.DataFrame, across: str = "cipher") -> pd.DataFrame:
     wide = summary.pivot(index=[*lines, "trainable", "share"], columns=across, values="cell")
     wide = wide[in_order(summary[across])].fillna("").reset_index()
     wide = wide.sort_values(lines, key=lambda column: column.map(in_order(column).index))
-    names = CIPHER_NAMES
-    if across == "epsilon":
-        names = {e: epsilon_name(e) for e in summary["epsilon"]}
+    names = CIPHER_NAMES if across == "cipher" else {e: epsilon_name(e) for e in summary[across]}
     table = wide.assign(
         rank=[str(r) if r else "" for r in wide["rank"]],
         trainable=[f"{n:,}" for n in wide["trainable"]],

@@ -4,8 +4,6 @@ It holds whatever trained or was added, and never an encryption key. A digest co
 damaged file is refused, where else it would be a model with other answers.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
@@ -17,15 +15,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from lorakit.checks import checked
-from lorakit.lora.lora import check_fresh, check_vit, lora_layers
-from lorakit.lora.tensors import (
-    UNSEALED,
-    check_digest,
-    check_tensors,
-    read_tensors,
-    refuse,
-    write_tensors,
-)
+from lorakit.lora.lora import check_fresh, lora_layers
+from lorakit.lora.tensors import UNSEALED, check_tensors, read_tensors, refuse, write_tensors
 from lorakit.lora.vit import apply_method, create_backbone, part_of
 from lorakit.runtime import versions
 
@@ -64,12 +55,6 @@ def save_adapter(
 @checked
 def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     """The header and the tensors of an adapter file, checked as far as that needs no model."""
-    header, tensors = _read(path)
-    check_digest(path, str(header.pop("digest", "")))
-    return header, tensors
-
-
-def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     tensors, metadata = read_tensors(path)
     try:
         header = json.loads(metadata["lorakit"])
@@ -81,6 +66,10 @@ def _read(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     for name, kind in _FIELDS.items():
         if not isinstance(header.get(name, ...), kind):
             raise refuse(path, f"header field {name!r} is missing or of another type")
+    digest = str(header.pop("digest", ""))
+    content = Path(path).read_bytes().replace(digest.encode(), UNSEALED.encode(), 1)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise refuse(path, "it was damaged or changed after it was written")
     return header, tensors
 
 
@@ -90,11 +79,8 @@ def load_adapter(
 ) -> VisionTransformer:
     """Put an adapter on a fresh backbone, and return it; a ValueError leaves the model as it was.
 
-    Args:
-        path: a file of ``save_adapter``.
-        model: the backbone with its pre-trained weights, no method applied; None creates it by the
-            name in the file, which may download weights.
-        check_base: refuse a backbone whose frozen weights are not those it was trained on.
+    ``model`` has its pre-trained weights and no method; None creates it by the name in the file,
+    which may download weights. ``check_base`` refuses other frozen weights than in training.
     """
     header, tensors = read_adapter(path)
     classes = len(header["classes"])
@@ -124,7 +110,6 @@ def put_adapter(
     ``settings`` are for ``apply_method``, ``tensors`` every parameter that will train, by name;
     ``path`` is for messages. ``base`` is the hash of the frozen weights; None does not check them.
     """
-    check_fresh(model)
     try:
         skeleton = apply_method(copy.deepcopy(model).to("meta"), **settings)
     except (ValueError, TypeError) as error:
@@ -141,7 +126,6 @@ def put_adapter(
 
 def describe(model: VisionTransformer) -> dict:
     """Backbone, hash of its frozen weights, and the method with its settings."""
-    check_vit(model)
     settings = getattr(model, "adaptation", None)
     layers = [layer for _, layer in lora_layers(model)]
     if not settings or bool(layers) != settings["method"].startswith("lora"):

@@ -7,8 +7,6 @@ Both know synthetic pictures alone, no photograph and no digit: ``python -m
 lorakit.experiments.pretrain_synthetic NAME`` made them.
 """
 
-from __future__ import annotations
-
 from importlib.resources import files
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -24,23 +22,19 @@ def weights_of(name: str) -> str:
 EXAMPLE_ADAPTER = weights_of("example_adapter")
 
 
-def _weights(name: str, outputs: int) -> dict:
-    return {
-        "file": weights_of(name),
-        "num_classes": outputs,
-        "input_size": (3, 32, 32),
-        "mean": (0.5, 0.5, 0.5),
-        "std": (0.5, 0.5, 0.5),
-        "first_conv": "patch_embed.proj",
-        "classifier": "head",
-        "license": "mit",
-    }
-
-
 default_cfgs = generate_default_cfgs(
     {
-        "vit_micro.synthetic": _weights("vit_micro_synthetic", 128),
-        "vit_mini.synthetic": _weights("vit_mini_synthetic", 128),
+        f"{name}.synthetic": {
+            "file": weights_of(f"{name}_synthetic"),
+            "num_classes": 128,
+            "input_size": (3, 32, 32),
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.5, 0.5, 0.5),
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+            "license": "mit",
+        }
+        for name in ("vit_micro", "vit_mini")
     }
 )
 

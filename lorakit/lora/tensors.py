@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from lorakit.runtime import write_atomic
@@ -13,13 +15,8 @@ UNSEALED = "unsealed".center(64, "-")
 _NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-def read_tensors(path: str | Path, *, finite: bool = True) -> tuple[dict[str, Tensor], dict]:
-    """All tensors of a file, by name, and its metadata; ValueError for a damaged file.
-
-    ``finite`` refuses what is not made of finite floating-point numbers.
-    """
-    from safetensors import SafetensorError, safe_open
-
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """All tensors of a file, by name, and its metadata; ValueError unless they are finite."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"path={str(path)!r}: no such file")
     try:
@@ -28,7 +25,7 @@ def read_tensors(path: str | Path, *, finite: bool = True) -> tuple[dict[str, Te
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
         raise refuse(path, f"not a safetensors file, or damaged ({error})") from None
-    for name, tensor in tensors.items() if finite else ():
+    for name, tensor in tensors.items():
         if tensor.dtype not in _NUMBERS or not tensor.isfinite().all():
             raise refuse(path, f"tensor {name!r} holds something other than finite numbers")
     return tensors, metadata
@@ -39,19 +36,10 @@ def write_tensors(tensors: Mapping[str, Tensor], metadata: dict, path: str | Pat
 
     The first ``UNSEALED`` in the file becomes the digest of all that is in it.
     """
-    from safetensors.torch import save
-
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = save(content, metadata)
     digest = hashlib.sha256(content).hexdigest()
     write_atomic(content.replace(UNSEALED.encode(), digest.encode(), 1), path)
-
-
-def check_digest(path: str | Path, digest: str) -> None:
-    """Raise ValueError unless this digest, in the file, is that of all that is in it."""
-    content = Path(path).read_bytes().replace(digest.encode(), UNSEALED.encode(), 1)
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise refuse(path, "it was damaged or changed after it was written")
 
 
 def check_tensors(

@@ -1,7 +1,5 @@
 """Backbones: create a Vision Transformer, choose what trains, count it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import timm
@@ -32,13 +30,10 @@ METHODS = tuple(_TRAINS)
 def create_backbone(
     name: str = "vit_micro", classes: int = 10, *, pretrained: bool = True, **kwargs
 ) -> VisionTransformer:
-    """A timm ``VisionTransformer`` by name, with a new linear head.
+    """A timm ``VisionTransformer`` by name, with a new linear head for 2 or more classes.
 
-    Args:
-        name: ``vit_micro`` (weights shipped) or any timm ViT (timm downloads the weights).
-        classes: number of classes, 2 or more.
-        pretrained: load pre-trained weights, or leave the model at its random start.
-        kwargs: passed to timm, for example ``img_size``.
+    The weights of ``vit_micro`` are shipped, timm downloads others; ``pretrained=False`` leaves the
+    model at its random start. More arguments are passed to timm, for example ``img_size``.
     """
     check_number("classes", classes, least=2, most=100_000, whole=True)
     check_backbone("name", name)

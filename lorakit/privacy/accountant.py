@@ -6,12 +6,12 @@ sets S of models P[M(D) in S] <= e^epsilon P[M(D') in S] + delta (Dwork and Roth
 The mechanism, with its sample rate q, norm C and noise sigma C, is in ``dpsgd``.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import scipy
 
 from lorakit.checks import check_choice, check_fields, check_number, checked
 from lorakit.privacy.banded import as_dp_sgd
@@ -42,9 +42,6 @@ class Privacy:
         accountant: one of ``ACCOUNTANTS``.
         bands: 2 or more, at most N / batch: correlated noise, see ``privacy.banded``. None: noise
             that is new at each step, DP-SGD.
-
-    Raises:
-        ValueError: a value out of range, or both or none of epsilon and noise_multiplier.
     """
 
     epsilon: float = math.inf
@@ -63,36 +60,35 @@ class Privacy:
                 f"epsilon={self.epsilon}, noise_multiplier={self.noise_multiplier}: "
                 "allowed: a finite one of the two, and only one, since each decides the other"
             )
-        if self.delta is not None:
-            check_number("delta", self.delta, above=0, below=1)
-        if self.noise_multiplier is not None:
-            check_number("noise_multiplier", self.noise_multiplier, least=0)
+        check_number("delta", self.delta, above=0, below=1, none=True)
+        check_number("noise_multiplier", self.noise_multiplier, least=0, none=True)
         check_number("max_grad_norm", self.max_grad_norm, above=0)
         check_choice("accountant", self.accountant, ACCOUNTANTS)
-        if self.bands is not None:
-            check_number("bands", self.bands, least=2, whole=True)
+        check_number("bands", self.bands, least=2, whole=True, none=True)
 
-    def for_examples(self, examples: int, batch_size: int) -> Privacy:
+    def for_examples(self, examples: int, batch_size: int) -> "Privacy":
         """The same for N examples: delta filled in. ValueError unless delta < 1/N, batch <= N.
 
         With b bands it takes b batches to go through the data once, so b batch <= N.
         """
         delta = default_delta(examples) if self.delta is None else self.delta
-        check_delta(delta, examples)
+        if not delta < 1 / examples:
+            raise ValueError(
+                f"delta={delta:g}: allowed: below 1/N = {1 / examples:.3g}, N = {examples} "
+                "examples; with delta = 1/N, publishing one whole example at random would count as "
+                "private"
+            )
         check_number("batch_size", batch_size, least=1, most=examples, whole=True)
-        if self.bands is not None:
-            check_number("bands", self.bands, least=2, most=examples // batch_size)
+        check_number("bands", self.bands, least=2, most=examples // batch_size, none=True)
         return replace(self, delta=delta)
 
     def sigma(self, sample_rate: float, steps: int) -> float:
         """The noise multiplier: the one given, or the one that reaches epsilon after ``steps``."""
         if self.noise_multiplier is not None:
             return self.noise_multiplier
+        mechanism = as_dp_sgd(sample_rate, steps, self.bands)
         return find_noise_multiplier(
-            self.epsilon,
-            *as_dp_sgd(sample_rate, steps, self.bands),
-            self.delta,
-            accountant=self.accountant,
+            self.epsilon, *mechanism, self.delta, accountant=self.accountant
         )
 
 
@@ -105,15 +101,6 @@ def default_delta(examples: int) -> float:
     """
     check_number("examples", examples, least=1, most=10**15, whole=True)
     return float(f"1e-{math.floor(math.log10(examples)) + 1}")
-
-
-def check_delta(delta: float, examples: int) -> None:
-    """Raise ValueError unless delta < 1/N, with the reason."""
-    if not delta < 1 / examples:
-        raise ValueError(
-            f"delta={delta:g}: allowed: below 1/N = {1 / examples:.3g}, N = {examples} examples; "
-            "with delta = 1/N, publishing one whole example at random would count as private"
-        )
 
 
 @checked
@@ -138,9 +125,6 @@ def compute_epsilon(
         steps: 0 or more.
         delta: above 0 and below 1.
         accountant: one of ``ACCOUNTANTS``.
-
-    Raises:
-        ValueError: a value out of range.
     """
     check_number("noise_multiplier", noise_multiplier, least=0)
     _check(sample_rate, steps, delta, accountant)
@@ -161,13 +145,7 @@ def compute_epsilon(
 def find_noise_multiplier(
     epsilon: float, sample_rate: float, steps: int, delta: float, *, accountant: str = "prv"
 ) -> float:
-    """A sigma that keeps a target epsilon and spends at least 99 % of it.
-
-    Raises:
-        ValueError: a value out of range, or an epsilon no noise multiplier below a million reaches.
-    """
-    from scipy.optimize import brentq
-
+    """A sigma that keeps a target epsilon and spends at least 99 % of it; ValueError above 1e6."""
     check_number("epsilon", epsilon, above=0, most=1e8)
     check_number("steps", steps, least=1, whole=True)
     _check(sample_rate, steps, delta, accountant)
@@ -186,7 +164,7 @@ def find_noise_multiplier(
     def excess(x: float) -> float:  # smooth in logarithms, so a few evaluations are enough
         return math.log(min(max(spent(math.exp(x)), 1e-9), 1e9)) - math.log(0.9975 * epsilon)
 
-    x = brentq(excess, math.log(low), math.log(high), rtol=1e-4)
+    x = scipy.optimize.brentq(excess, math.log(low), math.log(high), rtol=1e-4)
     sigma = math.exp(x)
     while spent(sigma) > epsilon:
         sigma *= 1.0005

@@ -12,36 +12,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 import torch
 from torch import Tensor
 
 from lorakit.checks import check_number, checked
 from lorakit.data.dataset import Split
+from lorakit.privacy.meaning import least_deltas
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What the attack achieved.
+    """What the attack achieved."""
 
-    Attributes:
-        fpr, tpr: the ROC curve, false and true positive rates from (0, 0) to (1, 1).
-        advantage: the largest tpr - fpr, 0 to 1; blind guesses come out a little above 0.
-        guesses, correct: guesses ventured and how many were right.
-        epsilon_lower: with the given confidence, epsilon at this delta is at least this.
-        confidence: of the bound, 0 to 1.
-        epsilon_claimed: what training promised; infinity if nothing.
-        delta: of the bound and of the claim.
-    """
-
-    fpr: np.ndarray
+    fpr: np.ndarray  # of the ROC curve, false and true positive rates from (0, 0) to (1, 1)
     tpr: np.ndarray
-    advantage: float
-    guesses: int
-    correct: int
-    epsilon_lower: float
-    confidence: float
-    epsilon_claimed: float
-    delta: float
+    advantage: float  # the largest tpr - fpr, 0 to 1; blind guesses come out a little above 0
+    guesses: int  # ventured
+    correct: int  # how many of them were right
+    epsilon_lower: float  # with 95 % confidence, epsilon at this delta is at least this
+    epsilon_claimed: float  # what training promised; infinity if nothing
+    delta: float  # of the bound and of the claim
 
     @property
     def refutes_claim(self) -> bool:
@@ -52,8 +43,7 @@ class Audit:
 def insert_canaries(train: Split, candidates: Split, classes: int, seed: int):
     """Give each candidate a wrong label, and let a coin decide whether it joins ``train``.
 
-    Returns:
-        ``train`` with the canaries that joined, all M canaries, and who joined, bool (M,).
+    Returns ``train`` with those that joined, all M canaries, and who joined, bool (M,).
     """
     coins = np.random.default_rng([*b"canaries", seed])  # a stream training does not draw from
     shift = torch.from_numpy(coins.integers(1, classes, len(candidates)))
@@ -86,13 +76,11 @@ def epsilon_lower_bound(
     check_number("correct", correct, least=0, most=guesses, whole=True)
     check_number("delta", delta, least=0, below=1)
     check_number("confidence", confidence, above=0, below=1)
-    from scipy.optimize import brentq
-
     counts, surprise = (correct, guesses, canaries), 1 - confidence
     if mechanism is None:
         if p_value(*counts, 0.0, delta) >= surprise:
             return 0.0
-        return float(brentq(lambda e: p_value(*counts, e, delta) - surprise, 0.0, 50.0))
+        return scipy.optimize.brentq(lambda e: p_value(*counts, e, delta) - surprise, 0.0, 50.0)
     scale = max(1.0, mechanism[0] * math.sqrt(mechanism[1]))
     low, high = math.log(0.3 * scale), math.log(30 * scale)  # of sigma
     if not is_surprise(*counts, *privacy_curve(math.exp(high), *mechanism), surprise):
@@ -111,24 +99,18 @@ def p_value(correct: int, guesses: int, canaries: int, epsilon: float, delta: fl
     Their number is at most, in distribution, a binomial with success probability
     e^epsilon / (1 + e^epsilon), plus a term for delta (arXiv 2305.08846, section 5).
     """
-    from scipy.stats import binom
-
     q = 1 / (1 + math.exp(-epsilon))
-    tail = binom.sf(correct - 1, guesses, q)  # P[at least so many]
+    tail = scipy.stats.binom.sf(correct - 1, guesses, q)  # P[at least so many]
     fewer = np.arange(1, correct + 1)  # by up to so many
-    short = np.cumsum(binom.pmf(correct - fewer, guesses, q))
+    short = np.cumsum(scipy.stats.binom.pmf(correct - fewer, guesses, q))
     return tail + 2 * canaries * delta * np.max(short / fewer, initial=0.0)
 
 
 @lru_cache(maxsize=512)
 def privacy_curve(sigma: float, sample_rate: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (epsilon, delta) that DP-SGD keeps all at once, (600,) each; delta errs upwards."""
-    from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
-
-    settings = {"sampling_prob": sample_rate, "value_discretization_interval": 1e-3}
-    run = from_gaussian_mechanism(sigma, **settings).self_compose(steps)
     epsilons = np.linspace(0, 30, 600)
-    return epsilons, np.array(run.get_delta_for_epsilon(epsilons))
+    return epsilons, least_deltas(sigma, sample_rate, steps, epsilons, cell=1e-3)
 
 
 def is_surprise(
@@ -165,7 +147,6 @@ def attack(
     claimed: float = math.inf,
     delta: float = 0.0,
     guesses: int | None = None,
-    confidence: float = 0.95,
     mechanism: tuple[float, int] | None = None,
 ) -> Audit:
     """Guess "trained on" for the highest scores and "not" for the lowest, and count.
@@ -175,7 +156,7 @@ def attack(
         joined: bool (M,), the truth.
         claimed, delta: the claim to test.
         guesses: how many to venture, an even number chosen before looking; None means half of M.
-        confidence, mechanism: see ``epsilon_lower_bound``.
+        mechanism: see ``epsilon_lower_bound``.
     """
     from sklearn.metrics import roc_curve
 
@@ -191,5 +172,5 @@ def attack(
     fpr, tpr, _ = roc_curve(joined.numpy(), scores.numpy())
     advantage = float((tpr - fpr).max())
     counts = correct, 2 * side, len(scores)
-    bound = epsilon_lower_bound(*counts, delta, confidence, mechanism)
-    return Audit(fpr, tpr, advantage, 2 * side, correct, bound, confidence, claimed, delta)
+    bound = epsilon_lower_bound(*counts, delta, mechanism=mechanism)
+    return Audit(fpr, tpr, advantage, 2 * side, correct, bound, claimed, delta)

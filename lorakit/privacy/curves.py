@@ -1,7 +1,7 @@
 """Curves of privacy accountants, and two common mistakes with what they hide."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import product
 
 import pandas as pd
@@ -22,11 +22,11 @@ def epsilon_by_steps(
     accountants: Iterable[str] = tuple(ACCOUNTANTS),
 ) -> pd.DataFrame:
     """Columns ``accountant``, ``steps``, ``epsilon``."""
-
-    def spent(name: str, n: int) -> float:
-        return compute_epsilon(noise_multiplier, sample_rate, n, delta, accountant=name)
-
-    return _curves(accountants, "steps", steps, "epsilon", spent)
+    lines = [
+        (name, n, compute_epsilon(noise_multiplier, sample_rate, n, delta, accountant=name))
+        for name, n in product(accountants, steps)
+    ]
+    return pd.DataFrame(lines, columns=["accountant", "steps", "epsilon"])
 
 
 def noise_by_epsilon(
@@ -37,27 +37,17 @@ def noise_by_epsilon(
     accountants: Iterable[str] = tuple(ACCOUNTANTS),
 ) -> pd.DataFrame:
     """Columns ``accountant``, ``epsilon`` (the target), ``noise_multiplier``."""
-
-    def needed(name: str, epsilon: float) -> float:
-        return find_noise_multiplier(epsilon, sample_rate, steps, delta, accountant=name)
-
-    return _curves(accountants, "epsilon", epsilons, "noise_multiplier", needed)
-
-
-def _curves(accountants, x: str, values: Iterable, y: str, f: Callable) -> pd.DataFrame:
-    """A line for each accountant and value of x."""
-    lines = [(name, v, f(name, v)) for name, v in product(accountants, values)]
-    return pd.DataFrame(lines, columns=["accountant", x, y])
+    lines = [
+        (name, epsilon, find_noise_multiplier(epsilon, sample_rate, steps, delta, accountant=name))
+        for name, epsilon in product(accountants, epsilons)
+    ]
+    return pd.DataFrame(lines, columns=["accountant", "epsilon", "noise_multiplier"])
 
 
 def mistake_delta_from_batches(
     noise_multiplier: float, examples: int, batch_size: int, steps: int
 ) -> dict[str, float]:
-    """What is claimed with delta = 1 / (number of batches), and what holds with delta < 1/N.
-
-    Returns:
-        ``claimed_delta``, ``claimed_epsilon``; and ``delta`` and ``epsilon``, the honest pair.
-    """
+    """What is claimed with delta = 1 / (number of batches), and what holds with delta < 1/N."""
     rate = batch_size / examples
     claimed, honest = rate, default_delta(examples)
     return {
@@ -77,12 +67,9 @@ def mistake_shuffled_as_poisson(
     without any amplification, if a removed example leaves a hole and moves no other to another
     batch, is the Gaussian mechanism once an epoch; how much of the gap is real is partly open
     (Chua et al. 2024, arXiv 2403.17673, show that much of it is).
-
-    Returns:
-        ``claimed_epsilon`` (Poisson) and ``epsilon`` (proved for batches in any fixed order).
     """
     steps = epochs * math.ceil(examples / batch_size)
     return {
         "claimed_epsilon": compute_epsilon(noise_multiplier, batch_size / examples, steps, delta),
-        "epsilon": compute_epsilon(noise_multiplier, 1.0, epochs, delta),
+        "epsilon": compute_epsilon(noise_multiplier, 1.0, epochs, delta),  # in any fixed order
     }

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parameters_to_vector
 
 from lorakit.data.dataset import Split, normalise
 from lorakit.lora.vit import part_of
@@ -21,15 +22,9 @@ Gradients = dict[str, Tensor]
 
 
 def per_example_gradients(model: nn.Module, images: Tensor, labels: Tensor) -> Gradients:
-    """The gradient of each example's own loss, for every trainable parameter.
+    """The gradient of each example's own loss: (N, *its shape) for every trainable parameter.
 
-    Args:
-        model: images in [-1, 1] to logits, in a mode without randomness.
-        images: (N, 3, H, W), normalised.
-        labels: (N,).
-
-    Returns:
-        Name of parameter: (N, *its shape).
+    ``images`` are normalised, (N, 3, H, W), and the model is in a mode without randomness.
     """
     trainable = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     fixed = {n: p.detach() for n, p in model.named_parameters() if not p.requires_grad}
@@ -94,23 +89,19 @@ def signal_to_noise(
 
     The ratio |sum of clipped gradients| / (sigma C sqrt(d)) for the d parameters of a part, with
     all examples of ``split`` as one batch. Noise grows with sqrt(d), and the clipped norm is shared
-    by all parts: that is why fewer parameters help.
-
-    Returns:
-        A ratio for each part that trains, and for ``all`` of them together.
+    by all parts: that is why fewer parameters help. A ratio for each part that trains, and for
+    ``all`` of them together.
     """
     model.eval()
     sums: Gradients = {}
-    for start in range(0, len(split), chunk):
-        images = normalise(split.images[start : start + chunk])
-        labels = split.labels[start : start + chunk]
-        clipped = clip(per_example_gradients(model, images, labels), max_grad_norm)
+    for images, labels in zip(split.images.split(chunk), split.labels.split(chunk)):
+        gradients = per_example_gradients(model, normalise(images), labels)
+        clipped = clip(gradients, max_grad_norm)
         for name, gradient in clipped.items():
             sums[name] = sums.get(name, 0) + gradient.sum(dim=0)
-    groups: dict[str, list[Tensor]] = {"all": []}
+    groups = {"all": list(sums.values())}
     for name, total in sums.items():
-        groups.setdefault(part_of(name), []).append(total.flatten())
-        groups["all"].append(total.flatten())
+        groups.setdefault(part_of(name), []).append(total)
     std = noise_multiplier * max_grad_norm
-    flat = {part: torch.cat(tensors) for part, tensors in groups.items()}
+    flat = {part: parameters_to_vector(tensors) for part, tensors in groups.items()}
     return {part: (v.norm() / (std * len(v) ** 0.5)).item() for part, v in flat.items()}

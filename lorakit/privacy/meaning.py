@@ -45,7 +45,7 @@ def what_it_means(noise_multiplier: float, sample_rate: float, steps: int, delta
         return Meaning(0.001, 0.01, 0.0, 0.5) if spent == 0 else Meaning(1.0, 1.0, math.inf, 1.0)
     most = compute_epsilon(noise_multiplier, sample_rate, steps, delta / 1000, accountant="rdp")
     epsilons = np.linspace(0, min(most, 700), 4000)  # e^700 is about what a float holds
-    deltas = _deltas(noise_multiplier, sample_rate, steps, epsilons, cell=max(1e-4, most / 2e4))
+    deltas = least_deltas(noise_multiplier, sample_rate, steps, epsilons, max(1e-4, most / 2e4))
     rates = np.array([0.001, 0.01, *np.geomspace(delta, 0.5, 300)])  # of false positives
     found = most_found(rates, epsilons, deltas)
     both = 1 - found >= delta
@@ -57,7 +57,7 @@ def what_it_means(noise_multiplier: float, sample_rate: float, steps: int, delta
     return Meaning(float(found[0]), float(found[1]), float(mu), float(expit(loss)))
 
 
-def _deltas(
+def least_deltas(
     sigma: float, sample_rate: float, steps: int, epsilons: np.ndarray, cell: float
 ) -> np.ndarray:
     """The smallest delta for each epsilon, from a distribution in cells of so much epsilon."""

@@ -10,20 +10,17 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from lorakit.lora.vit import PARTS, parts
 from lorakit.training.recipe import Recipe
 
-DEFAULT_LR = 1e-3
-
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """An optimiser with a group for each part that trains; tensors decay, vectors do not."""
-    lr = recipe.lr if isinstance(recipe.lr, Mapping) else dict.fromkeys(PARTS, recipe.lr)
+    lr = recipe.lr if isinstance(recipe.lr, Mapping) else dict.fromkeys(PARTS, recipe.lr or 1e-3)
     groups = []
     for part, parameters in parts(model).items():
         if part not in lr:
             raise ValueError(f"lr={recipe.lr}: part {part!r} trains but has no learning rate")
-        rate = DEFAULT_LR if lr[part] is None else lr[part]
         for tensors, decay in ((True, recipe.weight_decay), (False, 0.0)):
             if chosen := [p for p in parameters if (p.ndim > 1) == tensors]:
-                groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+                groups.append({"params": chosen, "lr": lr[part], "weight_decay": decay})
     if not groups:
         raise ValueError("model: no parameter has requires_grad, so there is nothing to train")
     fused = all(p.is_cuda for group in groups for p in group["params"])  # one kernel for all

@@ -15,15 +15,8 @@ from torch import Tensor, nn
 from lorakit.lora.position import PositionUpdate, grad_sampler
 from lorakit.privacy.accountant import PrivacyError, compute_epsilon
 from lorakit.privacy.banded import as_dp_sgd
-from lorakit.training import distributed
+from lorakit.training import distributed, guards
 from lorakit.training.criterion import Criterion
-from lorakit.training.guards import (
-    check_layers,
-    check_unchanged,
-    listed,
-    matched_parameters,
-    one_pass,
-)
 from lorakit.training.loader import Batch
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import chunks, views_of
@@ -60,8 +53,8 @@ class PrivateStep:
             raise ValueError(f"bands={self.privacy.bands}: allowed in several processes: None")
         distributed.broadcast_model(model)
         self.model, self.criterion = model, criterion or Criterion()
-        check_layers(model)
-        self.parameters = matched_parameters(model, optimizer)
+        guards.check_layers(model)
+        self.parameters = guards.matched_parameters(model, optimizer)
         self.examples, self.batch_size, self.views = examples, recipe.batch_size, recipe.views
         self.planned, self.taken = recipe.steps(examples), 0
         self.sample_rate = recipe.batch_size / examples
@@ -105,7 +98,7 @@ class PrivateStep:
         The promise covers the parameters. It does not cover the loss, which gets no noise, nor the
         error for missing gradients, which are looked for before the noise.
         """
-        check_unchanged(self.model, self.parameters, self.device)
+        guards.check_unchanged(self.model, self.parameters, self.device)
         if self._broken:
             raise PrivacyError(
                 "an earlier step raised an error and left half a sum of gradients; make a new "
@@ -166,7 +159,7 @@ class PrivateStep:
             for parameter in self.parameters.values():
                 parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
             return 0.0
-        with one_pass(self.model):
+        with guards.one_pass(self.model):
             loss = self.criterion(self.model, *views_of(batch, self.views))
         with warnings.catch_warnings():  # of hooks on the first layer, whose input is data
             warnings.filterwarnings("ignore", "Full backward hook is firing")
@@ -194,7 +187,7 @@ class PrivateStep:
             if still and self._nonempty >= 3:
                 raise PrivacyError(
                     "the gradients of these parameters were all zero in three steps: only noise "
-                    f"would move them, and cost epsilon: {listed(still)}"
+                    f"would move them, and cost epsilon: {guards.listed(still)}"
                 )
         self.taken = after
 

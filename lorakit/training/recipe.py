@@ -12,9 +12,6 @@ from lorakit.lora.vit import PARTS
 from lorakit.privacy.accountant import Privacy
 from lorakit.runtime import PRECISIONS
 
-SCHEDULES = ("one-cycle", "cosine")
-OPTIMIZERS = ("adamw", "sgd")
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -62,21 +59,19 @@ class Recipe:
         check_number("batch_size", self.batch_size, least=1, whole=True)
         check_number("weight_decay", self.weight_decay, least=0)
         check_number("warmup", self.warmup, least=0, below=1)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("optimizer", self.optimizer, ("adamw", "sgd"))
+        check_choice("schedule", self.schedule, ("one-cycle", "cosine"))
         check_choice("precision", self.precision, (None, *PRECISIONS))
         if self.physical_batch not in (None, "auto"):
             check_number("physical_batch", self.physical_batch, least=1, whole=True)
-        if self.views is not None:
-            check_number("views", self.views, least=1, whole=True)
-        if self.ema is not None:
-            check_number("ema", self.ema, least=0, below=1)
+        check_number("views", self.views, least=1, whole=True, none=True)
+        check_number("ema", self.ema, least=0, below=1, none=True)
         if isinstance(self.lr, Mapping):
             for part, rate in self.lr.items():
                 check_choice("part of lr", part, PARTS)
                 check_number(f"lr[{part!r}]", rate, above=0)
-        elif self.lr is not None:
-            check_number("lr", self.lr, above=0)
+        else:
+            check_number("lr", self.lr, above=0, none=True)
 
     def steps(self, examples: int) -> int:
         """Optimiser steps on N training examples."""

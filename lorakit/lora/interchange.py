@@ -1,8 +1,9 @@
-"""LoRA adapters in the format of Hugging Face PEFT: written here, read by PEFT itself.
+"""Adapters of other projects: Hugging Face PEFT's, and the files of LoRA-ViT and MeLo.
 
-PEFT adapts timm's fused qkv as one map. Our updates of n of its slices, each of rank r, are one of
-rank n r: their A stacked, their B along a diagonal of blocks, the same scale. The other way round,
-every slice gets PEFT's whole A and its own rows of B. The function is the same.
+PEFT's format is written here and read by PEFT itself, which adapts timm's fused qkv as one map. Our
+updates of n of its slices, each of rank r, are one of rank n r: their A stacked, their B along a
+diagonal of blocks, the same scale. The other way round, every slice gets PEFT's whole A and its own
+rows of B. The function is the same.
 """
 
 import copy
@@ -84,11 +85,11 @@ def import_peft(folder: str | Path, model: VisionTransformer) -> VisionTransform
         raise refuse(folder, f"adapter_model.bin can run code; allowed: {_TENSORS}")
     tensors, _ = read_tensors(folder / _TENSORS)
     loaded = _load_with_peft(folder, copy.deepcopy(model), tensors)
-    updates = {
-        name.removeprefix(_PREFIX): _factors(layer)
-        for name, layer in loaded.named_modules()
-        if hasattr(layer, "lora_A") and name.split(".", 4)[-1] in LAYERS
-    }
+    updates = {}  # A (r, in) and B (out, r), the scale in B
+    for name, layer in loaded.named_modules():
+        if hasattr(layer, "lora_A") and name.split(".", 4)[-1] in LAYERS:
+            a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+            updates[name.removeprefix(_PREFIX)] = a, layer.scaling["default"] * b
     merged = dict(loaded.merge_and_unload().named_parameters())
     whole = {name.removeprefix(_PREFIX).split(".")[0] for name in tensors} & set(_WHOLE)
     ours = {name: p for name, p in merged.items() if name.split(".")[0] in whole | {"head"}}
@@ -103,6 +104,34 @@ def import_peft(folder: str | Path, model: VisionTransformer) -> VisionTransform
     settings, updates = _as_ours(updates, model)
     settings["method"] = "lora+patch" if "patch_embed" in whole else "lora"
     return put_adapter(folder, model, settings, ours | updates)
+
+
+def import_lora_vit(
+    path: str | Path, model: VisionTransformer, *, scale: float = 1.0
+) -> VisionTransformer:
+    """Put a file of LoRA-ViT or MeLo on a fresh ViT (q and v of every block).
+
+    (github.com/JamesQFreeman/LoRA-ViT; MeLo: arXiv 2311.08236, ``.safetensors``.)
+
+    The file holds ``w_a_000``, ``w_b_000``, ... (q and v in turn) and ``fc_{d}in_{c}out``, but
+    neither alpha nor the head's bias, which becomes zero. ``scale`` is what its project multiplies
+    B A by: 1 in LoRA-ViT, ``alpha // r`` in MeLo, in whole numbers, so that alpha below r trains
+    nothing.
+    """
+    check_number("scale", scale)
+    check_fresh(model)
+    tensors, _ = read_tensors(path)
+    names = {f"fc_{model.head.in_features}in_{model.head.out_features}out": "head.weight"}
+    for i in range(2 * len(model.blocks)):
+        update = f"blocks.{i // 2}.attn.qkv.updates.{'qv'[i % 2]}"
+        names |= {f"w_a_{i:03d}": f"{update}.A.weight", f"w_b_{i:03d}": f"{update}.B.weight"}
+    if missing := sorted(names.keys() - tensors.keys()):
+        raise refuse(path, f"tensors missing: {missing[:4]}")
+    rank = tensors["w_a_000"].numel() // model.embed_dim
+    settings = {"method": "lora", "targets": ["q", "v"], "rank": rank, "alpha": rank}
+    ours = {names.get(n, n): scale * t if n.startswith("w_b") else t for n, t in tensors.items()}
+    ours["head.bias"] = torch.zeros(model.head.out_features)
+    return put_adapter(path, model, settings, ours)
 
 
 def _check_config(folder: Path) -> None:
@@ -134,11 +163,6 @@ def _load_with_peft(folder: Path, model: VisionTransformer, tensors: dict) -> nn
     check_tensors(folder, tensors, wanted)
     peft.set_peft_model_state_dict(loaded, tensors, low_cpu_mem_usage=True)
     return loaded
-
-
-def _factors(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """A (r, in) and B (out, r) of a layer of PEFT, the scale in B."""
-    return layer.lora_A["default"].weight, layer.scaling["default"] * layer.lora_B["default"].weight
 
 
 def _as_ours(updates: dict, model: VisionTransformer) -> tuple[dict, dict[str, Tensor]]:
