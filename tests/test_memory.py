@@ -1,5 +1,6 @@
 """How many images fit at a time, and what an experiment will take."""
 
+from statistics import median
 from types import SimpleNamespace
 
 import pytest
@@ -51,7 +52,8 @@ def hungry(size):
 
 
 def test_the_needs_of_a_step_are_read_off_small_ones():
-    _, each = memory.memory_needs(hungry, 100, torch.device("cpu"))
+    cpu = torch.device("cpu")  # where the system may take back old pages meanwhile
+    each = median(memory.memory_needs(hungry, 100, cpu)[1] for _ in range(3))
     assert each == pytest.approx(2**26, rel=0.3)
 
 
