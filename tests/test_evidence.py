@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lorakit import read_table
@@ -132,6 +133,17 @@ def test_rows_at_rates_that_were_replaced_are_taken_out(tmp_path):
     write_rows([rows[0] | {"id": "f" * 16, "lr_head": "0.5"}, *rows], tmp_path / "painted.csv")
     drop_old_rates(tmp_path / "painted.csv")
     assert read_rows(tmp_path / "painted.csv") == rows
+
+
+def test_scattering_features_were_tuned_like_ours():
+    rows = pd.read_csv(ROOT / FOLDER / "scattering.csv")
+    trials, reported = (rows[rows["eval_split"] == part] for part in ("val", "test"))
+    best = trials["lr"][trials["accuracy"].idxmax()]
+    assert set(reported["lr"]) == {best} and {best / 2, 2 * best} <= set(trials["lr"])
+    assert sorted(reported["seed"]) == [*range(SEEDS["mark"])]
+    assert trials["seed"].min() >= FIRST_TUNING_SEED and set(trials["train"]) == {50_000}
+    assert set(reported["train"]) == {60_000} and set(reported["test"]) == {10_000}
+    assert (rows["epsilon_spent"] <= 3).all() and set(rows["delta"]) == {1e-5}
 
 
 def test_every_row_is_of_some_study():

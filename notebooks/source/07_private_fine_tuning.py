@@ -443,6 +443,7 @@ mark = read_table(results / "mark.csv")
 few = rows[rows["method"].isin(["probe", "lora+patch"])]
 crowds = {"10,000 photographs": few, "60,000 photographs": mark}
 published = {"scattering,\nlinear": 89.7, "a CNN": 86.0}  # Tramèr and Boneh 2021, table 1
+again = pd.read_csv(results / "scattering.csv").query("eval_split == 'test'")["accuracy"]
 leads, note = {}, {"fontsize": 9, "color": "#555555"}  # of lora+patch over probe
 for name, crowd in crowds.items():
     each = [paired_differences(crowd[crowd["epsilon"] == budget], "probe") for budget in budgets]
@@ -467,7 +468,9 @@ with style():
     for name, value in published.items():
         right.plot(budgets.index(3), value, "*", color="#555555", markersize=11)
         right.text(budgets.index(3) - 0.15, value, name, ha="right", va="center", **note)
-    right.set(ylabel="test accuracy in per cent", ylim=(83, 90.5))
+    right.plot(budgets.index(3) + 0.12, 100 * again.mean(), "D", color="#555555", mfc="none")
+    right.text(budgets.index(3) + 0.3, 100 * again.mean(), "again, here", va="bottom", **note)
+    right.set(ylabel="test accuracy in per cent", ylim=(83, 90.9))
     right.legend(loc="lower right")
     for ax in (left, right):
         ax.set_xticks(range(len(budgets)), [*names[:-1], "no\nnoise"])
@@ -482,6 +485,10 @@ for name, lead in leads.items():
     print(f"{name}: {'; '.join(told)}")
 for method, reached in mark[mark["epsilon"] == 3].groupby("method")["accuracy"].mean().items():
     print(f"60,000 photographs at ε = 3, {method}: {reached:.1%}")
+half = half_width(again.sem(), len(again))
+print(
+    f"60,000 photographs at ε = 3, scattering and a linear layer: {again.mean():.1%} ± {half:.1%}"
+)
 found = {name: crowd.query("epsilon == 8")["tpr_at_1"].max() for name, crowd in crowds.items()}
 print(
     "members found at 1 % false alarms, ε = 8, at most:", {n: f"{f:.1%}" for n, f in found.items()}
@@ -508,9 +515,12 @@ print(
 #
 # The stars are published, for the same photographs, $\varepsilon = 3$ and the same $\delta$ (Tramèr and Boneh 2021, [arXiv
 # 2011.11660](https://arxiv.org/abs/2011.11660)): a convolutional network, and a linear model on fixed scattering features.
-# Ours beats the first and loses to the second, and it would lose without any noise (89.2 %). Model and recipe differ, too, so we
-# cannot say that hand-made features alone are the reason. The comparison flatters us a little. Their network starts from
-# nothing; and they counted with RDP, which is looser: by our accountant their $\varepsilon$ would be smaller, by a tenth to a fifth.
+# `lora+patch` beats the first (which starts from nothing) and loses to the second. Is that the features, or their recipe? They counted with
+# RDP, too, which is looser: by our accountant their $\varepsilon$ would be smaller, by a tenth to a fifth. So we took their features home (◇): a
+# **scattering network** computes 3,969 numbers from wavelets, which nobody learned, and one linear layer trains on them,
+# with the recipe, accountant, search of the rate and seeds that the head of our ViT had (`python tests/benchmarks/scattering.py`; five
+# rates tried). It gets as far as theirs. So it is the features: for clothes, what our small ViT learned from drawn pictures
+# is worth less than what people worked out about edges, and `lora+patch` would lose even without any noise (89.2 %).
 #
 # ## Who pays?
 #
