@@ -96,8 +96,9 @@ def _check_types(declared: Callable | type, given: Mapping[str, object]) -> None
     for name, value in given.items():
         if name in hints and not _fits(value, hints[name]):
             allowed = declared.__annotations__[name]
-            allowed = allowed.__name__ if isinstance(allowed, type) else str(allowed)
-            allowed = re.sub(r"\w+\.", "", allowed)  # no names of modules
+            plain = isinstance(allowed, type) and not get_args(allowed)
+            allowed = allowed.__name__ if plain else str(allowed)
+            allowed = re.sub(r"(collections\.abc|lorakit[.\w]*|pathlib)\.", "", allowed)
             raise ArgumentError(f"{name}={short(value)}: allowed: {allowed}")
 
 

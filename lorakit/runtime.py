@@ -33,7 +33,8 @@ def seed_everything(seed: int | None) -> None:
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for, or CUDA, Apple MPS, CPU, whichever is there first."""
-    counts = {"cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available(), "cpu": 1}
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0  # one may not work
+    counts = {"cuda": gpus, "mps": torch.backends.mps.is_available(), "cpu": 1}
     there = [name for name, count in counts.items() if count]
     with suppress(RuntimeError):  # of a name that PyTorch does not know
         found = torch.device(there[0] if device is None else device)

@@ -31,6 +31,7 @@ def published(monkeypatch, tmp_path):
     content = dict(zip(fashion._SHA256, map(idx, arrays)))
     sums = {name: hashlib.sha256(raw).hexdigest() for name, raw in content.items()}
     monkeypatch.setattr(fashion, "_SHA256", sums)
+    monkeypatch.setattr(fashion, "_SHAPES", tuple(a.shape for a in arrays))
     monkeypatch.setattr(fashion, "_PART_SIZE", (20, 10))
     monkeypatch.setattr(fashion, "_DEBIAN", tmp_path / "debian")
     fashion.whole.cache_clear()

@@ -7,6 +7,7 @@ lorakit.data.fashion`` from the whole, which is read from ``$LORAKIT_DATA``, fro
 
 import gzip
 import hashlib
+import math
 import zlib
 from functools import lru_cache
 from importlib.resources import files
@@ -18,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lorakit.data.dataset import Dataset, Sizes, Split, split_at_random
-from lorakit.data.public import data_root
 
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat")
 CLASSES += ("sandal", "shirt", "sneaker", "bag", "ankle boot")
 PART = files("lorakit.data") / "files" / "fashion.npz"
 _PART_SIZE = (1200, 500)  # images of each class, training and test
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-_SHA256 = {  # of each file's bytes, unpacked
+_SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
+_SHA256 = {  # of each file's bytes, unpacked; in the order of _SHAPES
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -75,34 +76,41 @@ def whole(root: Path, download: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """All images and labels, training and test; a RuntimeError says where to get them."""
     raw = root / "FashionMNIST" / "raw"
     there = [f for f in (root, raw, _DEBIAN) if _found(f, next(iter(_SHA256)))]
-    if not there:
-        from torchvision.datasets import FashionMNIST
+    try:
+        if not there and not download:
+            raise RuntimeError("download=False")
+        if not there:
+            from torchvision.datasets import FashionMNIST
 
-        try:
-            FashionMNIST(root, download=download)
-        except Exception as error:
-            raise RuntimeError(
-                "name='fashion': more than the shipped 12,000 + 5,000 images are asked for, and "
-                f"the whole set is neither in {root} nor in {_DEBIAN} nor to be had ({error}). Ask "
-                "for fewer; or run apt-get install dataset-fashion-mnist; or put the four files of "
-                f"https://github.com/zalandoresearch/fashion-mnist into {root}"
-            ) from error
-    return tuple(_read(there[0] if there else raw, name) for name in _SHA256)
+            print(f"fashion: downloading it into {root}, once")
+            FashionMNIST(root, download=True)
+    except Exception as error:
+        raise RuntimeError(
+            f"name='fashion': more than the shipped 12,000 + 5,000 images are asked for, and the "
+            f"whole set is neither in {root} nor in {_DEBIAN} nor to be had ({error}). Ask for "
+            "fewer; or run apt-get install dataset-fashion-mnist; or put the four files of "
+            f"https://github.com/zalandoresearch/fashion-mnist into {root}"
+        ) from error
+    folder = there[0] if there else raw
+    return tuple(_read(folder, *file) for file in zip(_SHA256, _SHAPES))
 
 
-def _read(folder: Path, name: str) -> Tensor:
-    """One file in the IDX format: 4 bytes, then 4 for each dimension, then the pixels."""
+def _read(folder: Path, name: str, shape: tuple[int, ...]) -> Tensor:
+    """One file in the IDX format: a header of 4 bytes and 4 for each dimension, then the pixels."""
+    header = 4 + 4 * len(shape)
+    size = header + math.prod(shape)
     try:
         path = _found(folder, name) or folder / f"{name}.gz"
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read()
+            content = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise RuntimeError(f"{path}: missing or damaged ({error}); replace it") from error
     if hashlib.sha256(content).hexdigest() != _SHA256[name]:
-        raise RuntimeError(f"{path}: not the published Fashion-MNIST file; replace it")
-    shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
-    pixels = torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=4 + shape.nbytes)
-    return pixels.view(*shape.tolist())
+        raise RuntimeError(
+            f"{path}: not the published Fashion-MNIST file ({len(content)} bytes of {size}, or "
+            "others than those); replace it"
+        )
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header).view(shape)
 
 
 def _found(folder: Path, name: str) -> Path | None:
@@ -112,6 +120,8 @@ def _found(folder: Path, name: str) -> Path | None:
 
 def make_part(out: str | Path = PART) -> None:
     """Write the shipped part: the first images of each class, in the published order."""
+    from lorakit.data.public import data_root
+
     published, arrays = whole(data_root(), True), []
     for images, labels, n in zip(published[::2], published[1::2], _PART_SIZE):
         first = torch.cat([torch.where(labels == c)[0][:n] for c in range(len(CLASSES))])

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import lazy_loader
 import torch
 from torch import Tensor
 
 from lorakit.data.dataset import Dataset, Sizes, Split, split_at_random
 from lorakit.data.decode import decode
 
-torchvision = lazy_loader.load("torchvision")  # only public pictures wait for it
 IMAGENETTE = (9469, 3925)  # pictures in train and val, to notice a download that was broken off
 _Samples = list[tuple[str, int]]  # path and label of each picture
 
@@ -46,7 +44,9 @@ def data_root(root: str | Path | None = None) -> Path:
 @lru_cache(maxsize=2)
 def cifar(name: str, sizes: Sizes, seed: int, root: Path, download: bool) -> Dataset:
     """CIFAR-10 or CIFAR-100 (Krizhevsky 2009): 60,000 colour images of 32 x 32 pixels."""
-    kind = getattr(torchvision.datasets, name.upper())
+    from torchvision import datasets
+
+    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     both = [_fetched(name, kind, root, download, kind.url, train=part) for part in (True, False)]
     sources = (
         Split(torch.from_numpy(x.data).permute(0, 3, 1, 2), torch.tensor(x.targets)) for x in both
@@ -56,10 +56,11 @@ def cifar(name: str, sizes: Sizes, seed: int, root: Path, download: bool) -> Dat
 
 def imagenette(sizes: Sizes, seed: int, image_size: int, root: Path, download: bool) -> Dataset:
     """Imagenette (Howard 2019): ten classes of ImageNet-1K, with a shorter side of 320 pixels."""
-    name, kind = "imagenette", torchvision.datasets.Imagenette
-    url = kind._ARCHIVES["320px"][0]
+    from torchvision.datasets import Imagenette
+
+    name, url = "imagenette", Imagenette._ARCHIVES["320px"][0]
     train, test = (
-        _fetched(name, kind, root, download, url, split=part, size="320px")
+        _fetched(name, Imagenette, root, download, url, split=part, size="320px")
         for part in ("train", "val")
     )
     if (len(train), len(test)) != IMAGENETTE:
@@ -125,6 +126,8 @@ def _listed(
     folder: Path, classes: tuple[str, ...] | None, seen: dict[tuple[int, int], str]
 ) -> tuple[_Samples, tuple[str, ...]]:
     """The pictures of some class folders, or of all; each picture and folder is met once."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     names = tuple(there) if classes is None else classes
     if unknown := [name for name in names if name not in there]:
@@ -133,16 +136,16 @@ def _listed(
         raise ValueError(f"classes={list(names)} in {folder}: allowed: two or more different ones")
     samples = []
     for label, name in enumerate(names):
-        found, endings = [], torchvision.datasets.folder.IMG_EXTENSIONS
+        found = []
         for place, folders, files in os.walk(folder / name, followlinks=True):
             folders.sort()
-            found += [(place, n) for n in files if n.lower().endswith(endings)]
+            found += [(place, n) for n in files if n.lower().endswith(IMG_EXTENSIONS)]
             for path in (place, *(os.path.join(place, n) for n in files)):
                 status = os.stat(path)
                 first = seen.setdefault((status.st_dev, status.st_ino), path)
                 if first != path:
                     raise ValueError(f"{path}: it is {first} by a link; take one of them out")
         if not found:
-            raise ValueError(f"{folder / name}: no pictures; allowed: {', '.join(endings)}")
+            raise ValueError(f"{folder / name}: no pictures; allowed: {', '.join(IMG_EXTENSIONS)}")
         samples += [(os.path.join(*picture), label) for picture in sorted(found)]
     return samples, names

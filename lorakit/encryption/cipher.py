@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lorakit.checks import check_choice, check_fields, check_number, checked
@@ -25,13 +24,21 @@ CHANNELS = 3
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Key:
-    """A secret key. Its text form shows sizes only, never the permutations."""
+    """A secret key. Its text form shows sizes only, never the permutations.
 
-    image_size: int  # height and width of the images, in pixels
-    block_size: int  # height and width p of a block, in pixels
-    blocks: Tensor  # permutation of the N blocks, int64 (N,): place i shows block ``blocks[i]``
-    pixels: Tensor  # permutation inside a block, int64 (c p²,), likewise
-    flips: Tensor  # which places of a block are negative, bool (c p²,)
+    Attributes:
+        image_size: height and width of the images, in pixels.
+        block_size: height and width p of a block, in pixels.
+        blocks: permutation of the N blocks, int64 (N,): place i shows block ``blocks[i]``.
+        pixels: permutation inside a block, int64 (c p²,), likewise.
+        flips: which places of a block are negative, bool (c p²,).
+    """
+
+    image_size: int
+    block_size: int
+    blocks: Tensor
+    pixels: Tensor
+    flips: Tensor
     steps: tuple[str, ...] = STEPS
 
     def __post_init__(self) -> None:
@@ -133,13 +140,20 @@ def key_bits(image_size: int, block_size: int, steps: Iterable[str] = STEPS) -> 
 
 def to_blocks(images: Tensor, block_size: int) -> Tensor:
     """(..., c, H, W) to (..., N, c p²): blocks in reading order, values channel by channel."""
-    return F.pixel_unshuffle(images, block_size).flatten(-2).mT  # (..., c p², rows, columns) before
+    *batch, c, h, w = images.shape
+    p = block_size
+    x = images.reshape(*batch, c, h // p, p, w // p, p)  # (..., c, rows, p, columns, p)
+    x = x.movedim((-4, -2), (-5, -4))  # (..., rows, columns, c, p, p)
+    return x.reshape(*batch, (h // p) * (w // p), c * p * p)
 
 
 def from_blocks(blocks: Tensor, block_size: int, image_size: int) -> Tensor:
     """(..., N, c p²) back to (..., c, H, W)."""
-    rows = image_size // block_size
-    return F.pixel_shuffle(blocks.mT.unflatten(-1, (rows, rows)), block_size)
+    *batch, _, values = blocks.shape
+    p, rows = block_size, image_size // block_size
+    x = blocks.reshape(*batch, rows, rows, values // p**2, p, p)  # (..., rows, columns, c, p, p)
+    x = x.movedim((-5, -4), (-4, -2))  # (..., c, rows, p, columns, p)
+    return x.reshape(*batch, values // p**2, image_size, image_size)
 
 
 def pictures_to_blocks(pictures: Tensor, block_size: int) -> Tensor:

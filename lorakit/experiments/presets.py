@@ -15,10 +15,9 @@ _BASE = ("probe", "lora", "lora+patch", "full")
 _PAPER = {"backbone": "vit_base_patch16_224", "epochs": 10, "batch_size": 128}
 _PAPER |= {"schedule": "cosine", "weight_decay": 0.01}
 
-# datasets: settings of each, the default one first; seeds, 1 if not said; for each study (see
-# ``grid``)
-# encryption: ciphers, methods, adapters (ranks of targets)
-# privacy: private (settings), epsilons of each method, private_ciphers
+# datasets: settings of each, the default one first; seeds: 1 if not said
+# for encryption: ciphers, methods, adapters (ranks of targets)
+# for privacy: private (settings), epsilons of each method, private_ciphers
 PRESETS: dict[str, dict] = {
     "smoke": {
         "datasets": {"fashion": {"train": 128, "val": 32, "test": 100, "epochs": 1}},

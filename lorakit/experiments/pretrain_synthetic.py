@@ -4,6 +4,8 @@ The network learns to tell a picture's histograms of oriented gradients (HOG: Da
 from one token, after MaskFeat (Wei et al. 2022, arXiv 2112.09133): no class, no real image.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import math
@@ -14,20 +16,31 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from lorakit import runtime
 from lorakit.checks import check_choice
-from lorakit.data.dataset import Split, generator_for
+from lorakit.data.dataset import Split, fingerprint, generator_for, normalise
 from lorakit.data.synthetic import SOURCES, draw_pictures
 from lorakit.lora.backbones import weights_of
 from lorakit.lora.vit import create_backbone
+from lorakit.runtime import (
+    device_name,
+    peak_memory_mb,
+    pick_device,
+    seed_everything,
+    versions,
+    write_atomic,
+)
+from lorakit.training.checkpoint import Checkpoint
 from lorakit.training.criterion import Criterion
-from lorakit.training.evaluate import evaluate
-from lorakit.training.fit import fit
+from lorakit.training.fit import train_one_epoch
+from lorakit.training.loader import Loader
+from lorakit.training.optimizer import Average, make_optimizer, make_scheduler
 from lorakit.training.recipe import Recipe
+from lorakit.training.step import PlainStep
 
-RECIPE = Recipe(epochs=8, batch_size=128, lr=1.5e-3, weight_decay=0.05, precision="float32")
+RECIPE = Recipe(epochs=8, batch_size=128, lr=1.5e-3, weight_decay=0.05, warmup=0.1)
 RECIPES = {"vit_micro": RECIPE, "vit_mini": RECIPE.replace(lr=1e-3)}
 _ORIENTATIONS, _CELL, _STRIDE = 8, 8, 4  # cells overlap by half
 TARGETS = 128  # principal components to tell
@@ -107,39 +120,62 @@ def pretrain_synthetic(
 
     Args:
         out: the file to write.
+        backbone: a name for ``lora.create_backbone``.
         images: pictures to draw, in equal parts from each of ``sources``.
+        sources: some of ``data.synthetic.SOURCES``.
         recipe: None means the one in ``RECIPES``.
         seed: of the pictures, the random start and the order.
+        progress: show a progress bar.
     """
     sources, recipe = tuple(sources), recipe or RECIPES[backbone]
-    pictures, held_out = draw_mix(images, sources, seed), draw_mix(HELD_OUT, sources, seed + 1)
-    criterion, path = GradientCriterion(pictures.images), Path(out).with_suffix(".checkpoint")
-    runtime.seed_everything(seed)
-    device = runtime.pick_device()
-    model = create_backbone(backbone, TARGETS, pretrained=False)
-    options = {"criterion": criterion, "val": held_out, "checkpoint": path, "progress": progress}
-    history = fit(model, pictures, recipe, seed=seed, **options)
-    for row in history:
-        row["held_out"] = row.pop("val_loss")
-        del row["accuracy"], row["val_accuracy"]  # of a network that tells no classes
+    pictures = draw_mix(images, sources, seed)
+    held_out = draw_mix(HELD_OUT, sources, seed + 1).images
+    seed_everything(seed)
+    criterion, device = GradientCriterion(pictures.images), pick_device()
+    model = create_backbone(backbone, TARGETS, pretrained=False).to(device)
+    optimizer, steps = make_optimizer(model, recipe), recipe.steps(images)
+    scheduler, average = make_scheduler(optimizer, recipe, steps), Average(optimizer, None)
+    step = PlainStep(model, optimizer, recipe, images, criterion)
+    needs = {"recipe": asdict(recipe), "data": fingerprint(pictures, normalise)}
+    path = Path(out).with_suffix(".checkpoint")
+    state = Checkpoint(path, model, optimizer, scheduler, average, step, needs)
+    history, loader = state.load(steps // recipe.epochs), Loader(pictures, device)
+    done = len(history) * (steps // recipe.epochs)
+
+    with tqdm(total=steps, initial=done, disable=not progress) as bar:
+        for epoch in range(len(history) + 1, recipe.epochs + 1):
+            row = train_one_epoch(step, loader, scheduler, lambda _: bar.update() and False)
+            del row["accuracy"]
+            history.append({"epoch": epoch, **row, "held_out": _error(model, criterion, held_out)})
+            state.save(history)
+            bar.set_postfix(epoch=epoch, error=f"{history[-1]['held_out']:.3f}")
     half = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
     model.load_state_dict(half)
     settings = {"images": images, "sources": sources} | asdict(recipe) | {"seed": seed}
-    told = evaluate(model, held_out, criterion, precision="float32")["loss"]
     log = {
         "command": f"python -m lorakit.experiments.pretrain_synthetic {backbone}",
         **{name: value for name, value in settings.items() if value is not None},
-        "held_out": told,  # by the weights that are written
+        "held_out": _error(model, criterion, held_out),  # of the weights that are written
         "seconds": sum(row["seconds"] for row in history),
-        "device": runtime.device_name(device),
-        "peak_memory_mb": runtime.peak_memory_mb(device),
-        "versions": runtime.versions(),
+        "device": device_name(device),
+        "peak_memory_mb": peak_memory_mb(device),
+        "versions": versions(),
         "history": history,
     }
-    runtime.write_atomic(save(half), out)
-    runtime.write_atomic(json.dumps(log, indent=1) + "\n", Path(out).with_suffix(".json"))
+    write_atomic(save(half), out)
+    write_atomic(json.dumps(log, indent=1) + "\n", Path(out).with_suffix(".json"))
     path.unlink()
     return log
+
+
+@torch.no_grad()
+def _error(model: nn.Module, criterion: GradientCriterion, images: Tensor) -> float:
+    """The mean squared error on pictures, in evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    chunks = images.to(device).split(500)
+    losses = [criterion.loss(model(normalise(x)), x, x).item() * len(x) for x in chunks]
+    return sum(losses) / len(images)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,32 @@
 """Run one experiment: build, encrypt, train, evaluate, report one row."""
 
+from __future__ import annotations
+
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from lorakit import runtime
 from lorakit.checks import checked
-from lorakit.data.dataset import Dataset, Split
-from lorakit.data.load import load
+from lorakit.data.dataset import Dataset, Split, normalise
+from lorakit.data.load import EMBEDDED, load
 from lorakit.encryption.cipher import Key, encrypt, make_key
 from lorakit.encryption.transform import Transform
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.public import pretrain_on_public
 from lorakit.experiments.statement import meaning_of
 from lorakit.lora.vit import apply_method, count_parameters, create_backbone
-from lorakit.training.criterion import Criterion
-from lorakit.training.evaluate import predict
+from lorakit.runtime import (
+    device_name,
+    peak_memory_mb,
+    pick_device,
+    reset_peak_memory,
+    seed_everything,
+    versions,
+)
+from lorakit.training.evaluate import accuracy_by_class, loss_and_accuracy, predict
 from lorakit.training.fit import Callback, fit
 
 
@@ -44,6 +53,18 @@ def build(experiment: Experiment, classes: int) -> torch.nn.Module:
     return apply_method(model, e.method, private=e.private, **lora)
 
 
+def prepare(
+    experiment: Experiment, split: Split, key: Key | None, image_size: int
+) -> tuple[Split, Callable[[torch.Tensor], torch.Tensor]]:
+    """A split, and what turns its images into what the model sees.
+
+    The embedded data sets are encrypted once, if no random views are taken; others batch by batch.
+    """
+    if experiment.dataset in EMBEDDED and experiment.recipe.views is None:
+        return encrypt_split(split, key), normalise
+    return split, Transform(image_size, key)
+
+
 def encrypt_split(split: Split, key: Key | None) -> Split:
     """The same labels with encrypted images; without a key, the split itself."""
     return split if key is None else Split(encrypt(split.images, key), split.labels)
@@ -66,7 +87,7 @@ def train_model(
     """
     e = experiment
     dataset = load_data(e) if dataset is None else dataset
-    runtime.seed_everything(e.seed)
+    seed_everything(e.seed)
     model, key = build(e, len(dataset.classes)), None
     image_size, patch_size = model.patch_embed.img_size[0], model.patch_embed.patch_size[0]
     if e.cipher != "none":
@@ -74,9 +95,10 @@ def train_model(
         key = make_key(image_size, patch_size, e.cipher.split("+"), seed=of_key)
     if e.public is not None:
         pretrain_on_public(model, key, e.public, seed=e.seed, device=device, progress=progress)
-    options = {"seed": e.seed, "device": device, "checkpoint": checkpoint, "callback": callback}
-    options |= {"transform": Transform(image_size, key), "progress": progress}
-    return model, key, fit(model, dataset.train, e.recipe, **options)
+    images, transform = prepare(e, dataset.train, key, image_size)
+    options = {"seed": e.seed, "transform": transform, "device": device, "progress": progress}
+    options |= {"checkpoint": checkpoint, "callback": callback}
+    return model, key, fit(model, images, e.recipe, **options)
 
 
 @checked
@@ -95,11 +117,9 @@ def run(
     privacy) and under privacy what it means (``privacy.meaning``), trainable and total parameters,
     seconds (wall time), peak_memory_mb, device, versions. RuntimeError if the callback stopped it.
     """
-    from sklearn.metrics import recall_score
-
     e, epochs = experiment, experiment.recipe.epochs
-    device = runtime.pick_device(device)
-    runtime.reset_peak_memory(device)
+    device = pick_device(device)
+    reset_peak_memory(device)
     start = time.perf_counter()
     dataset = load_data(e)
     options = {"device": device, "callback": callback, "progress": progress}
@@ -107,18 +127,17 @@ def run(
     if len(history) < epochs:
         raise RuntimeError(f"stopped after {len(history)} of {epochs} epochs: no result to report")
     split = getattr(dataset, e.eval_split)
-    transform = Transform(model.patch_embed.img_size[0], key)
-    options = {"transform": transform, "precision": e.recipe.precision, "batch_size": 100}
-    logits = predict(model, split, device=device, **options)
-    found = {"labels": range(logits.shape[1]), "average": None, "zero_division": math.nan}
-    by_class = recall_score(split.labels.numpy(), logits.argmax(dim=1).numpy(), **found)
+    images, transform = prepare(e, split, key, model.patch_embed.img_size[0])
+    batch_size = 500 if e.dataset in EMBEDDED else 100
+    options = {"transform": transform, "precision": e.recipe.precision, "batch_size": batch_size}
+    logits, labels = predict(model, images, device=device, **options), images.labels
     counts = count_parameters(model)
     seconds = time.perf_counter() - start
     return {
         "id": e.id,
         **e.settings(),
-        **Criterion().measure(logits, split.images, split.labels),
-        "accuracy_by_class": " ".join(f"{share:.4g}" for share in by_class),
+        **loss_and_accuracy(logits, labels),
+        "accuracy_by_class": " ".join(f"{a:.4g}" for a in accuracy_by_class(logits, labels)),
         "train_loss": history[-1]["loss"],
         "epsilon_spent": history[-1].get("epsilon", math.inf),
         **(meaning_of(e)._asdict() if e.private else {}),
@@ -126,7 +145,7 @@ def run(
         "total": counts["total"],
         # after a stop, what was trained before it counts too
         "seconds": round(max(seconds, sum(epoch["seconds"] for epoch in history)), 2),
-        "peak_memory_mb": round(runtime.peak_memory_mb(device), 1),
-        "device": runtime.device_name(device),
-        "versions": runtime.versions(),
+        "peak_memory_mb": round(peak_memory_mb(device), 1),
+        "device": device_name(device),
+        "versions": versions(),
     }

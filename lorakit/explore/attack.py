@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lorakit import data
+from lorakit.checks import check_number
 from lorakit.encryption.attacks import neighbours_right, recover_key
 from lorakit.encryption.attacks.jigsaw import border_costs, solve_costs
 from lorakit.encryption.cipher import decrypt, encrypt, make_key
@@ -27,10 +28,17 @@ def known_view(
     levels: int = 256,
     seed: int = 1,
 ) -> View:
-    """A secret picture opened with the key that known pairs, plain and encrypted, give away.
+    """A secret picture opened with the key that known pairs give away.
 
-    Few levels of brightness in the known pictures leave places that look alike.
+    Args:
+        dataset: ``fashion`` or ``street``.
+        block_size: p in pixels, a divisor of 32.
+        known: pairs of a plain and an encrypted picture, 1 to 8.
+        levels: of brightness in the known pictures, 2 to 256; few leave places that look alike.
+        seed: number of the teaching key.
     """
+    check_number("known", known, least=1, most=_MOST_KNOWN, whole=True)
+    check_number("levels", levels, least=2, most=256, whole=True)
     images = _images(dataset)
     key = make_key(images.shape[-1], block_size, seed=seed)
     plain = (images[:known].long() * levels // 256 * 255 // (levels - 1)).to(torch.uint8)
@@ -67,7 +75,15 @@ def jigsaw_view(
     starts: int = 4,
     seed: int = 1,
 ) -> View:
-    """Scrambled blocks put together again from encrypted pictures alone, which share a key."""
+    """Scrambled blocks put together again from encrypted pictures alone.
+
+    Args:
+        dataset, block_size, seed: as in ``known_view``; only blocks are scrambled here.
+        pictures: that share the key, 1 to 40.
+        starts: how many blocks to grow the picture from, 1 to 8.
+    """
+    check_number("pictures", pictures, least=1, most=_MOST_PICTURES, whole=True)
+    check_number("starts", starts, least=1, most=_MOST_STARTS, whole=True)
     images = _images(dataset)
     key = make_key(images.shape[-1], block_size, ["scramble"], seed=seed)
     secret = encrypt(images[[0, -1]], key)

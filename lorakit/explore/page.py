@@ -1,5 +1,8 @@
 """All explorers on one page, as tabs."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from threading import Thread
@@ -12,6 +15,7 @@ from lorakit.checks import checked
 from lorakit.experiments.table_file import read_table
 from lorakit.explore.explorer import try_this
 from lorakit.explore.results import Results
+from lorakit.explore.saved import SavedChart
 
 TABLES = ("claim", "privacy", "results", "painted")
 _TRY = {
@@ -36,15 +40,19 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
     is a CSV file for the rows trained here; those it holds already are shown too.
     """
     results = Results(rows, read_table(table) if Path(table).exists() else None)
-    makers = {
+    makers: dict[str, Callable[[], widgets.Widget | list[SavedChart]]] = {
         "Rank": lambda: [explore.rank_chart(), explore.spectrum_chart()],
         "Cipher": lambda: explore.CipherExplorer(),
         "Privacy": lambda: [explore.privacy_chart()],
         "Attack": lambda: explore.attack_explorer(),
         "Train": lambda: explore.LiveTraining(table, results.add),
     }
-    tabs = {"Results": _tab(_LAID_OUT + try_this(_TRY["Results"]), results.output)}
-    tabs |= {name: _tab("getting ready …", widgets.Output()) for name in makers}
+    tabs = {"Results": _charts(_LAID_OUT + try_this(_TRY["Results"]), results.output)}
+    for name in makers:
+        wait = "getting ready …"
+        tabs[name] = (
+            _charts(wait, widgets.Output()) if name in _TRY else widgets.VBox([widgets.HTML(wait)])
+        )
 
     def fill() -> None:
         for name, make in makers.items():
@@ -63,9 +71,10 @@ def dashboard(rows: pd.DataFrame, table: str | Path = "my_runs.csv") -> widgets.
     return widgets.Tab(list(tabs.values()), titles=list(tabs), layout={"width": "100%"})
 
 
-def _tab(words: str, place: widgets.Output) -> widgets.VBox:
+def _charts(words: str, place: widgets.Output) -> widgets.VBox:
     place.layout.width = "100%"
-    return widgets.VBox([widgets.HTML(words), place]).add_class("lorakit-chart")
+    page = widgets.VBox([widgets.HTML(words), place])
+    return page.add_class("lorakit-chart")
 
 
 @checked

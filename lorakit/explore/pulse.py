@@ -3,6 +3,7 @@
 import threading
 import time
 from functools import cache
+from weakref import WeakSet
 
 import ipywidgets as widgets
 
@@ -17,13 +18,14 @@ _CSS = (  # each sign of life brings a new element, whose clock starts anew
     ".lorakit-silent a {color: inherit; text-decoration: underline} "
     "@keyframes lorakit-silent {to {visibility: visible; max-height: 9em}}</style>"
 )
+_all: WeakSet[widgets.HTML] = WeakSet()
 
 
-@cache  # one widget, which stands in every explorer
 def pulse() -> widgets.HTML:
     """Words that show when nothing has come from the kernel for a while."""
     sign = widgets.HTML(_sign_of_life())
-    threading.Thread(target=_beat, args=(sign,), daemon=True).start()
+    _all.add(sign)
+    _start()
     return sign
 
 
@@ -32,7 +34,13 @@ def _sign_of_life() -> str:
     return f"{_CSS}{silent}{_WORDS}</div>"
 
 
-def _beat(sign: widgets.HTML) -> None:
+@cache  # one thread, however many explorers come and go
+def _start() -> None:
+    threading.Thread(target=_beat, daemon=True).start()
+
+
+def _beat() -> None:
     while True:
         time.sleep(_EVERY)
-        sign.value = _sign_of_life()
+        for sign in list(_all):
+            sign.value = _sign_of_life()

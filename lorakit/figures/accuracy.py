@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
-from lorakit.figures.style import CHANCE, NAMES, style, suptitle
+from lorakit.figures.style import CHANCE, NAMES, RANK_SHOWN, TARGETS_SHOWN, style, suptitle
 from lorakit.figures.tables import KEYS, in_order, summarise, with_usual_lora
 
 AXES = {
@@ -66,11 +66,15 @@ def _means(rows: pd.DataFrame, x: str, hue: str) -> tuple[pd.DataFrame, pd.DataF
     if x not in AXES or hue not in HUES or x == hue:
         allowed = f"two different ones, of {tuple(AXES)} and {HUES}"
         raise ValueError(f"x={x!r}, hue={hue!r}: allowed: {allowed}")
+    what = f"a value of {x}"
     rows = rows[rows[x].notna()] if x != "rank" else rows
-    rows = with_usual_lora(rows) if x in IN_STEPS else rows
-    if rows.empty or (x == "epsilon" and not np.isfinite(rows["epsilon"]).any()):
-        needed = "a finite epsilon" if x == "epsilon" else f"a value of {x}"
-        raise ValueError(f"rows: none without LoRA, or with it at rank 4 on q and v, has {needed}")
+    if x in IN_STEPS:
+        rows = with_usual_lora(rows)
+        what += f", rank={RANK_SHOWN}, targets={TARGETS_SHOWN!r}"
+    if x == "epsilon" and not np.isfinite(rows["epsilon"]).any():
+        rows, what = rows[:0], "a finite epsilon"
+    if rows.empty:
+        raise ValueError(f"rows: the table has none with {what}")
     told_apart = [key for key in dict.fromkeys([*KEYS, x, hue]) if key != "trainable"]
     return rows, summarise(rows, told_apart)
 

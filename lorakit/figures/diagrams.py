@@ -7,16 +7,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
+from lorakit.checks import check_number
 from lorakit.encryption.attacks import recover_key
 from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
 from lorakit.encryption.equivariance import adapt_patch_embedding
 from lorakit.figures.style import FROZEN, TRAINABLE, style
-from lorakit.lora.budget import trained_by_method
+from lorakit.lora.budget import shapes, trained_by_method
 
 
-def plot_methods(backbone: str = "vit_base_patch16_224", rank: int = 4) -> Figure:
+def plot_methods(*, backbone: str = "vit_base_patch16_224", rank: int = 4) -> Figure:
     """The parts of the ViT, a column for each method: what trains is coloured, and counted."""
     methods = ("probe", "patch", "lora", "lora+patch", "full")
+    check_number("rank", rank, least=1, most=shapes(backbone).embed_dim, whole=True)
     counts = trained_by_method(backbone, ("q", "v"))
     whole, _ = counts["full"]
     with style():

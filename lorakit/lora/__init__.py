@@ -10,10 +10,30 @@
 ``tensors``       safetensors files: read, checked, written, no code run.
 """
 
-import lazy_loader
-
-_LORA = "TARGETS LoRA LoRALinear add_lora lora_layers merge_lora remove_lora unmerge_lora".split()
-_VIT = "METHODS PARTS apply_method count_parameters create_backbone".split()
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"lora": _LORA, "vit": _VIT}
+from lorakit.lora.lora import (
+    TARGETS,
+    LoRA,
+    LoRALinear,
+    add_lora,
+    lora_layers,
+    merge_lora,
+    remove_lora,
+    unmerge_lora,
 )
+from lorakit.lora.vit import METHODS, PARTS, apply_method, count_parameters, create_backbone
+
+__all__ = [
+    "METHODS",
+    "PARTS",
+    "TARGETS",
+    "LoRA",
+    "LoRALinear",
+    "add_lora",
+    "apply_method",
+    "count_parameters",
+    "create_backbone",
+    "lora_layers",
+    "merge_lora",
+    "remove_lora",
+    "unmerge_lora",
+]

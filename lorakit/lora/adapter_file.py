@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from lorakit.checks import checked
-from lorakit.lora.lora import check_fresh, lora_layers
+from lorakit.lora.lora import check_fresh, check_vit, lora_layers
 from lorakit.lora.tensors import UNSEALED, check_tensors, read_tensors, refuse, write_tensors
 from lorakit.lora.vit import apply_method, create_backbone, part_of
 from lorakit.runtime import versions
@@ -126,6 +126,7 @@ def put_adapter(
 
 def describe(model: VisionTransformer) -> dict:
     """Backbone, hash of its frozen weights, and the method with its settings."""
+    check_vit(model)
     settings = getattr(model, "adaptation", None)
     layers = [layer for _, layer in lora_layers(model)]
     if not settings or bool(layers) != settings["method"].startswith("lora"):

@@ -46,6 +46,7 @@ def check_position(model: VisionTransformer) -> None:
 
 def add_position_update(model: VisionTransformer) -> VisionTransformer:
     """Put a ``PositionUpdate`` where timm adds the embedding; outputs do not change yet."""
+    check_position(model)
     tokens = model.num_prefix_tokens + model.patch_embed.num_patches
     update = PositionUpdate(tokens, model.embed_dim).to(model.pos_embed)
     model.pos_drop = nn.Sequential(update, model.pos_drop)  # where timm has just added e

@@ -13,9 +13,12 @@
 The step that trains, through Opacus, is ``training.private_step``.
 """
 
-import lazy_loader
-
-_ACCOUNTANT = "Privacy PrivacyError compute_epsilon default_delta find_noise_multiplier".split()
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"accountant": _ACCOUNTANT}
+from lorakit.privacy.accountant import (
+    Privacy,
+    PrivacyError,
+    compute_epsilon,
+    default_delta,
+    find_noise_multiplier,
 )
+
+__all__ = ["Privacy", "PrivacyError", "compute_epsilon", "default_delta", "find_noise_multiplier"]

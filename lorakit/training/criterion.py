@@ -50,11 +50,6 @@ class Criterion:
         """Of a model's outputs; another criterion has another one."""
         return F.cross_entropy(logits, labels)
 
-    def measure(self, outputs: Tensor, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """Loss and accuracy of outputs (N, classes) for labels (N,), with nothing summed up."""
-        hits = (outputs.argmax(dim=1) == labels).sum().item()
-        return {"loss": self.loss(outputs, images, labels).item(), "accuracy": hits / len(labels)}
-
     def means(self) -> dict[str, float]:
         """Loss and accuracy over the images seen, by all processes; NaN if there were none."""
         seen, loss, hits = distributed.all_reduce([self.seen, self.loss_sum, self.hits])

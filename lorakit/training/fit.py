@@ -1,7 +1,7 @@
 """Train a model: the loop over epochs, and over the batches of one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,7 +50,6 @@ def fit(
     seed: int | None = None,
     val: Split | None = None,
     transform: Transform = normalise,
-    criterion: Criterion | None = None,
     device: str | torch.device | None = None,
     checkpoint: str | Path | None = None,
     callback: Callback | None = None,
@@ -69,7 +68,6 @@ def fit(
             privacy a secret one from the system, since known noise hides nothing.
         val: measured after every epoch.
         transform: from uint8 images to what the model sees, on the device, batch by batch.
-        criterion: what is minimised, instead of the mean cross-entropy.
         device: see ``runtime.pick_device``.
         checkpoint: a file that keeps the state after every epoch. If it is there already, training
             goes on from it, to the same result as an unbroken run.
@@ -98,8 +96,7 @@ def fit(
     optimizer = make_optimizer(model, recipe)
     scheduler = make_scheduler(optimizer, recipe, steps)
     average = Average(optimizer, recipe.ema)
-    criterion = criterion or Criterion()
-    criterion.transform, criterion.precision = transform, precision
+    criterion = Criterion(transform, precision)
     kind = PlainStep if recipe.privacy is None else PrivateStep
     stepper = kind(model, optimizer, recipe, len(train), criterion)
     try:
@@ -111,10 +108,8 @@ def fit(
         state = Checkpoint(path, model, optimizer, scheduler, average, stepper, settings)
         history = state.load(steps // recipe.epochs)
         done = len(history) * steps // recipe.epochs
-        hidden = not (progress and distributed.is_main_process())
-        bar = tqdm(total=steps, initial=done, unit="step", leave=False, disable=hidden)
-        follow = _Progress(stepper, bar, callback)
-        with product_precision(precision), bar:
+        follow = _Progress(stepper, steps, done, callback, progress)
+        with product_precision(precision), follow.bar:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
                 follow.epoch = epoch
                 try:
@@ -126,13 +121,12 @@ def fit(
                     break
                 if val is not None:
                     average.swap()
-                    measured = evaluate(model, val, criterion, **measure)
+                    measured = evaluate(model, val, **measure)
                     average.swap()
                     row |= {f"val_{name}": value for name, value in measured.items()}
                 history.append({"epoch": epoch, **row})
                 state.save(history)
-                shown = {n: f"{row[n]:.3g}" for n in ("loss", "accuracy", "epsilon") if n in row}
-                bar.set_postfix(epoch=epoch, **shown)
+                follow.show(history[-1])
         average.swap()
         return history
     finally:
@@ -161,29 +155,41 @@ def train_one_epoch(
     return {**stepper.criterion.means(), **row, **stepper.spent()}
 
 
+@dataclass
 class _Progress:
     """Counts the steps of a run, moves its bar, asks its callback whether to stop."""
 
-    def __init__(
-        self, stepper: PlainStep | PrivateStep, bar: tqdm, callback: Callback | None
-    ) -> None:
-        self.stepper, self.bar, self.callback = stepper, bar, callback
-        self.done, self.epoch = bar.n, 0
+    stepper: PlainStep | PrivateStep
+    steps: int
+    done: int
+    callback: Callback | None
+    visible: bool
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        look = {"unit": "step", "leave": False}
+        look["disable"] = not (self.visible and distributed.is_main_process())
+        self.bar = tqdm(total=self.steps, initial=self.done, **look)
 
     def __call__(self, loss: float) -> bool:
         self.done += 1
         self.bar.update()
         accuracy = self.stepper.criterion.means()["accuracy"]
-        moment = Moment(self.epoch, self.done, self.bar.total, loss, accuracy, self.stepper.spent)
+        moment = Moment(self.epoch, self.done, self.steps, loss, accuracy, self.stepper.spent)
         stop = self.callback is not None and bool(self.callback(moment))
         return any(distributed.all_reduce([stop]))  # one asks, all stop
+
+    def show(self, row: dict[str, float]) -> None:
+        shown = {n: f"{row[n]:.3g}" for n in ("loss", "accuracy", "epsilon") if n in row}
+        self.bar.set_postfix(epoch=self.epoch, **shown)
 
 
 def _settings(model: nn.Module, train: Split, transform: Transform, recipe: Recipe) -> dict:
     """What a checkpoint must have been made with."""
     settings = asdict(recipe)
     del settings["physical_batch"]  # it may change on the way
+    lr = dict(recipe.lr) if isinstance(recipe.lr, Mapping) else recipe.lr
     data = [len(train), fingerprint(train, transform)]
     trains = [name for name, p in model.named_parameters() if p.requires_grad]
     scales = [u.scale for _, layer in lora_layers(model) for u in layer.updates.values()]
-    return settings | {"data": data, "trains": trains, "LoRA scales": scales}
+    return settings | {"lr": lr, "data": data, "trains": trains, "LoRA scales": scales}

@@ -60,10 +60,12 @@ class PlainStep:
             self.optimizer.zero_grad(set_to_none=True)
 
     def spent(self) -> dict[str, float]:
-        """Nothing: there is no privacy to spend, nor anything to remember across a stop."""
+        """Nothing: there is no privacy to spend."""
         return {}
 
-    state_dict = spent
+    def state_dict(self) -> dict[str, float]:
+        """Nothing to remember across a stop."""
+        return {}
 
     def load_state_dict(self, state: dict[str, float], taken: int) -> None:
         """See ``PrivateStep``."""

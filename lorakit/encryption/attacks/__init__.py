@@ -6,14 +6,18 @@
 ``recover_pixels``  only encrypted pictures are known, some hundreds of them.
 """
 
-import lazy_loader
+from lorakit.encryption.attacks.ciphertext_only import places_right, recover_pixels
+from lorakit.encryption.attacks.embedding import MatchedColumns, match_columns
+from lorakit.encryption.attacks.jigsaw import neighbours_right, solve_jigsaw
+from lorakit.encryption.attacks.known_plaintext import RecoveredKey, recover_key
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "ciphertext_only": ["places_right", "recover_pixels"],
-        "embedding": ["MatchedColumns", "match_columns"],
-        "jigsaw": ["neighbours_right", "solve_jigsaw"],
-        "known_plaintext": ["RecoveredKey", "recover_key"],
-    },
-)
+__all__ = [
+    "MatchedColumns",
+    "RecoveredKey",
+    "match_columns",
+    "neighbours_right",
+    "places_right",
+    "recover_key",
+    "recover_pixels",
+    "solve_jigsaw",
+]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def assemble(costs: Tensor, *, starts: int = 16) -> Tensor:
+def assemble(costs: Tensor, *, starts: int = 16, seed: int = 0) -> Tensor:
     """Put N = n x n blocks on a grid so that the summed cost of neighbours is small.
 
     Grows a picture from one block, the surest neighbour first (Gallagher 2012), then swaps blocks
@@ -15,7 +15,7 @@ def assemble(costs: Tensor, *, starts: int = 16) -> Tensor:
 
     Args:
         costs: (2, N, N): of block b to the right of block a, and below it.
-        starts: how many blocks to grow from, drawn at random; the cheapest picture is kept.
+        starts: how many blocks to grow from, chosen by ``seed``; the cheapest picture is kept.
 
     Returns the block at each place in reading order, int64 (N,).
     """
@@ -24,7 +24,7 @@ def assemble(costs: Tensor, *, starts: int = 16) -> Tensor:
     if tuple(costs.shape) != (2, blocks, blocks) or n * n != blocks:
         raise ValueError(f"costs of shape {tuple(costs.shape)}: allowed: (2, N, N), N a square")
     right, below = costs.double().cpu().numpy()
-    order = torch.randperm(blocks, generator=torch.Generator().manual_seed(0))[:starts]
+    order = torch.randperm(blocks, generator=torch.Generator().manual_seed(seed))[:starts]
     tried = [_improve(_grow(right, below, n, int(first)), right, below) for first in order]
     return torch.from_numpy(min(tried, key=lambda grid: _total(grid, right, below)).flatten())
 

@@ -11,14 +11,15 @@ from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
-import scipy
 import torch
 from torch import Tensor
 
 from lorakit.encryption.cipher import CHANNELS, Key, identity_key, pictures_to_blocks
 
 
-def recover_pixels(encrypted: Tensor, public: Tensor, block_size: int, *, starts: int = 64) -> Key:
+def recover_pixels(
+    encrypted: Tensor, public: Tensor, block_size: int, *, starts: int = 64, seed: int = 0
+) -> Key:
     """The key of pixel shuffling and negatives that fits best; blocks stay where they are.
 
     Args:
@@ -26,12 +27,15 @@ def recover_pixels(encrypted: Tensor, public: Tensor, block_size: int, *, starts
         public: other, plain pictures with about the same correlations, uint8 (L, 3, H', H').
         block_size: p in pixels, a divisor of H and H'.
         starts: random starts, the best fit of which is kept; more help more than more pictures.
+        seed: of the starts.
     """
-    rng = np.random.default_rng(0)
+    from scipy.optimize import quadratic_assignment
+
+    rng = np.random.default_rng(seed)
     known, secret = correlations(public, block_size), correlations(encrypted, block_size)
     options = {"maximize": True, "P0": "randomized", "rng": rng}
     tables = np.abs(known), np.abs(secret)
-    found = (scipy.optimize.quadratic_assignment(*tables, options=options) for _ in range(starts))
+    found = (quadratic_assignment(*tables, options=options) for _ in range(starts))
     there = max(found, key=lambda result: result.fun).col_ind  # where each plain place went
     pixels = np.argsort(there)
     # where signs agree with the known ones, this is positive for two flips or none

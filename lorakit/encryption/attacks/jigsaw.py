@@ -15,21 +15,23 @@ from lorakit.encryption.attacks.assembly import assemble
 from lorakit.encryption.cipher import CHANNELS, Key, identity_key, pictures_to_blocks
 
 
-def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16) -> Key:
+def solve_jigsaw(encrypted: Tensor, block_size: int, *, starts: int = 16, seed: int = 0) -> Key:
     """The key of block scrambling that makes blocks fit best.
 
     Args:
         encrypted: pictures that one key scrambled and did nothing else, uint8 (M, 3, H, H).
         block_size: p in pixels, 2 or more, a divisor of H.
-        starts: see ``assemble``.
+        starts, seed: see ``assemble``.
     """
     costs = border_costs(encrypted, block_size)
-    return solve_costs(costs, encrypted.shape[-1], block_size, starts=starts)
+    return solve_costs(costs, encrypted.shape[-1], block_size, starts=starts, seed=seed)
 
 
-def solve_costs(costs: Tensor, image_size: int, block_size: int, *, starts: int = 16) -> Key:
+def solve_costs(
+    costs: Tensor, image_size: int, block_size: int, *, starts: int = 16, seed: int = 0
+) -> Key:
     """``solve_jigsaw`` from border costs that are known already, (2, N, N)."""
-    blocks = assemble(costs, starts=starts).argsort()
+    blocks = assemble(costs, starts=starts, seed=seed).argsort()
     return replace(identity_key(image_size, block_size), blocks=blocks, steps=("scramble",))
 
 

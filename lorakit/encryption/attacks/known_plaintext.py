@@ -17,12 +17,19 @@ from lorakit.encryption.cipher import Key, pictures_to_blocks
 
 @dataclass(frozen=True)
 class RecoveredKey:
-    """A key that explains the known pairs, and how much of it they decide."""
+    """A key that explains the known pairs, and how much of it they decide.
 
-    key: Key  # turns every plain picture into its encrypted one
-    blocks_known: Tensor  # encrypted places whose block is decided, bool (N,)
-    pixels_known: Tensor  # encrypted places in a block whose value and flip are decided, (c p²,)
-    bits_left: float  # log2 of how many keys explain the pairs as well, at most; 0: only this one
+    Attributes:
+        key: one key that turns every plain picture into its encrypted one.
+        blocks_known: encrypted places whose block is decided, bool (N,).
+        pixels_known: encrypted places in a block whose value and flip are decided, bool (c p²,).
+        bits_left: log2 of how many keys explain the pairs as well, at most; 0: only this one.
+    """
+
+    key: Key
+    blocks_known: Tensor
+    pixels_known: Tensor
+    bits_left: float
 
     @property
     def determined(self) -> bool:
