@@ -519,7 +519,7 @@ print(
 # RDP, too, which is looser: by our accountant their $\varepsilon$ would be smaller, by a tenth to a fifth. So we took their features home (◇): a
 # **scattering network** computes 3,969 numbers from wavelets, which nobody learned, and one linear layer trains on them,
 # with the recipe, accountant, search of the rate and seeds that the head of our ViT had (`python tests/benchmarks/scattering.py`; five
-# rates tried). It gets as far as theirs. So it is the features: for clothes, what our small ViT learned from drawn pictures
+# rates tried). It gets about as far as theirs. So it is the features: for clothes, what our small ViT learned from drawn pictures
 # is worth less than what people worked out about edges, and `lora+patch` would lose even without any noise (89.2 %).
 #
 # ## Who pays?
