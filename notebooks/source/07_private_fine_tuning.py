@@ -864,7 +864,7 @@ print(f"epsilon {hidden_history[-1]['epsilon']:.2f} at delta = {delta:g}")
 
 # %%
 ready = start()
-images, rounds = (128, 1) if smoke else (6_000, RECIPE.epochs)
+images, rounds = (128, 1) if smoke else (3_000, RECIPE.epochs)
 missed = pretrain_on_public(ready, key, images, recipe=RECIPE.replace(epochs=rounds))
 train(ready, promise, split=hidden_train)
 print(f"{missed:.0%} of the tokens' variance is not seen yet after {images:,} public pictures")
