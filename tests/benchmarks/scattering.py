@@ -9,6 +9,7 @@ Writes figures/results/scattering.csv and goes on from it; takes an hour on two 
 """
 
 import argparse
+from collections import OrderedDict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,18 +53,6 @@ def numbered(labels: Tensor) -> Split:
     return Split(digits.to(torch.uint8)[..., None, None], labels)
 
 
-class Linear(nn.Module):
-    """From features to classes; its weights are the part ``head`` of lorakit's optimiser."""
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.head = nn.Linear(width, classes)
-        nn.init.zeros_(self.head.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(x)
-
-
 def train(folder: Path, rate: float, seed: int, eval_split: str) -> dict[str, object]:
     """Train with one rate; the accuracy on validation pictures (of 50,000 + 10,000) or test."""
     read = {n: torch.from_numpy(np.load(folder / f"{n}.npy")) for n in ("x", "y", "tx", "ty")}
@@ -81,7 +70,8 @@ def train(folder: Path, rate: float, seed: int, eval_split: str) -> dict[str, ob
 
     recipe = CELL.recipe.replace(lr=rate, physical_batch=512)
     with one_thread():
-        model = Linear(x.shape[1], 10)
+        model = nn.Sequential(OrderedDict(head=nn.Linear(x.shape[1], 10)))  # lorakit's part "head"
+        nn.init.zeros_(model.head.weight)
         options = {"seed": seed, "device": "cpu", "progress": False}
         history = fit(model, numbered(y), recipe, transform=features_of(x), **options)
         found = evaluate(model, numbered(ty), transform=features_of(tx), device="cpu")
@@ -99,16 +89,15 @@ def main(jobs: int) -> None:
     """Climb to the best rate on validation pictures, then five seeds on test pictures."""
     rows = pd.read_csv(OUT).to_dict("records") if OUT.exists() else []
 
+    known = {(row["lr"], row["seed"], row["eval_split"]): row["accuracy"] for row in rows}
+
     def ask(folder: Path, wanted: list[tuple[float, int, str]]) -> list[float]:
-        known = {(r["lr"], r["seed"], r["eval_split"]): r["accuracy"] for r in rows}
-        new = [one for one in wanted if one not in known]
-        for row in Parallel(jobs, return_as="generator_unordered")(
-            delayed(train)(folder, *one) for one in new
-        ):
+        new = [delayed(train)(folder, *one) for one in wanted if one not in known]
+        for row in Parallel(jobs, return_as="generator_unordered")(new):
             rows.append(row)
             write_atomic(pd.DataFrame(rows).to_csv(index=False), OUT)
+            known[row["lr"], row["seed"], row["eval_split"]] = row["accuracy"]
             print(f"{row['eval_split']} lr {row['lr']:g} seed {row['seed']}: {row['accuracy']:.2%}")
-        known = {(r["lr"], r["seed"], r["eval_split"]): r["accuracy"] for r in rows}
         return [known[one] for one in wanted]
 
     with TemporaryDirectory() as name:

@@ -19,7 +19,11 @@ MOVES = {  # tab: a control, and where it stops
     "Privacy": ("noise", [0.6, 1, 1.4, 1.8, 2.2, 2.6, 3, 3.4, 3.8, 4.2, 4.6, 5]),
     "Rank": ("rank", [1, 2, 4, 6, 9, 13, 18, 24, 32, 42, 54, 64]),
 }
-SLIDE = "(slider, to) => {slider.value = to; slider.dispatchEvent(new Event('input'))}"
+MOVE = """(field, to) => {
+  const place = [...field.options || []].findIndex(option => option.text == to);
+  if (place < 0) field.value = to; else field.selectedIndex = place;
+  for (const name of ["input", "change"]) field.dispatchEvent(new Event(name, {bubbles: true}));
+}"""
 PAUSE = 350  # milliseconds from one picture to the next
 
 
@@ -29,18 +33,12 @@ def test_record(voila, browse):
     taken = []
     for tab, (name, values) in MOVES.items():
         page.get_by_role("tab", name=tab).click()
-        if tab == "Cipher":
-            control = page.get_by_label(name, exact=True).locator("visible=true").first
-        else:
-            control = page.locator(f".vega-embed:visible input[name={name}]")
+        in_chart = page.locator(f".vega-embed:visible input[name='{name}']")
+        control = in_chart.or_(page.get_by_label(name, exact=True).locator("visible=true")).first
         control.wait_for()
         for value in values:
-            if tab == "Cipher":
-                control.select_option(label=str(value))
-                page.wait_for_timeout(300)
-            else:
-                control.evaluate(SLIDE, str(value))
-                page.wait_for_timeout(200)
+            control.evaluate(MOVE, str(value))
+            page.wait_for_timeout(300)
             taken.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     strip = np.concatenate(taken[:: len(values) // 2])  # an animated PNG has one palette
     palette = Image.fromarray(strip).quantize(128)
