@@ -116,8 +116,8 @@ with style():
     suptitle(figure, "Taking noise back pays when the promise is loose")
 
 # %% [markdown]
-# The noise in the weights is the root of its mean square over all steps. The loose promise gains. At $\varepsilon = 2$ two to four steps
-# gain a few per cent, and eight lose. Where the promise is strict, sampling did most of the hiding, and to give some of it
+# The noise in the weights is the root of its mean square over all steps. The loose promise gains. At $\varepsilon = 2$ two or three steps
+# gain two per cent or so, and eight lose six. Where the promise is strict, sampling did most of the hiding, and to give some of it
 # away costs more than the noise taken back is worth. (The kinks on the right: $T / b$ is rounded up.)
 #
 # ## Why it is allowed
