@@ -104,7 +104,7 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     wheres, ciphers = found[WHERE[:2]].drop_duplicates(), in_order(found["cipher"])
     order = {method: place for place, method in enumerate(in_order(found["method"]))}
     with style():
-        size = (max(8.2, 3.6 * len(ciphers) + 1.6), 1.4 + 2.2 * len(wheres))
+        size = (max(8.2, 2.6 * len(ciphers) + 1.8), 1.4 + 2.2 * len(wheres))
         shape = {"figsize": size, "sharex": True, "squeeze": False}
         figure, axes = plt.subplots(len(wheres), len(ciphers), **shape)
         for line, where in zip(axes, wheres.to_dict("records")):
@@ -114,9 +114,11 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
                 mine = mine.sort_values(["method", "rank"], key=lambda c: c.map(order).fillna(c))
                 _panel(ax, mine, pairs)
                 told = ", ".join(NAMES.get(place[name], place[name]) for name in several)
-                ax.set_title(told if len(several) > 1 else fill(told, 20), fontsize=11)
-        for ax in axes[-1]:
-            ax.set_xlabel(f"test accuracy minus that of {reference}, in points")
+                ax.set_title(fill(told, 26 if len(ciphers) > 1 else 70), fontsize=11)
+            names = [[label.get_text() for label in ax.get_yticklabels()] for ax in line]
+            for ax, mine in zip(line[1:], names[1:]):
+                ax.tick_params(labelleft=mine != names[0])  # once is enough
+        figure.supxlabel(f"test accuracy minus that of {reference}, in points", fontsize=11)
         narrow = np.ptp(axes[0, 0].get_xlim()) > 10  # the band, for words
         words, size = ("±1\npoint", 8) if narrow else ("within\none point", 9)
         look = {"xycoords": ("data", "axes fraction"), "va": "bottom", "color": "#777777"}
