@@ -20,13 +20,11 @@ DASHES = {"full": "--", "probe": ":"}  # of methods without a rank, against rank
 
 
 def explain_colours(ax: Axes, means: pd.DataFrame, x: str, hue: str) -> None:
-    """What colours and markers mean; against parameters, a line through all methods too."""
+    """What colours and markers mean."""
     for value in in_order(means[hue]):
-        line = means[means[hue] == value].sort_values(x)
-        look = look_of(line, hue, in_order(means[hue]))
-        ax.plot([], [], color=look["colour"], label=look["label"])
-        if x == "trainable":
-            ax.plot(line[x], line["mean"], color=look["colour"], linewidth=1, zorder=1)
+        look = look_of(means[means[hue] == value], hue, in_order(means[hue]))
+        kind = "s" if x == "trainable" else "-"  # no line joins methods
+        ax.plot([], [], kind, color=look["colour"], label=look["label"])
     for method in in_order(means["method"]):
         level = x == "rank" and means[means["method"] == method]["rank"].isna().all()
         look = DASHES.get(method, "-.") if level else METHOD_MARKERS[method]
