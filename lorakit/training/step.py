@@ -1,11 +1,9 @@
 """A training step: the gradient of the mean loss. ``private_step`` has the other kind."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from lorakit.training import distributed
@@ -31,8 +29,6 @@ class PlainStep:
     ) -> None:
         self.model, self.optimizer, self.criterion = model, optimizer, criterion or Criterion()
         self.forward = distributed.data_parallel(model)
-        if recipe.physical_batch is None and Replayed.helps(self.forward):
-            self.forward = Replayed(model)
         self.examples, self.batch_size, self.views = examples, recipe.batch_size, recipe.views
         asked = recipe.physical_batch
         self.physical_batch = recipe.batch_size if asked in (None, "auto") else asked
@@ -80,33 +76,6 @@ class PlainStep:
     def _alone(self) -> AbstractContextManager:
         """Inside, gradients stay in this process."""
         return self.forward.no_sync() if distributed.world_size() > 1 else nullcontext()
-
-
-class Replayed:
-    """A ViT on a GPU whose passes, forward and backward, are recorded once and then replayed.
-
-    A small model's kernels end sooner than Python starts the next one; a CUDA graph starts all of
-    them together. Batches of another shape than the first are not replayed.
-    """
-
-    def __init__(self, model: VisionTransformer) -> None:
-        self.model, self.graph, self.shape = model, None, None
-
-    @staticmethod
-    def helps(model: nn.Module) -> bool:
-        """Whether it can be recorded: on a GPU, and a ViT, which does the same at every call."""
-        return isinstance(model, VisionTransformer) and next(model.parameters()).is_cuda
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self.graph is None:
-            self.shape = x.shape
-            shell = nn.Sequential(self.model)  # whose forward is exchanged, and not the model's
-            enabled = torch.is_autocast_enabled("cuda")
-            # gradients arrive on the stream of the recording; nothing is lost by it
-            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream", UserWarning)
-            with torch.autocast("cuda", torch.bfloat16, enabled=enabled, cache_enabled=False):
-                self.graph = torch.cuda.make_graphed_callables(shell, (x.clone(),))
-        return self.graph(x) if x.shape == self.shape else self.model(x)
 
 
 def chunks(batch: Batch, size: int) -> list[Batch]:
