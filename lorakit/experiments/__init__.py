@@ -5,6 +5,7 @@
 ``presets``         the grids behind the figures;
 ``search_rates``    learning rates of each cell, on validation images;
 ``claim``           the paper's claim on real pictures, ``crossed`` keys and seeds;
+``clipped``         what a part costs the others by its share of the clipped norm;
 ``audit``           train with canaries and attack, ``shadow`` many heads at once;
 ``statement``       what a private run promises;
 ``paper``           the paper's own experiment, ``estimate`` what it takes;

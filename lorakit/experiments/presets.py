@@ -40,7 +40,7 @@ PRESETS: dict[str, dict] = {
         "methods": METHODS,
         "adapters": {"q+v": (1, 2, 4, 8, 16)},
         "private": {"train": 10_000, "batch_size": 512},
-        "epsilons": dict.fromkeys(("probe", "patch", "lora+patch"), (0.5, 1.0, 2.0, 3.0, 8.0)),
+        "epsilons": dict.fromkeys((*_BASE, "patch"), (0.5, 1.0, 2.0, 3.0, 8.0)),
     },
     "paper": {  # a GPU, and a network once; see paper.py
         "datasets": dict.fromkeys(("cifar10", "cifar100", "imagenette"), _PAPER),

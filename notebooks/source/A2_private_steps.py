@@ -234,8 +234,8 @@ check("A2.back", take_back)
 # ## Does it make a better model?
 #
 # `lora+patch` with $b = 8$, five seeds, each against DP-SGD with the same seed and recipe (`python -m
-# lorakit.experiments.claim banded`). For each kind of noise we searched the learning rates only, at $\varepsilon = 2$. With noise taken
-# back, the best rates for head and LoRA were four times as large: AdamW divides by the size of a step, and single steps
+# lorakit.experiments.claim banded`; it ran on a GPU, DP-SGD on a CPU). For each kind of noise we searched the learning rates only, at $\varepsilon = 2$. With noise taken
+# back, the best rates were four times as large: AdamW divides by the size of a step, and single steps
 # are noisier now. **Predict** the sign at each $\varepsilon$ from the second drawing.
 
 # %%
@@ -250,9 +250,8 @@ for e, line in pairs.groupby("epsilon")["gain"].agg(["mean", "sem", "size"]).ite
     print(f"  ε = {e:<3g} {line['mean']:+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 # %% [markdown]
-# The means have the signs of the drawing, though AdamW makes it a guide and no forecast. Only at $\varepsilon = 8$ the interval
-# excludes zero, just, but it is one of three, and DP-SGD with a larger rate was not tried there; at 0.5 and 2, five seeds
-# do not decide. We ran $b = 8$ everywhere, which at $\varepsilon = 2$ the drawing rejects: so this tests eight steps, not the
+# The means at 0.5 and 8 have the signs of the drawing, the one at 2 has not: AdamW makes it a guide and no forecast. At 2 and at 8 the
+# intervals begin at zero, just below and just above: five seeds hardly decide, and DP-SGD with a larger rate was not tried at 8. We ran $b = 8$ everywhere, which at $\varepsilon = 2$ the drawing rejects: so this tests eight steps, not the
 # method at its best.
 #
 # Sampling is worth most where $\sigma$ is large, as with a strict promise or large batches. Where nobody can draw at random (phones
