@@ -444,9 +444,9 @@ here, there = (t[t["method"].eq("lora") & t["epsilon"].eq(2)]["accuracy"] for t 
 print(f"(the runs of `lora` at ε = 2 on a GPU, in bfloat16: {there.mean():.1%})")
 
 # %% [markdown]
-# With noise it does not come back: the two drift apart by four points. Without noise, three seeds cannot tell them
-# apart. So it is neither what the patch embedding learns nor its own noise. (To let it move wins some of that back: in the figure it is two to three points.) But
-# head and LoRA have noise, too. Has their **signal** become smaller? DP-SGD clips all parts together. At the first step the
+# With noise it does not come back: four points are missing. Without noise, three seeds cannot tell the two
+# apart. So it is neither what the patch embedding learns nor its own noise. (To let it move wins some of that back: in the
+# figure two to three points are missing.) But head and LoRA have noise, too. Has their **signal** become smaller? DP-SGD clips all parts together. At the first step the
 # head had most of the norm. Look again at the model that was trained above:
 
 # %%
@@ -473,7 +473,7 @@ print(
 # %% [markdown]
 # Now most of a clipped gradient is the patch embedding's. To cut the whole down to $C$ leaves head and LoRA about half of the signal
 # that they would have without it, against the same noise: as if $\sigma$ were twice as large. Where there is no noise that does
-# no harm, for AdamW divides by the size of its gradients anyway. **A part that trains takes its share of the norm from the others, however
+# little harm, for AdamW divides by the size of its gradients anyway. **A part that trains takes its share of the norm from the others, however
 # little it moves.** No count of parameters shows that price.
 #
 # It is a price of one norm for all parts; to clip each apart (He et al. 2022, arXiv 2212.01539) was not tried here. And it does not explain
@@ -718,7 +718,7 @@ with style():
         ax.plot(one.recipe.lr["head"] * aside, 0.02, "|", markersize=16, **foot)
     ax.set(xscale="log", xlabel="learning rate of the head", ylabel="validation accuracy")
     look = {"transform": ax.get_xaxis_transform(), "fontsize": 9, "color": "#555555"}
-    ax.text(0.0107, 0.03, "ticks: the rates without privacy", **look)
+    ax.text(0.0122, 0.03, "ticks: the rates without privacy", **look)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend()
     figure.suptitle("Does the old learning rate still serve?", fontweight="bold")
