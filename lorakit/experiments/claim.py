@@ -32,7 +32,6 @@ BACKBONES = ("vit_micro", "vit_mini")
 HEADLINE = ("lora+patch", "full", "lora", "patch")
 CLAIMED = ("headline", "painted")  # their rows make figures/claim
 ONE_RATE = ("public", "mark")  # for head and LoRA; in all others they are searched apart
-HEAD_APART = tuple(study for study in TABLES if study not in ONE_RATE)
 TUNED_ON = {"train": 50_000, "val": 10_000}  # of the mark, which is set on all of them
 TUNED_AT, PUBLIC_EPSILONS, MARK_EPSILONS = 2.0, (1.0, 3.0, 8.0), (3.0, 1.0, 8.0, 0.5, 2.0)
 SETTINGS = {  # of the studies that the preset does not have, and the ways to train in each
@@ -97,9 +96,9 @@ def run_claim(
 ) -> pd.DataFrame:
     """Search rates, then run every cell at its seeds; returns the rows. Stopped, it goes on."""
     _search(study, cells(study, backbone), n_jobs)
-    small = [cell for cell in cells(study, backbone) if cell.backbone == "vit_micro"]
-    if study in HEAD_APART and small:  # once more, from elsewhere
-        _search(study, [_parts_alone(cell) for cell in small], n_jobs)
+    again = [_parts_alone(c) for c in cells(study, backbone) if c.backbone == "vit_micro"]
+    if study not in ONE_RATE and again:
+        _search(study, again, n_jobs)
     table, wanted = FOLDER / f"{TABLES[study]}.csv", cells(study, backbone)  # at the best rates
     runs = [run for cell in wanted for run in reported(study, cell, seeds)]
     first = {_place(cell) for cell in wanted}  # then ranks and budgets that were not searched
@@ -112,7 +111,7 @@ def run_claim(
 def _search(study: str, starts: list[Experiment], n_jobs: int | None) -> None:
     """Climb from these, and write the best rates of all trials there are."""
     trials = FOLDER / f"{TABLES[study]}_trials.csv"
-    search_rates(starts, trials, head_apart=study in HEAD_APART, n_jobs=n_jobs)
+    search_rates(starts, trials, head_apart=study not in ONE_RATE, n_jobs=n_jobs)
     write_rates(sorted(FOLDER.glob("*_trials.csv")))
 
 

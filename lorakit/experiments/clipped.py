@@ -7,6 +7,7 @@ noise.
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -15,20 +16,18 @@ from lorakit.experiments.claim import TUNED_AT, cells
 from lorakit.experiments.sweep import sweep
 
 TABLE = Path("figures/results/clipped.csv")
-SEEDS, HARDLY = range(3), 4e-5  # AdamW moves a weight by so much a step at most: 0.003 in all
+SEEDS, HARDLY = range(3), 4e-5  # AdamW moves a weight by about so much a step: 0.003 in all
 
 
 def run_clipped(n_jobs: int | None = None) -> pd.DataFrame:
     """The rows of both, with the same seeds."""
     (lora,) = [cell for cell in cells("privacy", "vit_micro") if cell.method == "lora"]
     rates = {f"lr_{part}": rate for part, rate in lora.recipe.lr.items()}
-    patch = lora.replace(method="lora+patch", **rates, lr_patch_embed=HARDLY)
+    ways = rates, {"method": "lora+patch", **rates, "lr_patch_embed": HARDLY}
     budgets = {"epsilon": TUNED_AT}, {"epsilon": None, "noise_multiplier": 0.0}
     runs = [
-        cell.replace(seed=seed, **budget, **lr)
-        for budget in budgets
-        for seed in SEEDS
-        for cell, lr in ((lora, rates), (patch, rates | {"lr_patch_embed": HARDLY}))
+        lora.replace(seed=seed, **budget, **way)
+        for budget, seed, way in product(budgets, SEEDS, ways)
     ]
     return sweep(runs, TABLE, n_jobs=n_jobs)
 

@@ -251,10 +251,10 @@ ciphers = pd.concat([small, read_table(results / "larger.csv")])
 figure = plot_paired(ciphers)
 
 # %% [markdown]
-# Plain, the methods lie within a point or so of `full`; encrypted, the head falls behind by three to five, and `lora` farthest where
+# Plain, all but the head and `patch` are within a point of `full`; encrypted, the head falls behind by three to five, and `lora` farthest where
 # blocks are scrambled too. But look at the third column: the
 # cipher of above, with 4,000 pictures and four epochs. **There the claim holds, on both ViTs**: `lora+patch` is at most one point behind
-# `full`, and a point ahead of `lora`. With 10,000 and five epochs `full` makes more of the additional pictures than the others do. So to say
+# `full`, and a point ahead of `lora`. With 10,000 and five epochs `full` makes more of the additional pictures and steps than the others do. So to say
 # "almost as good as full fine-tuning" means little unless you say with how much data. Shuffled only it holds on
 # `vit_micro`; the other three panels of encrypted pictures do not decide.
 #
