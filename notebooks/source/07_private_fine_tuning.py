@@ -552,7 +552,7 @@ print(
 #
 # Did more people share the noise, then? Look at the shape before you say so. What the noise takes from the lead, counted from
 # the right end of each line, is not less with 60,000: 1.5 points at $\varepsilon = 8$ and 3.1 at 0.5, against 1.1 and 2.3 with 10,000. The **whole line**
-# has moved up, by two points or so, without noise as well: more photographs and a longer training make what trains
+# has moved up, by about two points, and by more without noise: more photographs and a longer training make what trains
 # besides the head worth having, and then it can pay its price. Is that LoRA or the patch embedding? These runs do not say: `lora`
 # was not among them.
 #
@@ -573,7 +573,7 @@ print(
 # **scattering network** computes 3,969 numbers from wavelets, which nobody learned, and one linear layer trains on them,
 # with the recipe, accountant, search of the rate and seeds that the head of our ViT had (`python tests/benchmarks/scattering.py`; five
 # rates tried). It gets about as far as theirs. So it is the features: for clothes, what our small ViT learned from drawn pictures
-# is worth less than what people worked out about edges, and `lora+patch` would lose even without any noise (89.2 %).
+# is worth less than what people worked out about edges, and with this recipe, gradients clipped, `lora+patch` would lose even without the noise (89.2 %).
 #
 # ## Who pays?
 #
@@ -613,7 +613,7 @@ with style():
 
 # %% [markdown]
 # Under `lora+patch` the shirt pays most, then coat and pullover: they look like each other, and telling them apart takes what the noise hides
-# first. Trousers and dresses hardly notice. The mean hides both.
+# first. Trousers and ankle boots hardly notice. The mean hides both.
 #
 # Bagdasaryan, Poursaeed and Shmatikov (2019, arXiv 1905.12101) saw a like thing with rare groups; here all classes are
 # equally frequent. (A class may also gain because its name is said more often, as the dress here.) So print a table like this beside every private
@@ -643,8 +643,8 @@ figure = plot_signal_to_noise(ratios, sigma)
 # This is the first step of training, and the ratio of all that trains falls with $\sqrt d$ as promised. Now
 # compare with the accuracies: does the order of methods at each $\varepsilon$ follow this line?
 #
-# It does not. `full` is last in this figure, and with 10,000 photographs it beats `lora+patch`; `lora`, with
-# ten times the parameters of the head, is not told apart from it; and with 60,000 at $\varepsilon = 8$ `lora+patch` beats the head. So do
+# It does not. `full` is last in this figure, and with 10,000 photographs it beats `lora+patch` at every $\varepsilon$; `lora`, with
+# ten times the parameters of the head, is not told apart from it there; and with 60,000 at $\varepsilon = 8$ `lora+patch` beats the head. So do
 # not take the ratio for a law. Noise spreads evenly
 # over $d$ directions, while the gradients of a pre-trained model lie in few of them, step after step, and along those the
 # signal adds up with the number of steps, the noise only with its square root (within one training; more
@@ -725,7 +725,7 @@ with style():
 
 # %% [markdown]
 # One run a dot. The best rates for the head are two to five times the old ones, likely because there are 80 large batches instead of
-# 1,500 small ones; for `probe` the old rate is as good. `lora+patch` loses four points by one doubling, of LoRA's rate. Before you conclude that
+# many hundred small ones; for `probe` the old rate is as good. `lora+patch` loses four points by one doubling, of LoRA's rate. Before you conclude that
 # "DP destroys accuracy", tune the rate under DP; and count what that costs.
 #
 # **Clipping norm.** All gradients of the first step were longer than $C = 1$, so each was cut down to its direction.
