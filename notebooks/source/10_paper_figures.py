@@ -319,8 +319,9 @@ learned = model.patch_embed.proj.weight.detach().cpu()
 figure = plot_patch_embeddings(before, learned, key)
 saved = save_figure(figure, out / "embedding")
 # %% [markdown]
-# The blue line stands to the right of the grey bars: the learned filters are a little smoother in the order that the
-# right key restores than in any of 200 others. So the patch embedding has learned something of how the key arranges the
+# The blue line stands at the right end of the grey bars: the learned filters are a little smoother in the order that the
+# right key restores than in nearly all of 200 others. In the preset `full`, with more pictures, it is smoother than in any of them
+# (`figures/embedding.png`). So the patch embedding learns something of how the key arranges the
 # values of a block, without ever seeing the key. Compare the first and the last row: it is not the old set of filters
 # that comes back, but a new one. And take it as a warning: a trained patch embedding tells the right key from wrong ones,
 # so do not publish one and trust in the other. (Lesson 05 looks at the change alone, where it is far clearer.)
