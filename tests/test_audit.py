@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, norm
 
+from figures.studies import audits
 from lorakit.data import Split
 from lorakit.experiments.audit import (
     ATTACKS,
@@ -20,7 +21,6 @@ from lorakit.experiments.audit import (
     audit_head,
     canary_gradients,
     detections,
-    run_audits,
 )
 from lorakit.experiments.shadow import accuracy, confidences, shadow_heads
 from lorakit.lora.vit import create_backbone
@@ -332,12 +332,11 @@ def test_a_stopped_study_goes_on(tmp_path, monkeypatch):
         found = attack(joined.float(), joined, claimed=1.0)
         return dict.fromkeys(ATTACKS, found) | {"accuracy": 0.5, "steps": 10}
 
-    module = importlib.import_module("lorakit.experiments.audit")
-    monkeypatch.setattr(module, "audit_head", pretended)
-    monkeypatch.setattr(module, "TABLE", tmp_path / "audits.csv")
+    monkeypatch.setattr(audits, "audit_head", pretended)
+    monkeypatch.setattr(audits, "TABLE", tmp_path / "audits.csv")
     with pytest.raises(KeyboardInterrupt):
-        run_audits(audits=2)
-    rows = run_audits(audits=2)
+        audits.run_audits(audits=2)
+    rows = audits.run_audits(audits=2)
     assert len(rows) == 2 * len(VARIANTS) == len(ran) - 1
     assert not rows.duplicated(["variant", "seed"]).any()
     pd.testing.assert_frame_equal(rows.round(4), pd.read_csv(tmp_path / "audits.csv"))

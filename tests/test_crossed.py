@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
+from figures.studies.crossed import spread
 from lorakit import Experiment, Recipe, train_model
-from lorakit.experiments.crossed import spread
 
 
 def test_the_key_has_a_seed_of_its_own_if_one_is_given():

@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lorakit import read_table
-from lorakit.experiments import claim
-from lorakit.experiments.claim import (
+from figures.studies import claim
+from figures.studies.claim import (
     BACKBONES,
     FOLDER,
     HEADLINE,
@@ -18,6 +17,7 @@ from lorakit.experiments.claim import (
     cells,
     drop_old_rates,
 )
+from lorakit import read_table
 from lorakit.experiments.learning_rates import RATES
 from lorakit.experiments.search_rates import (
     CELL,

@@ -9,9 +9,9 @@ from lorakit import Experiment, apply_method, create_backbone, encrypt, load, ma
 from lorakit.encryption.attacks.known_plaintext import recover_key
 from lorakit.encryption.equivariance import adapt_patch_embedding
 from lorakit.experiments.pretrain_synthetic import draw_mix
+from lorakit.experiments.probe import linear_probe
 from lorakit.experiments.public import pretrain_on_public
 from lorakit.experiments.run import encrypt_split
-from lorakit.experiments.sources import linear_probe
 
 KEY = make_key(32, 8, ["shuffle", "negative"], seed=3)
 SHORT = {"train": 64, "val": 1, "test": 50, "epochs": 1, "batch_size": 16}

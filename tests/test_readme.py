@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from figures.studies.crossed import spread
 from lorakit import (
     apply_method,
     count_parameters,
@@ -19,7 +20,6 @@ from lorakit import (
 )
 from lorakit.encryption.attacks import recover_key
 from lorakit.experiments.audit import detections
-from lorakit.experiments.crossed import spread
 from lorakit.experiments.presets import MLP
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN

@@ -1,6 +1,7 @@
 """The house: rooms, each importing only from those above it; and a light front door."""
 
 import ast
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -72,6 +73,18 @@ def test_each_room_says_what_is_in_it():
         says = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
         for path in folder.glob("*.py"):
             assert path.stem.startswith("__") or f"``{path.stem}``" in says, f"{room}: {path.stem}"
+
+
+def test_each_table_says_which_command_made_it_and_the_package_needs_no_study():
+    figures = PACKAGE.parent / "figures"
+    says = (figures / "README.md").read_text()
+    made = {path.stem for path in figures.glob("results/*.csv")}
+    for name in {n.removesuffix("_trials") for n in made} - {"table", "privacy_table"}:
+        assert f"`{name}.csv`" in says, name
+    for path in figures.glob("studies/*.py"):
+        assert re.search(rf"[`.]{path.stem}[` ]", says), path.stem
+    for path in PACKAGE.rglob("*.py"):
+        assert "figures.studies" not in path.read_text(), path
 
 
 def test_the_front_door_is_light():

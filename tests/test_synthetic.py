@@ -105,7 +105,7 @@ def test_pretraining_learns_writes_a_log_and_goes_on_after_a_stop(tmp_path, monk
 
 def test_a_linear_probe_is_logistic_regression_on_what_the_head_sees():
     from lorakit import create_backbone, load
-    from lorakit.experiments.sources import features, linear_probe
+    from lorakit.experiments.probe import features, linear_probe
 
     data = load("fashion", train=1500, val=500, test=1)
     model = create_backbone("vit_micro")

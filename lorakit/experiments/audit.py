@@ -1,11 +1,9 @@
-"""Audits that train a head on frozen features.
+"""Audits of DP-SGD and of broken variants, which train a head on frozen features.
 
-``python -m lorakit.experiments.audit`` audits DP-SGD and broken variants of it, 20 times each, and
-prints how many of the audits refute the claim. It resumes. The statistics are in ``privacy.audit``.
+The statistics are in ``privacy.audit``.
 """
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,13 +16,12 @@ from lorakit.experiments.shadow import accuracy, frozen_features
 from lorakit.privacy.accountant import Privacy
 from lorakit.privacy.audit import Audit, attack
 from lorakit.privacy.membership import gradient_scores
-from lorakit.runtime import seed_everything, write_atomic
+from lorakit.runtime import seed_everything
 from lorakit.training.criterion import Criterion
 from lorakit.training.private_step import PrivateStep
 from lorakit.training.recipe import Recipe
 from lorakit.training.step import PlainStep
 
-TABLE = Path("figures/results/audits.csv")
 PRIVACY = Privacy(epsilon=4.0, delta=1e-5)
 RECIPE = Recipe(epochs=5, batch_size=250, lr=1.0, optimizer="sgd", privacy=PRIVACY)
 VARIANTS = "correct,no noise,no clipping,noise / 40,shared noise,fixed order,shuffled".split(",")
@@ -117,20 +114,6 @@ def canary_gradients(weights: Tensor, labels: Tensor, loud: float) -> Tensor:
     return errors * (1 / errors.norm(dim=-1, keepdim=True)).clamp(max=loud)
 
 
-def run_audits(audits: int = 20) -> pd.DataFrame:
-    """A row an audit, with the bound of each attack; those in the table are not run again."""
-    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.exists() else []
-    done = {(row["variant"], row["seed"]) for row in rows}
-    for seed, variant in product(range(audits), VARIANTS):
-        if (variant, seed) not in done:
-            found = audit_head(variant, seed)
-            bounds = {name: found[name].epsilon_lower for name in ATTACKS}
-            row = {"variant": variant, "seed": seed, "claimed": found["curve"].epsilon_claimed}
-            rows.append(row | bounds | {n: found[n] for n in ("accuracy", "steps")})
-            write_atomic(pd.DataFrame(rows).round(4).to_csv(index=False), TABLE)
-    return pd.DataFrame(rows)
-
-
 def detections(rows: pd.DataFrame) -> pd.DataFrame:
     """How many audits refute the claim, with 95 % intervals (Clopper and Pearson 1934)."""
     lines = []
@@ -141,7 +124,3 @@ def detections(rows: pd.DataFrame) -> pd.DataFrame:
         means = {"bound": mine[name].mean(), "accuracy": mine["accuracy"].mean()}
         lines.append(line | {"low": low, "high": high} | means)
     return pd.DataFrame(lines)
-
-
-if __name__ == "__main__":
-    print(detections(run_audits()).round(3).to_string(index=False))

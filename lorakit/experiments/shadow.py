@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lorakit.data.load import load
-from lorakit.experiments.sources import features
+from lorakit.experiments.probe import features
 from lorakit.lora.vit import create_backbone
 
 

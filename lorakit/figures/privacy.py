@@ -40,7 +40,7 @@ def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figur
 def plot_audits(rows: pd.DataFrame, attacks: Mapping[str, str]) -> Figure:
     """Every audit as a dot: the least epsilon it shows, in a panel for each attack.
 
-    ``rows`` are those of ``experiments.audit``; ``attacks`` are its columns, with titles.
+    ``rows`` are those of ``figures/studies/audits.py``; ``attacks`` are its columns, with titles.
     """
     variants, claimed = list(rows["variant"].unique()), rows["claimed"].mean()
     shifts = np.random.default_rng(0).uniform(-0.25, 0.25, (len(attacks), len(rows)))

@@ -54,8 +54,8 @@ from lorakit import (
 )
 from lorakit.data.fashion import paint
 from lorakit.encryption.cipher import from_blocks, to_blocks
+from lorakit.experiments.probe import linear_probe
 from lorakit.experiments.run import encrypt_split
-from lorakit.experiments.sources import linear_probe
 from lorakit.figures.paired import claim_sentences, paired_differences, plot_paired
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, OTHER_COLOURS, style
 from lorakit.figures.tables import with_usual_lora
@@ -242,7 +242,7 @@ print("mean accuracy:", ", ".join(f"{method} {value:.1%}" for method, value in m
 # pays more to choose where LoRA goes than to set the patch embedding free.**
 #
 # Is that this one cipher? The repository also has 4,000 pictures, plain and under three ciphers, with seven methods, on both ViTs, five keys each
-# (`python -m lorakit.experiments.claim ciphers`, and `larger` for `vit_mini`, on a GPU). **Predict**: plain, in the first column, does anything
+# (`python -m figures.studies.claim ciphers`, and `larger` for `vit_mini`, on a GPU). **Predict**: plain, in the first column, does anything
 # but the head stay behind? And which cipher opens the widest gap?
 
 # %%
@@ -299,7 +299,7 @@ plot_fans(fans, title.format(*gain.values()))
 # more than twenty-five, the head alone nearly forty, and `lora+patch` and `full` far less: here the patch embedding clearly matters.
 # But this was one key, 1,200 pictures, and the rates of unpainted clothes. So look at more before you believe it:
 # 4,000 pictures, five keys, rates searched for each method on painted clothes. (Again the cell reads a table, made by
-# `python -m lorakit.experiments.claim painted`.)
+# `python -m figures.studies.claim painted`.)
 
 # %%
 paint_runs = read_table(results / "painted.csv")

@@ -38,7 +38,7 @@ from exercises import check
 from scipy.stats import norm
 
 from lorakit import Privacy, apply_method, create_backbone, load, normalise
-from lorakit.experiments.sources import features as features_of
+from lorakit.experiments.probe import features as features_of
 from lorakit.explore import privacy_chart
 from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.privacy.accountant import compute_epsilon, default_delta, find_noise_multiplier

@@ -386,7 +386,7 @@ print(f"going on with another C: {refused}")
 #
 # Back to the first picture. One run says little: seeds differ by a point. So the committed runs are read in
 # **pairs**, with the same seed, pictures and order, one method against another (`python -m
-# lorakit.experiments.claim privacy` made them).
+# figures.studies.claim privacy` made them).
 
 # %% tags=["folded"]
 # @title Drawing: `lora+patch` against the others, pair by pair
@@ -434,7 +434,7 @@ for e, name in zip(budgets, names):
 # rates they have in `lora`. Does the accuracy come back? And what would you expect without noise?
 
 # %%
-hardly = read_table(results / "clipped.csv")  # by python -m lorakit.experiments.clipped, on a CPU
+hardly = read_table(results / "clipped.csv")  # by python -m figures.studies.clipped, on a CPU
 for epsilon, pair in hardly.groupby("epsilon"):
     (line,) = paired_differences(pair, "lora").to_dict("records")
     change, low, high = (100 * line[name] for name in ("difference", "low", "high"))
@@ -571,7 +571,7 @@ print(
 # `lora+patch` beats the first (which starts from nothing) and loses to the second. Is that the features, or their recipe? They counted with
 # RDP, too, which is looser: by our accountant their $\varepsilon$ would be smaller, by a tenth to a fifth. So we took their features home (◇): a
 # **scattering network** computes 3,969 numbers from wavelets, which nobody learned, and one linear layer trains on them,
-# with the recipe, accountant, search of the rate and seeds that the head of our ViT had (`python tests/benchmarks/scattering.py`; five
+# with the recipe, accountant, search of the rate and seeds that the head of our ViT had (`python -m figures.studies.scattering`; five
 # rates tried). It gets about as far as theirs. So it is the features: for clothes, what our small ViT learned from drawn pictures
 # is worth less than what people worked out about edges, and with this recipe, gradients clipped, `lora+patch` would lose even without the noise (89.2 %).
 #
@@ -919,7 +919,7 @@ print(f"encrypted and private, public pictures first: {accuracy(ready, hidden_te
 
 # %% [markdown]
 # That was one run of each. Here are five keys, 4,000 photographs and three budgets, with rates searched at $\varepsilon =
-# 2$ for each of the three ways (8, 11 and 5 tries, not in $\varepsilon$; `python -m lorakit.experiments.claim public`).
+# 2$ for each of the three ways (8, 11 and 5 tries, not in $\varepsilon$; `python -m figures.studies.claim public`).
 
 # %% tags=["folded"]
 # @title Drawing: three ways to a private model

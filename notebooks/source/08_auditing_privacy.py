@@ -543,7 +543,7 @@ pd.DataFrame(bounds).T.style.format(precision=2, subset=list(ATTACKS.values()))
 # ## Twenty audits of everything
 #
 # One audit is an anecdote. So each of seven trainings was audited twenty times, with new coins and new noise
-# (`python -m lorakit.experiments.audit`; the rows are in `figures/results/audits.csv`). One training is correct. **Predict**
+# (`python -m figures.studies.audits`; the rows are in `figures/results/audits.csv`). One training is correct. **Predict**
 # which of the six broken ones are found, and by which attack.
 
 # %%

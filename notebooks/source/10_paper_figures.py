@@ -91,7 +91,7 @@ for sentence in claim_sentences(claim, shown, ("full",)):
 # The line of one point is ours: of the paper we have read the abstract and the introduction, which name none, and it
 # tests another model.
 #
-# Two commands made the tables: `python -m lorakit.experiments.claim headline` (10,000 photographs, five epochs; for
+# Two commands made the tables: `python -m figures.studies.claim headline` (10,000 photographs, five epochs; for
 # `vit_mini` with `--backbone vit_mini`, on a GPU) and `claim painted` (4,000, four epochs). They take hours, for learning
 # rates are searched for each method, on validation images with other seeds. What follows
 # makes all figures in minutes, from a smaller grid.
@@ -428,7 +428,7 @@ print(
 # An audit attacks a training. Canaries join the training set by the toss of a coin, and the attacker guesses which ones
 # did. Too many right guesses refute a claimed $\varepsilon$, with 95 % confidence (Steinke et al. 2023, arXiv 2305.08846;
 # Mahloujifar et al. 2024, arXiv 2410.22235). Here seven trainings of a head claim $\varepsilon = 4$, and only the first
-# of them is right. Each was audited twenty times, with three attacks (`python -m lorakit.experiments.audit`). **Predict**:
+# of them is right. Each was audited twenty times, with three attacks (`python -m figures.studies.audits`). **Predict**:
 # which of the six lies are found?
 
 # %%

@@ -49,7 +49,7 @@ from lorakit.experiments.pretrain_synthetic import (
     oriented_gradients,
     pretrain_synthetic,
 )
-from lorakit.experiments.sources import linear_probe
+from lorakit.experiments.probe import linear_probe
 from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.lora.backbones import weights_of
 from lorakit.runtime import seed_everything
@@ -420,7 +420,7 @@ print(f"largest difference between the schedule and the log: {gap:.1e}")
 #
 # **Predict**: which of the four sources teaches most alone, and does the mix of all four do better than the best of them?
 # Each was tried with the same number of pictures and epochs. The cell reads a table, which `python -m
-# lorakit.experiments.sources` made in less than an hour.
+# figures.studies.sources` made in less than an hour.
 
 # %% tags=["folded"]
 # @title Drawing: what a linear classifier makes of each network's features
@@ -641,7 +641,7 @@ folder.cleanup()
 #
 # Draw a fifth kind of picture: plaids, stick figures, coastlines, whatever you can program in forty lines. Pre-train
 # on it with a copy of `pretrain_synthetic`, and compare its worth with that of a single source such as `"textures"`
-# (`sources=["textures"]`), at the same number of pictures and epochs. `python -m lorakit.experiments.sources` does
+# (`sources=["textures"]`), at the same number of pictures and epochs. `python -m figures.studies.sources` does
 # this for the four, overnight.
 #
 # | your report | points |

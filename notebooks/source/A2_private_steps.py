@@ -234,7 +234,7 @@ check("A2.back", take_back)
 # ## Does it make a better model?
 #
 # `lora+patch` with $b = 8$, five seeds, each against DP-SGD with the same seed and recipe (`python -m
-# lorakit.experiments.claim banded`; it ran on a GPU, DP-SGD on a CPU). For each kind of noise we searched the learning rates only, at $\varepsilon = 2$. With noise taken
+# figures.studies.claim banded`; it ran on a GPU, DP-SGD on a CPU). For each kind of noise we searched the learning rates only, at $\varepsilon = 2$. With noise taken
 # back, the best rates were four times as large: AdamW divides by the size of a step, and single steps
 # are noisier now. **Predict** the sign at each $\varepsilon$ from the second drawing.
 

@@ -1,4 +1,4 @@
-"""The evidence on real pictures: ``python -m lorakit.experiments.claim STUDY``; it resumes.
+"""The evidence on real pictures: ``python -m figures.studies.claim STUDY``; it resumes.
 
 Ways to train on clothes, from a small ViT that never saw a photograph, at rates searched for each
 cell. ``headline``: the paper's claim (pixel shuffling with negative-positive), ten seeds; the

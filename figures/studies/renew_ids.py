@@ -1,6 +1,6 @@
 """Give the rows of results tables the ids, columns and checks of today.
 
-``python figures/results/renew_ids.py TABLE.csv ...``: settings that are gone lose their column if
+``python -m figures.studies.renew_ids TABLE.csv ...``: settings that are gone lose their column if
 they had their default, renamed ones get their new name, and each row the id of its experiment and
 the check over its values. Values that were measured are not touched.
 """

@@ -1,4 +1,4 @@
-"""What spreads a result, key or seed? ``python -m lorakit.experiments.crossed``; it resumes.
+"""What spreads a result, key or seed? ``python -m figures.studies.crossed``; it resumes.
 
 Elsewhere a seed makes the key too. Here five keys meet three seeds (start and order of images) on
 4,000 encrypted clothes, with the settings of the study ``ciphers``.
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lorakit.experiments.claim import cells
+from figures.studies.claim import cells
 from lorakit.experiments.sweep import sweep
 from lorakit.figures.style import CIPHER_SHOWN
 

@@ -1,4 +1,4 @@
-"""What does a part cost that hardly moves? ``python -m lorakit.experiments.clipped``; it resumes.
+"""What does a part cost that hardly moves? ``python -m figures.studies.clipped``; it resumes.
 
 Under DP-SGD each part's gradient counts in the norm that is clipped. ``lora`` at its rates, against
 ``lora+patch`` at the same ones with a patch embedding that next to nothing moves: its noise hardly
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lorakit.experiments.claim import TUNED_AT, cells
+from figures.studies.claim import TUNED_AT, cells
 from lorakit.experiments.sweep import sweep
 
 TABLE = Path("figures/results/clipped.csv")

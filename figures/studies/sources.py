@@ -1,4 +1,4 @@
-"""What each synthetic source is worth for clothes: ``python -m lorakit.experiments.sources``.
+"""What each synthetic source is worth for clothes: ``python -m figures.studies.sources``.
 
 A linear probe of a network pre-trained on it, or of one that ships, is fitted on 50,000
 training images of Fashion-MNIST and measured on the other 10,000. The command resumes.
@@ -8,40 +8,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
 
-from lorakit.data.dataset import Dataset, Split, normalise
+from lorakit.data.dataset import Dataset
 from lorakit.data.load import load
 from lorakit.data.synthetic import SOURCES
 from lorakit.experiments.pretrain_synthetic import RECIPE, RECIPES, pretrain_synthetic
+from lorakit.experiments.probe import linear_probe
 from lorakit.lora.vit import create_backbone
 from lorakit.runtime import one_thread, versions, write_atomic
 
 TABLE = Path("figures/results/sources.csv")
 IMAGES, EPOCHS = 30_000, 4
-
-
-def linear_probe(model: VisionTransformer | None, train: Split, measured: Split) -> float:
-    """Accuracy of logistic regression on features, standardised; without a model, on pixels."""
-    from sklearn.linear_model import LogisticRegression
-
-    x, y = (features(model, split.images) for split in (train, measured))
-    mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
-    x, y = (((z - mean) / std).numpy() for z in (x, y))
-    fitted = LogisticRegression(C=0.1, max_iter=300).fit(x, train.labels.numpy())
-    return float(fitted.score(y, measured.labels.numpy()))
-
-
-@torch.no_grad()
-def features(model: VisionTransformer | None, images: Tensor) -> Tensor:
-    """What the head sees of uint8 images (N, 3, H, W): (N, width); or their first channel."""
-    if model is None:
-        return images[:, 0].flatten(1).float()
-    model.eval()
-    chunks = (model.forward_features(normalise(chunk)) for chunk in images.split(500))
-    return torch.cat([model.forward_head(chunk, pre_logits=True) for chunk in chunks])
 
 
 def measure(name: str, data: Dataset, final: Dataset) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The published mark in our harness: a private linear model on scattering features, of all clothes.
 
-    pip install kymatio && python tests/benchmarks/scattering.py [--jobs 2]
+    pip install kymatio && python -m figures.studies.scattering [--jobs 2]
 
 Tramèr and Boneh (2021, arXiv 2011.11660) reach 89.7 % on Fashion-MNIST with epsilon 3, by features
 that nobody learned (a scattering network, kymatio's) and a linear layer. Here such a layer takes
@@ -21,14 +21,14 @@ import torch.nn.functional as F
 from joblib import Parallel, delayed
 from torch import Tensor, nn
 
+from figures.studies.claim import cells
 from lorakit.data.dataset import Split
 from lorakit.data.load import load
-from lorakit.experiments.claim import cells
 from lorakit.runtime import device_name, one_thread, versions, write_atomic
 from lorakit.training.evaluate import evaluate
 from lorakit.training.fit import fit
 
-OUT = Path(__file__).resolve().parents[2] / "figures" / "results" / "scattering.csv"
+OUT = Path("figures/results/scattering.csv")
 GROUPS = 27  # of the 81 features at each place, standardised together in each picture
 FIRST_RATE, TUNING_SEED, SEEDS = 4e-3, 100, range(5)
 CELL = next(e for e in cells("mark", "vit_micro") if e.method == "probe")  # all but the features
