@@ -108,6 +108,7 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
         ax.hist(wrong, bins=20, color="#999999", label="200 wrong keys")
         ax.axvline(right, color=TRAINABLE, linewidth=3, label="the right key")
         ax.set(xlabel="correlation of neighbouring values\nin a filter read back", ylabel="keys")
+        ax.locator_params(axis="x", nbins=4)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncol=2)
         fits = right > max(wrong)
         ax.set_title("The right key stands out" if fits else "No key stands out")

@@ -307,8 +307,9 @@ plot_paired(paint_runs)
 print(*claim_sentences(paint_runs, hidden, ["full", "lora", "patch"]), sep="\n")
 print("against lora on proj+fc1+fc2:", beside(paint_runs))
 trials = read_table(results / "painted_trials.csv")
-tried = trials.groupby(["method", "targets"], dropna=False).size()
-print("trials of rates:", ", ".join(f"{name} {count}" for (name, _), count in tried.items()))
+tried = trials.fillna({"targets": ""}).groupby(["method", "targets"]).size()
+told = [" ".join([method, *targets.split(), str(n)]) for (method, targets), n in tried.items()]
+print("trials of rates:", ", ".join(told))
 
 # %% [markdown]
 # **Here the claim holds.** `lora+patch` trains 3 % of the parameters, is at most one point behind `full`, and far ahead of

@@ -520,15 +520,15 @@ with style():
     for name, value in published.items():
         right.plot(budgets.index(3), value, "*", color="#555555", markersize=11)
         right.text(budgets.index(3) - 0.15, value, name, ha="right", va="center", **note)
-    right.plot(budgets.index(3) + 0.12, 100 * again.mean(), "D", color="#555555", mfc="none")
-    right.text(budgets.index(3) + 0.3, 100 * again.mean(), "again, here", va="bottom", **note)
+    right.plot(budgets.index(3) + 0.4, 100 * again.mean(), "D", color="#555555", mfc="none")
+    right.text(budgets.index(3) + 0.6, 100 * again.mean(), "again, here", va="center", **note)
     right.set(ylabel="test accuracy in per cent", ylim=(83, 90.9))
     right.legend(loc="lower right")
     for ax in (left, right):
         ax.set_xticks(range(len(budgets)), [*names[:-1], "no\nnoise"])
         ax.set_xlabel("ε")
-    left.set_title("More photographs, longer training: the line moves up")
-    right.set_title("60,000 photographs; two published results (★)")
+    left.set_title("More photographs: the line moves up")
+    right.set_title("60,000 photographs (★ published)")
 
 # %%
 print("lora+patch minus probe, in points, at each ε and without noise")
