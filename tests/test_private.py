@@ -11,7 +11,7 @@ from timm.layers import BatchNormAct2d, FrozenBatchNormAct2d
 
 from lorakit.data import Split
 from lorakit.lora.lora import add_lora
-from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
+from lorakit.lora.vit import METHODS, apply_method, create_backbone, part_of, parts
 from lorakit.privacy.accountant import Privacy, PrivacyError, compute_epsilon
 from lorakit.training.criterion import Criterion
 from lorakit.training.fit import DivergenceError, evaluate, fit
@@ -91,6 +91,35 @@ def test_the_clipped_sum_is_that_of_a_loop_over_examples(make_vit, batch, method
     privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=bound)
     step = step_of(model, privacy, physical_batch=physical_batch)
     found = gradients_of(step, *batch)
+    scale = max(g.abs().max() for g in expected.values())
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        assert (12 * gradient - expected[name]).abs().max() <= 1e-5 * scale, name
+
+
+@pytest.mark.parametrize("physical_batch", [None, 5])
+@pytest.mark.parametrize("method", ["probe", "lora+patch", "lora+patch+pos", "full"])
+def test_parts_clipped_apart_are_those_of_a_loop_over_examples_and_parts(
+    make_vit, batch, method, physical_batch
+):
+    model = prepared(make_vit, method)
+    each = [one_at_a_time(model, i[None], y[None], 1e9)[0] for i, y in zip(*batch)]
+    groups = {}
+    for name in each[0]:
+        groups.setdefault(part_of(name), []).append(name)
+    norms = {
+        part: [math.sqrt(sum(g[n].square().sum() for n in names)) for g in each]
+        for part, names in groups.items()
+    }
+    limit = min(sorted(found)[6] for found in norms.values())
+    expected = {
+        name: sum(g[name] * min(1.0, limit / norm) for g, norm in zip(each, norms[part]))
+        for part, names in groups.items()
+        for name in names
+    }
+    bound = limit * math.sqrt(len(groups))
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=bound, clip_apart=True)
+    found = gradients_of(step_of(model, privacy, physical_batch=physical_batch), *batch)
     scale = max(g.abs().max() for g in expected.values())
     assert found.keys() == expected.keys()
     for name, gradient in found.items():

@@ -42,6 +42,8 @@ class Privacy:
         accountant: one of ``ACCOUNTANTS``.
         bands: 2 or more, at most N / batch: correlated noise, see ``privacy.banded``. None: noise
             that is new at each step, DP-SGD.
+        clip_apart: True clips the gradient of each of the k ``lora.PARTS`` that train to C / √k,
+            by itself (group-wise clipping, He et al. 2022, arXiv 2212.01539).
     """
 
     epsilon: float = math.inf
@@ -50,6 +52,7 @@ class Privacy:
     max_grad_norm: float = 1.0
     accountant: str = "prv"
     bands: int | None = None
+    clip_apart: bool | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -65,6 +68,7 @@ class Privacy:
         check_number("max_grad_norm", self.max_grad_norm, above=0)
         check_choice("accountant", self.accountant, ACCOUNTANTS)
         check_number("bands", self.bands, least=2, whole=True, none=True)
+        object.__setattr__(self, "clip_apart", self.clip_apart or None)
 
     def for_examples(self, examples: int, batch_size: int) -> "Privacy":
         """The same for N examples: delta filled in. ValueError unless delta < 1/N, batch <= N.
