@@ -17,7 +17,7 @@ from lorakit.explore.explorer import try_this
 from lorakit.explore.results import Results
 from lorakit.explore.saved import SavedChart
 
-TABLES = ("claim", "privacy", "results", "painted")
+TABLES = ("claim", "privacy", "results", "painted", "larger", "mark")
 _TRY = {
     "Results": "Drag the budget below 20,000 parameters. Which method is ringed now?",
     "Rank": "Move the rank to 64. Does lora+patch ever train a tenth of the model?",

@@ -45,7 +45,7 @@ from lorakit.explore import (
 )
 from lorakit.figures.tables import summarise
 
-rows = committed_rows(root)  # one row for every training run of the course
+rows = committed_rows(root)  # results of the course, a row for every training run
 
 # %%
 results = Results(rows)
@@ -81,8 +81,8 @@ results
 #
 # ## How sure is a mean?
 #
-# Rows that differ in the seed alone are repetitions; their spread is the uncertainty. On *clothes* each mean has ten
-# seeds or five. Even so the bars of several methods overlap: the winner of the budget is then partly luck. Bars that
+# Rows that differ in the seed alone are repetitions; their spread is the uncertainty. On *clothes* each mean has five
+# seeds to ten. Even so the bars of several methods overlap: the winner of the budget is then partly luck. Bars that
 # overlap do not settle it, though. The same seed means the same key: subtract pair by pair (lesson 04), and a small lead
 # may show.
 #
@@ -193,12 +193,14 @@ print(on_clothes.groupby("method")["accuracy"].mean().map("{:.1%}".format).to_st
 # <details><summary>What went wrong</summary>
 #
 # The line averages over everything else that varied: plain and encrypted, private and not, two backbones. And the methods were not run
-# equally often in each: `lora` has no private run, `lora+patch` has many. So it compares mixtures, not methods
+# equally often in each: `bitfit` has no private run, `lora+patch` has dozens. So it compares mixtures, not methods
 # (Simpson's paradox waits here). Fix everything but one thing, below: there `lora+patch` is not behind `lora`, the bars overlap.
 #
 # </details>
 
 # %%
+private = on_clothes[np.isfinite(on_clothes["epsilon"])]
+print("private runs:", private["method"].value_counts().to_dict())
 try:
     summarise(on_clothes)
 except ValueError as error:
