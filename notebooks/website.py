@@ -67,7 +67,7 @@ def gather(book: Path) -> None:
                 enliven(output.get("data", {}), f"chart-{source.stem}-{cell.id}")
         nbformat.write(notebook, book / "notebooks" / f"{source.stem}.ipynb")
     lessons = [{"file": f"notebooks/{source.stem}"} for source in sources()]
-    beside = [*(f"notebooks/{page}" for page in PAGES), *TABLES]
+    beside = [*(f"notebooks/{page}" for page in PAGES), "figures/README", *TABLES]
     parts = [("Lessons", lessons), ("Beside them", [{"file": name} for name in beside])]
     contents = {"format": "jb-book", "root": "README"}
     contents["parts"] = [{"caption": name, "chapters": files} for name, files in parts]

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -136,8 +137,11 @@ def test_registers_average_pooling_and_qk_norm_too(make_vit, batch):
         torch.testing.assert_close(12 * gradient, expected[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("physical_batch", [None, 5])
-def test_views_of_an_example_are_averaged_before_they_are_clipped(make_vit, batch, physical_batch):
+def test_views_of_an_example_are_averaged_before_they_are_clipped(
+    make_vit, batch, physical_batch, apart
+):
     seen = []
 
     def record(images):
@@ -145,20 +149,24 @@ def test_views_of_an_example_are_averaged_before_they_are_clipped(make_vit, batc
         return images
 
     model = prepared(make_vit, "lora+patch+pos")
-    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=1.0)
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=1.0, clip_apart=apart)
     settings = {"views": 3, "physical_batch": physical_batch, "criterion": Criterion(record)}
     found = gradients_of(step_of(model, privacy, **settings), *batch)
     views = torch.cat(seen).unflatten(0, (12, 3))  # (n, K, 3, H, W)
     assert not torch.equal(views[:, 0], views[:, 1])
     total = {name: torch.zeros_like(p) for name, p in trainable(model).items()}
-    norms = []
+    groups = {name: part_of(name) if apart else "all" for name in total}
+    limit, norms = len(set(groups.values())) ** -0.5, []
     for images, label in zip(views, batch[1]):
         each = [one_at_a_time(model, v[None], label[None], 1e9)[0] for v in images]
         mean = {name: sum(g[name] for g in each) / 3 for name in total}
-        norms.append(math.sqrt(sum(g.square().sum().item() for g in mean.values())))
+        squares = Counter()
         for name, gradient in mean.items():
-            total[name] += gradient * min(1.0, 1.0 / norms[-1])
-    assert max(norms) > 1
+            squares[groups[name]] += gradient.square().sum().item()
+        norms += map(math.sqrt, squares.values())
+        for name, gradient in mean.items():
+            total[name] += gradient * min(1.0, limit / math.sqrt(squares[groups[name]]))
+    assert max(norms) > limit
     for name, gradient in found.items():
         torch.testing.assert_close(12 * gradient, total[name], rtol=1e-3, atol=1e-5)
 

@@ -28,6 +28,16 @@ def test_of_an_experiment_it_says_what_the_accountant_says():
         assert words in text
 
 
+def test_it_says_that_parts_are_clipped_apart_and_the_promise_is_the_same():
+    apart = Experiment.from_settings(**RUN.settings() | {"clip_apart": True})
+    assert apart.recipe.privacy.clip_apart and apart.id != RUN.id
+    off = Privacy(epsilon=3.0, clip_apart=False)
+    assert off == Privacy(epsilon=3.0)  # one form, one id
+    said, usual = privacy_statement(apart), privacy_statement(RUN)
+    assert "clipped, part by part, to C = 1" in str(said) and "part by part" not in str(usual)
+    assert said.clip_apart and replace(said, clip_apart=None) == usual
+
+
 def test_of_a_checkpoint_it_counts_the_steps_that_were_taken_and_tells_a_secret_seed(tmp_path):
     data = load("fashion", train=200, val=1, test=1)
     for seed in (None, 7):

@@ -11,7 +11,8 @@ def test_every_page_is_in_the_book_and_in_its_contents(tmp_path):
     contents = yaml.safe_load((tmp_path / "_toc.yml").read_text())
     listed = [c["file"] for part in contents["parts"] for c in part["chapters"]]
     pages = [f"notebooks/{p}" for p in PAGES]
-    assert listed == [*(f"notebooks/{s.stem}" for s in sources()), *pages, *TABLES]
+    pages += ["figures/README", *TABLES]
+    assert listed == [*(f"notebooks/{s.stem}" for s in sources()), *pages]
     for name in (*listed, contents["root"]):
         assert [f for f in (".md", ".ipynb") if (tmp_path / f"{name}{f}").exists()], name
     first = nbformat.read(tmp_path / f"{listed[0]}.ipynb", as_version=4)

@@ -178,7 +178,7 @@ class PrivateStep:
     def _clip_parts(self) -> None:
         """Clip the gradient of each of k parts to C / √k, so that all together keep to C."""
         groups = parts(self.model).values()
-        limit = self.privacy.max_grad_norm / len(groups) ** 0.5
+        limit = self.optimizer.max_grad_norm / len(groups) ** 0.5
         for part in groups:
             there = [p for p in part if isinstance(p.grad_sample, Tensor)]
             squares = sum(p.grad_sample.flatten(1).square().sum(1) for p in there)  # (n,)
