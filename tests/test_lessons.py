@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 from compose import compose, sources
+
+from lorakit.explore import committed_rows
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -77,3 +80,16 @@ def leads_to_a_sweep(cell):
     tags = {"setup", "parameters", "context"}
     asked = re.search(r"\bgrid\(|\bsweep\(", cell.source)
     return cell.cell_type == "code" and (asked or tags & set(cell.metadata.get("tags", [])))
+
+
+def test_the_mixture_of_lesson_09_turns_the_order_round():
+    rows = committed_rows(NOTEBOOKS)
+    rows = rows[rows["dataset"] == "fashion"]
+    mixed = rows.groupby("method")["accuracy"].mean()
+    assert mixed["probe"] > max(mixed["patch"], mixed["bitfit"])
+    private = rows[np.isfinite(rows["epsilon"])].groupby(["method", "train"]).size()
+    assert private["probe"].to_dict() == {10_000: 25, 60_000: 25} and "bitfit" not in private
+    one = {"train": 4000, "backbone": "vit_micro", "cipher": "shuffle+negative"}
+    alike = rows[(rows[[*one]] == one).all(axis=1) & rows["rank"].isin([4, np.nan])]
+    means = alike.groupby("method")["accuracy"].mean()
+    assert means.idxmin() == "probe" and 0.035 < means["patch"] - means["probe"] < 0.045
