@@ -290,8 +290,9 @@ def test_the_numbers_of_encrypted_and_private():
     assert f"brings {mean:.1f} points back** (interval {low:.1f} to {high:.1f}" in README
     left = 100 * (first - plain)
     half = half_width(left.sem(), left.count())
-    assert (gain.mean().between(4.25, 5.25)).all() and (left.mean().between(-0.55, 0)).all()
-    assert (left.mean() + half < 0).tolist() == [True, False, False]  # as lesson 07 says
+    assert gain.mean().round().eq(4).all() and (plain - secret).mean().mul(100).round().eq(4).all()
+    assert left.mean().between(-0.25, 0).all()  # as lesson 07 says
+    assert (left.mean() + half).between(0, 1.25).all() and (left.mean() - half).ge(-1.25).all()
 
 
 def test_the_numbers_of_correlated_noise():
