@@ -273,6 +273,33 @@ def test_what_a_part_that_hardly_moves_costs():
     assert f"the means of three seeds differ by {abs(apart):.1f} points" in MORE and len(both) == 3
 
 
+def test_what_a_norm_for_each_part_gives_back():
+    """To README and lesson 07."""
+    same = ["epsilon", "seed"]
+    apart = read_table(TABLES / "apart.csv").set_index(same)["accuracy"]
+    assert apart.groupby("epsilon").count().to_dict() == {0.5: 5, 2.0: 5, 8.0: 5, np.inf: 5}
+    rows = read_table(TABLES / "privacy.csv").set_index(["method", *same])["accuracy"]
+
+    def over(method):
+        lead = (100 * (apart - rows[method].reindex(apart.index))).groupby("epsilon")
+        half = half_width(lead.sem(), lead.count())
+        return lead.mean(), lead.mean() - half, lead.mean() + half
+
+    gain, low, _ = over("lora+patch")
+    private = gain[[0.5, 2.0, 8.0]]
+    assert f"gains {private.min():.1f} to {private.max():.1f} points at ε = 0.5, 2 and 8" in README
+    assert (low > 0).all() and (private > 1.5).all()
+    for method in ("lora", "full"):
+        _, low, high = over(method)
+        assert (low < 0).all() and (high > 0).all()
+    lead, low, high = over("probe")
+    assert (lead[[0.5, 2.0]] < 0).all() and (high[[0.5, 2.0]] > 0).all()
+    assert high[8.0] < 0 and lead[8.0] > -0.5 and low[np.inf] > 0
+    trials = [len(read_table(TABLES / f"{name}_trials.csv").query("method == 'lora+patch'"))
+              for name in ("apart", "privacy")]  # fmt: skip
+    assert max(trials) < 1.5 * min(trials)
+
+
 def test_the_numbers_of_encrypted_and_private():
     rows = read_table(TABLES / "public.csv")
     ways = {"plain": rows["cipher"].eq("none"), "first": rows["public"].notna()}
