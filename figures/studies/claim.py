@@ -5,10 +5,10 @@ cell. ``headline``: the paper's claim (pixel shuffling with negative-positive), 
 others have five. ``ciphers``: the study ``encryption`` of the preset ``full``, every method and
 cipher, and ranks; ``larger``: methods and ciphers for ``vit_mini``, on a GPU. ``painted``: the same
 clothes in random colours. ``privacy``: that study of ``full``, one recipe along the curve, tuned at
-epsilon 2. ``banded``: its ``lora+patch`` with correlated noise; ``apart``: with each part's
-gradient clipped by itself. ``public``: encrypted pictures
-under epsilon, with and without public ones first, and plain ones. ``mark``: all 60,000 clothes
-under epsilon, against the published mark; for a GPU. (``vit_mini`` is searched from one start.)
+epsilon 2; its ``lora+patch`` again, ``banded``: with correlated noise, ``apart``: with the gradient
+of each part clipped by itself. ``public``: encrypted pictures under epsilon, with and without
+public ones first, and plain ones. ``mark``: all 60,000 clothes under epsilon, against the published
+mark; for a GPU. (``vit_mini`` is searched from one start.)
 """
 
 import argparse

@@ -514,7 +514,7 @@ def tell(differences):
 
 base = rows.set_index(["method", "epsilon", "seed"])["accuracy"]
 mine = by_itself.set_index(["epsilon", "seed"])["accuracy"]
-for method in ("lora+patch", "lora", "probe"):
+for method in ("lora+patch", "lora", "full", "probe"):
     print(f"a norm for each part, minus {method} with one")
     tell(mine - base[method].reindex(mine.index))
 
