@@ -16,7 +16,7 @@ from figures.studies.claim import TUNED_AT, cells
 from lorakit.experiments.sweep import sweep
 
 TABLE = Path("figures/results/clipped.csv")
-SEEDS, HARDLY = range(3), 4e-5  # AdamW moves a weight by about so much a step: 0.003 in all
+SEEDS, HARDLY = range(5), 4e-5  # AdamW moves a weight by about so much a step: 0.003 in all
 
 
 def run_clipped(n_jobs: int | None = None) -> pd.DataFrame:

@@ -42,8 +42,8 @@ class Privacy:
         accountant: one of ``ACCOUNTANTS``.
         bands: 2 or more, at most N / batch: correlated noise, see ``privacy.banded``. None: noise
             that is new at each step, DP-SGD.
-        clip_apart: True clips the gradient of each of the k ``lora.PARTS`` that train to C / √k,
-            by itself (group-wise clipping, He et al. 2022, arXiv 2212.01539).
+        clip_apart: True: each of the k ``lora.PARTS`` that train is clipped by itself, to C / √k,
+            at the same noise and epsilon (group-wise: He et al. 2022, arXiv 2212.01539).
     """
 
     epsilon: float = math.inf

@@ -197,7 +197,7 @@ print(on_clothes.groupby("method")["accuracy"].mean().map("{:.1%}".format).to_st
 # The line averages over everything else that varied: plain and encrypted, private and not, how many pictures, two backbones.
 # And the methods were not run equally often in each. Of `probe` there are fifty private runs, half of them on 60,000 plain
 # clothes, and none on 10,000 encrypted ones; `bitfit` has no private run at all. So it compares mixtures, not methods. Fix everything but
-# one thing, below, and the order turns round (that is **Simpson's paradox**): the head alone is last, four points behind `patch`.
+# one thing, below: on encrypted clothes the order turns round, and the head alone is last, four points behind `patch`.
 #
 # </details>
 
