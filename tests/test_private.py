@@ -119,7 +119,9 @@ def test_parts_clipped_apart_are_those_of_a_loop_over_examples_and_parts(
         for name in names
     }
     bound = limit * math.sqrt(len(groups))
-    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=bound, clip_apart=True)
+    privacy = Privacy(
+        noise_multiplier=0.0, delta=1e-3, max_grad_norm=bound, groupwise_clipping=True
+    )
     found = gradients_of(step_of(model, privacy, physical_batch=physical_batch), *batch)
     scale = max(g.abs().max() for g in expected.values())
     assert found.keys() == expected.keys()
@@ -149,7 +151,7 @@ def test_views_of_an_example_are_averaged_before_they_are_clipped(
         return images
 
     model = prepared(make_vit, "lora+patch+pos")
-    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=1.0, clip_apart=apart)
+    privacy = Privacy(noise_multiplier=0.0, delta=1e-3, max_grad_norm=1.0, groupwise_clipping=apart)
     settings = {"views": 3, "physical_batch": physical_batch, "criterion": Criterion(record)}
     found = gradients_of(step_of(model, privacy, **settings), *batch)
     views = torch.cat(seen).unflatten(0, (12, 3))  # (n, K, 3, H, W)

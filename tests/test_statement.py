@@ -29,13 +29,13 @@ def test_of_an_experiment_it_says_what_the_accountant_says():
 
 
 def test_it_says_that_parts_are_clipped_apart_and_the_promise_is_the_same():
-    apart = Experiment.from_settings(**RUN.settings() | {"clip_apart": True})
-    assert apart.recipe.privacy.clip_apart and apart.id != RUN.id
-    off = Privacy(epsilon=3.0, clip_apart=False)
+    apart = Experiment.from_settings(**RUN.settings() | {"groupwise_clipping": True})
+    assert apart.recipe.privacy.groupwise_clipping and apart.id != RUN.id
+    off = Privacy(epsilon=3.0, groupwise_clipping=False)
     assert off == Privacy(epsilon=3.0)  # one form, one id
     said, usual = privacy_statement(apart), privacy_statement(RUN)
     assert "clipped, part by part, to C = 1" in str(said) and "part by part" not in str(usual)
-    assert said.clip_apart and replace(said, clip_apart=None) == usual
+    assert said.groupwise_clipping and replace(said, groupwise_clipping=None) == usual
 
 
 def test_of_a_checkpoint_it_counts_the_steps_that_were_taken_and_tells_a_secret_seed(tmp_path):

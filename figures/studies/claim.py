@@ -49,8 +49,10 @@ WAYS = {
     "public": [{}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, "public": 10_000}],
     "mark": [{"method": "lora+patch"}, {"method": "probe"}],
 }
-OTHERWISE = {"banded": {"bands": 8}, "apart": {"clip_apart": True}}  # privacy's lora+patch
-OTHERWISE_AT = {"banded": (0.5, 2.0, 8.0), "apart": (0.5, 2.0, 8.0, math.inf)}
+MECHANISMS = {  # of the study privacy's lora+patch, once more, and at which epsilons
+    "banded": ({"bands": 8}, (0.5, 2.0, 8.0)),
+    "apart": ({"groupwise_clipping": True}, (0.5, 2.0, 8.0, math.inf)),
+}
 ALONE = {"head": "patch", "patch_embed": "patch", "lora": "lora"}  # who lends a part its rate
 SEEDS = dict.fromkeys(TABLES, 5) | {"headline": 10}
 
@@ -74,10 +76,11 @@ def cells(study: str, backbone: str) -> list[Experiment]:
 def _of_preset(study: str, backbone: str, seeds: int) -> list[Experiment]:
     """The preset ``full``, at the rates found for a backbone; with another mechanism, if asked."""
     runs = grid("full", seeds=seeds, study="encryption" if study == "ciphers" else "privacy")
-    if study in OTHERWISE:
+    mechanism, budgets = MECHANISMS.get(study, ({}, None))
+    if budgets:
         runs = [e for e in runs if e.method == "lora+patch"]
-        runs = [e for e in runs if e.recipe.privacy.epsilon in OTHERWISE_AT[study]]
-    return [e.replace(backbone=backbone, **OTHERWISE.get(study, {})) for e in runs]
+        runs = [e for e in runs if e.recipe.privacy.epsilon in budgets]
+    return [e.replace(backbone=backbone, **mechanism) for e in runs]
 
 
 def reported(study: str, cell: Experiment, seeds: int | None = None) -> list[Experiment]:

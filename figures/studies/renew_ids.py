@@ -14,7 +14,7 @@ from lorakit import Experiment, read_table
 from lorakit.experiments.table_file import read_rows, write_rows
 
 GONE = {"label_smoothing": 0.0}
-RENAMED = {"measure": "eval_split"}
+RENAMED = {"measure": "eval_split", "clip_apart": "groupwise_clipping"}
 
 
 def experiment_of(row: pd.Series) -> Experiment:

@@ -14,7 +14,7 @@ from lorakit.privacy.meaning import Meaning, what_it_means
 from lorakit.privacy.tuning import tuned_epsilon
 from lorakit.training.checkpoint import read_checkpoint
 
-_SETTINGS = ("max_grad_norm", "clip_apart", "bands", "accountant", "delta")
+_SETTINGS = ("max_grad_norm", "groupwise_clipping", "bands", "accountant", "delta")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PrivacyStatement:
     steps: int  # taken, or planned by an experiment that has not run
     noise_multiplier: float  # sigma; the noise on the sum has deviation sigma C
     max_grad_norm: float  # C
-    clip_apart: bool | None  # each part's gradient by itself, the parts together to C
+    groupwise_clipping: bool | None  # each part's gradient by itself, the parts together to C
     bands: int | None  # of correlated noise, see ``privacy.banded``; None: new at each step
     accountant: str
     delta: float
@@ -49,6 +49,7 @@ class PrivacyStatement:
             accountant += ", and RDP for the tuning" if self.drawn else ""
             alone = "of one training alone, "
         sampling, mechanism, others = "Poisson", "DP-SGD", ""
+        clipped = "clipped, part by part," if self.groupwise_clipping else "clipped"
         if self.bands is not None:
             others = ", while all others keep their part"
             sampling += f" from one of {self.bands} parts in turn"
@@ -58,8 +59,7 @@ class PrivacyStatement:
             "unit": f"one picture with its label, added or removed{others}; N is public",
             "sampling": f"{sampling}, q = {self.batch_size} / {self.examples:,} = "
             f"{self.sample_rate:.4g}; {self.steps:,} steps",
-            "mechanism": f"{mechanism}: each gradient clipped"
-            f"{', part by part,' if self.clip_apart else ''} to C = {self.max_grad_norm:g}, "
+            "mechanism": f"{mechanism}: each gradient {clipped} to C = {self.max_grad_norm:g}, "
             f"Gaussian noise of {self.noise_multiplier:.4g} C on their sum",
             "accountant": accountant,
             "it means": f"{alone}an attack with 1 % false alarms finds at most "

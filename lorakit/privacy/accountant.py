@@ -42,8 +42,8 @@ class Privacy:
         accountant: one of ``ACCOUNTANTS``.
         bands: 2 or more, at most N / batch: correlated noise, see ``privacy.banded``. None: noise
             that is new at each step, DP-SGD.
-        clip_apart: True: each of the k ``lora.PARTS`` that train is clipped by itself, to C / √k,
-            at the same noise and epsilon (group-wise: He et al. 2022, arXiv 2212.01539).
+        groupwise_clipping: True: each of the k ``lora.PARTS`` that train is clipped by itself, to
+            C / √k, at the same noise and epsilon, see ``dpsgd.clip_groupwise``.
     """
 
     epsilon: float = math.inf
@@ -52,7 +52,7 @@ class Privacy:
     max_grad_norm: float = 1.0
     accountant: str = "prv"
     bands: int | None = None
-    clip_apart: bool | None = None
+    groupwise_clipping: bool | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -68,7 +68,7 @@ class Privacy:
         check_number("max_grad_norm", self.max_grad_norm, above=0)
         check_choice("accountant", self.accountant, ACCOUNTANTS)
         check_number("bands", self.bands, least=2, whole=True, none=True)
-        object.__setattr__(self, "clip_apart", self.clip_apart or None)
+        object.__setattr__(self, "groupwise_clipping", self.groupwise_clipping or None)
 
     def for_examples(self, examples: int, batch_size: int) -> "Privacy":
         """The same for N examples: delta filled in. ValueError unless delta < 1/N, batch <= N.

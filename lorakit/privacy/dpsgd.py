@@ -46,6 +46,18 @@ def clip(gradients: Gradients, max_grad_norm: float) -> Gradients:
     return {n: torch.einsum("i,i...->i...", factors, g) for n, g in gradients.items()}
 
 
+def clip_groupwise(gradients: Gradients, max_grad_norm: float) -> Gradients:
+    """Clip each of k parts by itself, to C / sqrt(k): all together keep to norm C.
+
+    (He et al. 2022, arXiv 2212.01539; their groups are layers, these are ``lora.PARTS``.)
+    """
+    groups: dict[str, Gradients] = {}
+    for name, gradient in gradients.items():
+        groups.setdefault(part_of(name), {})[name] = gradient
+    limit = max_grad_norm / len(groups) ** 0.5
+    return {n: g for group in groups.values() for n, g in clip(group, limit).items()}
+
+
 def noisy_sum(
     gradients: Gradients, noise_multiplier: float, max_grad_norm: float, batch_size: int
 ) -> Gradients:

@@ -13,9 +13,9 @@ from timm.layers import LayerNorm
 from torch import Tensor, nn
 
 from lorakit.lora.position import PositionUpdate, grad_sampler
-from lorakit.lora.vit import parts
 from lorakit.privacy.accountant import PrivacyError, compute_epsilon
 from lorakit.privacy.banded import as_dp_sgd
+from lorakit.privacy.dpsgd import clip_groupwise
 from lorakit.training import distributed, guards
 from lorakit.training.criterion import Criterion
 from lorakit.training.loader import Batch
@@ -171,20 +171,11 @@ class PrivateStep:
                 if self.views:  # (n K, ...) to (n, ...)
                     each = each.unflatten(0, (-1, self.views)).mean(1)
                 parameter.grad_sample = each
-        if self.privacy.clip_apart:
-            self._clip_parts()
+        if self.privacy.groupwise_clipping:
+            there = {n: g for n, p in self.parameters.items() if (g := p.grad_sample) is not None}
+            for name, g in clip_groupwise(there, self.optimizer.max_grad_norm).items():
+                self.parameters[name].grad_sample = g
         return loss.item()
-
-    def _clip_parts(self) -> None:
-        """Clip the gradient of each of k parts to C / √k, so that all together keep to C."""
-        groups = parts(self.model).values()
-        limit = self.optimizer.max_grad_norm / len(groups) ** 0.5
-        for part in groups:
-            there = [p for p in part if isinstance(p.grad_sample, Tensor)]
-            squares = sum(p.grad_sample.flatten(1).square().sum(1) for p in there)  # (n,)
-            for p in there:
-                factors = (limit / (squares.sqrt() + 1e-6)).clamp(max=1)
-                p.grad_sample = torch.einsum("i,i...->i...", factors, p.grad_sample)
 
     def _count(self, *, empty: bool) -> None:
         """Count the step before it moves a parameter, or refuse it."""

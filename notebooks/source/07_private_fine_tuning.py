@@ -481,7 +481,7 @@ print(
 #
 # It is a price of **one norm for all parts**. So give each part a norm of its own: $C/\sqrt 3$ for the head, for LoRA and for the
 # patch embedding. All three together still keep to $C$, for $3 \, (C/\sqrt 3)^2 = C^2$: the same noise, the same $\varepsilon$. (Group-wise clipping, [He et al.
-# 2022](https://arxiv.org/abs/2212.01539); here `Privacy(epsilon, clip_apart=True)`.) **Predict**: does `lora+patch` come
+# 2022](https://arxiv.org/abs/2212.01539); here `Privacy(epsilon, groupwise_clipping=True)`.) **Predict**: does `lora+patch` come
 # back to `lora`, or past it?
 
 # %% tags=["folded"]
