@@ -87,8 +87,14 @@ def checked(function: Callable) -> Callable:
 
 
 def check_fields(instance: object) -> None:
-    """Raise ArgumentError unless the fields of a dataclass are of the types it declares."""
+    """Raise ArgumentError unless the fields of a dataclass are of the types it declares.
+
+    Numbers of NumPy become Python's: a checkpoint, and the id of an experiment, know no others.
+    """
     _check_types(type(instance), vars(instance))
+    for name, value in vars(instance).items():
+        if isinstance(value, Real) and hasattr(value, "item"):
+            object.__setattr__(instance, name, value.item())
 
 
 def _check_types(declared: Callable | type, given: Mapping[str, object]) -> None:

@@ -24,11 +24,15 @@ _PACKAGES = ("torch", "timm", "opacus", "numpy")
 
 
 def seed_everything(seed: int | None) -> None:
-    """Seed Python, NumPy and PyTorch; None takes a secret seed from the system."""
-    seed = secrets.randbits(63) if seed is None else seed
+    """Seed Python, NumPy and PyTorch; None takes secret seeds from the system, each its own."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    np.random.seed(None if seed is None else seed % 2**32)
+    torch.manual_seed(secrets.randbits(63) if seed is None else seed)
+    if seed is None:  # of a seed the generator of the CPU keeps 32 bits, which one can try out
+        words = np.frombuffer(secrets.token_bytes(4 * 624), np.uint32).astype(np.uint64)
+        state = torch.get_rng_state()
+        state[24 : 24 + 8 * 624] = torch.from_numpy(words.view(np.uint8))  # of its MT19937
+        torch.set_rng_state(state)
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:

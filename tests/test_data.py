@@ -89,3 +89,8 @@ def test_bad_input_is_named(arguments, words):
     with pytest.raises(ValueError) as error:
         data.load(**arguments)
     assert all(word in str(error.value) for word in words)
+
+
+def test_labels_that_a_loss_would_skip_are_refused():
+    with pytest.raises(ValueError, match=r"labels: .*0 or more"):
+        data.Split(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, -100]))

@@ -351,6 +351,17 @@ def test_a_training_gives_the_row_that_run_gives(tmp_path):
     assert [m["step"] for m in live.moments][-1] == math.ceil(100 / 32)
 
 
+def test_a_row_that_cannot_be_written_is_shown_and_said(tmp_path):
+    table, rows = tmp_path / "mine.csv", []
+    table.write_text("id,accuracy\n1,damaged\n")
+    live = LiveTraining(table, rows.append)
+    live._pipe = SimpleNamespace(close=lambda: None)
+    row = {"id": "2", "accuracy": 0.5, "test": 100, "seconds": 1.0}
+    live._ended("row", row)
+    assert rows == [row] and "could not be written" in live.message.value
+    assert table.read_text() == "id,accuracy\n1,damaged\n"
+
+
 def test_the_time_that_is_left_does_not_count_the_start(monkeypatch, tmp_path):
     live, now = LiveTraining(tmp_path / "mine.csv"), iter((100.0, 101.0))
     clock = SimpleNamespace(monotonic=lambda: next(now))
@@ -454,6 +465,8 @@ def test_a_run_with_no_committed_ones_is_shown_alone(table):
     spec = results.output.outputs[0]["data"][MIME]
     assert "committed" not in spec["title"]["subtitle"]
     assert {p["name"]: p.get("value") for p in spec["params"]}["privacy"] == "ε = 5"
+    data, _ = results.chart._repr_mimebundle_()
+    assert {"image/png", "text/plain", MIME} <= data.keys()
 
 
 def test_the_dashboard_holds_all_six(tmp_path, table):

@@ -96,3 +96,11 @@ def test_the_figure_has_a_bar_for_each_method_at_its_difference():
     (ax,) = plot_paired(pd.concat([rows, table({"lora": FULL}).assign(targets="fc1")])).axes
     labels = {label.get_text() for label in ax.get_yticklabels()}
     assert {"lora\non q+v (5.0% train)", "lora\non fc1 (5.0% train)", "lora+patch"} == labels
+
+
+def test_two_runs_of_one_method_and_seed_are_no_pair():
+    """As those of two sizes of the training set would be."""
+    rows = table({"full": FULL, "lora+patch": PATCHED})
+    smaller = rows[rows["method"] == "lora+patch"].assign(accuracy=0.5)
+    with pytest.raises(ValueError, match="rows: allowed: of each method"):
+        paired_differences(pd.concat([rows, smaller]))

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lorakit import grid, read_table, run
+from lorakit import Experiment, grid, read_table, run
+from lorakit.experiments.estimate import estimate
 from lorakit.experiments.paper import main, paper
 from lorakit.experiments.run import build
 from lorakit.lora.vit import count_parameters
@@ -131,6 +132,12 @@ def test_an_estimate_alone_trains_nothing(tmp_path):
     ]  # fmt: skip
     assert (found["images_per_second"] > 0).all() and (found["memory_gb"] > 0).all()
     assert found["runs"].tolist() == [3, 3, 3] and not (tmp_path / "encryption.csv").exists()
+
+
+def test_experiments_whose_steps_differ_are_measured_apart():
+    e = Experiment("digits", train=100, val=1, test=1, method="probe")
+    other = e.replace(views=2), e.replace(batch_size=8), e.replace(cipher="shuffle")
+    assert estimate([e, *other], 10)["runs"].tolist() == [2, 1, 1]
 
 
 def test_without_the_data_it_says_where_to_get_them(tmp_path):

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
 
 from lorakit import Experiment, apply_method, create_backbone, encrypt, load, make_key, run
 from lorakit.encryption.attacks.known_plaintext import recover_key
@@ -69,7 +70,15 @@ def test_a_private_run_starts_from_it_and_spends_no_more(monkeypatch):
     assert rows[0]["epsilon_spent"] == rows[1]["epsilon_spent"]
 
 
-@pytest.mark.parametrize("wrong", [{"cipher": "none"}, {"method": "probe"}, {"public": 0}])
+def test_a_backbone_for_larger_pictures_sees_them_enlarged():
+    model = VisionTransformer(64, 8, embed_dim=16, depth=1, num_heads=2, num_classes=10)
+    key = make_key(64, 8, ["shuffle"], seed=0)
+    assert pretrain_on_public(model, key, 128, device="cpu") > 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cipher": "none"}, {"method": "probe"}, {"public": 0}, {"public": 127}]
+)
 def test_without_a_key_to_adapt_to_it_is_refused(wrong):
     settings = {"cipher": "shuffle", "method": "patch", "public": 256}
     with pytest.raises(ValueError, match="public="):

@@ -157,7 +157,8 @@ def test_the_numbers_on_painted_clothes():
     lines = {other: lead_over(rows, other) for other in ("full", "lora", "patch")}
     lines["elsewhere"] = lead_over(elsewhere(rows), "lora")
     said = {
-        "full": "at most a point behind `full` (interval {low:+.1f} to {high:+.1f})",
+        "full": "at most a point behind `full` ({difference:.1f} ahead, interval {low:+.1f} to "
+        "{high:+.1f})",
         "lora": "{difference:.1f} points ahead of `lora` ({low:.1f} to {high:.1f})",
         "elsewhere": "{difference:.1f} ahead of LoRA behind the attention, which trains as many "
         "parameters ({low:.1f} to {high:.1f})",
@@ -292,13 +293,21 @@ def test_what_a_norm_for_each_part_gives_back():
     private = gain[[0.5, 2.0, 8.0]]
     assert f"gains {private.min():.1f} to {private.max():.1f} points at ε = 0.5, 2 and 8" in README
     assert (low > 0).all() and (private > 1.5).all()
-    _, low, high = over("privacy", "lora")
+    behind, low, high = over("privacy", "lora")
     assert (low < 0).all() and (high > 0).all()
+    way = (private / (private - behind[private.index])).tolist()  # of the way to `lora`
+    assert 0.5 < min(way) < 0.6 and 0.75 < max(way) < 0.85
+    assert "half to four fifths of the way to `lora`" in README
     lead, low, high = over("clipped", "lora")  # on one device
     assert f"by {-lead[2.0]:.1f} points at" in LESSON_07 and high[2.0] < 0 < high[np.inf]
     lead, low, high = over("privacy", "probe")
     assert (high[[0.5, 2.0]] > 0).all() and (low[[0.5, 2.0]] < 0).all()
-    assert f"and {-lead[8.0]:.1f} points ahead at 8" in LESSON_07 and high[8.0] < 0
+    assert "at 8 they differ by less than two devices do" in LESSON_07
+    tables = [read_table(TABLES / f"{name}.csv") for name in ("clipped", "privacy")]
+    lora = [rows.query("method == 'lora' and epsilon == 2")["accuracy"] for rows in tables]
+    devices = [100 * accuracy.mean() for accuracy in lora]
+    assert abs(lead[8.0]) < abs(devices[0] - devices[1])
+    assert f"for `lora` at ε = 2 that makes {abs(devices[0] - devices[1]):.1f} points" in README
     lead, low, high = over("clipped", "lora+patch")  # which hardly moves
     assert low[2.0] > 2 and round(lead[2.0]) == 3 and low[np.inf] < 0 < high[np.inf]
     mine, others = (
@@ -366,7 +375,12 @@ def test_the_counts_of_audits():
     refuted = found.set_index("variant")["refuted"]
     assert (found["audits"] == 20).all() and (refuted == 20).sum() == 5
     assert refuted["correct"] == 0 and refuted["shuffled"] == 0
-    assert "caught five bugs in DP-SGD in 20 of 20 tries each, never accused the correct" in README
+    assert "caught five bugs in DP-SGD in 20 of 20 tries each" in README
+    pair = every.query("attack == 'gradients'").set_index("variant")["refuted"]
+    lies = sorted(pair.drop(["correct", "shuffled"]))
+    assert f"four in {lies[1]} to {lies[-1]} tries and one in {lies[0]})" in README
+    assert len(lies) == 5 and pair["correct"] == 0
+    assert "accused the correct code in none of 20" in README
 
 
 def test_the_numbers_of_a_private_step():

@@ -26,7 +26,7 @@ def hill(monkeypatch):
                 "trainable": 1, "total": 2}  # fmt: skip
 
     def run_all(experiments, table, n_jobs=None):
-        rows = pd.DataFrame([score(e) for e in experiments])
+        rows = pd.DataFrame([score(e) for e in {e.id: e for e in experiments}.values()])
         old = [pd.read_csv(table)] if table.exists() else []
         pd.concat([*old, rows]).drop_duplicates("id").to_csv(table, index=False)
         return rows
@@ -57,6 +57,13 @@ def test_the_search_climbs_to_the_peak_and_looks_at_all_its_neighbours(
         assert (e.cipher, *moved.items()) in tried
     rates = write_rates([tmp_path / "trials.csv"], tmp_path / "rates.csv")
     assert len(rates) == 2 and (rates["lr_head"] == 0.016).all()
+
+
+def test_two_cells_that_are_one_are_searched_together(hill, tmp_path):
+    """Trials have seeds of their own, so cells that differ in the seed alone have the same."""
+    start = Experiment.from_settings(**CELL, method="probe", lr_head=0.008)
+    found = search_rates.search_rates([start, start.replace(seed=1)], tmp_path / "trials.csv")
+    assert [e.recipe.lr["head"] for e in found] == [0.016] * 2 and [e.seed for e in found] == [0, 1]
 
 
 def test_an_experiment_takes_the_rates_of_its_own_cell_or_the_nearest(tmp_path, monkeypatch):

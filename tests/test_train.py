@@ -1,15 +1,17 @@
 import copy
 import hashlib
+import random
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lorakit import Privacy, Recipe
+from lorakit import Experiment, Privacy, Recipe
 from lorakit.data import Split, normalise
 from lorakit.lora.lora import merge_lora
 from lorakit.lora.vit import METHODS, apply_method, create_backbone, parts
-from lorakit.runtime import chosen_precision
+from lorakit.runtime import chosen_precision, seed_everything
 from lorakit.training.augment import random_views
 from lorakit.training.criterion import Criterion
 from lorakit.training.evaluate import predict
@@ -47,6 +49,42 @@ def test_learns_and_evaluate_agrees_with_a_plain_count(digits):
     loss = torch.nn.functional.cross_entropy(logits, digits.test.labels).item()
     assert measured["loss"] == pytest.approx(loss, rel=1e-5)
     assert measured["accuracy"] > 0.7 and history[-1]["val_accuracy"] > 0.6
+
+
+def test_a_secret_seed_has_more_than_the_32_bits_that_pytorch_keeps(monkeypatch):
+    """Were it known, Python's and NumPy's numbers still would not tell of PyTorch's."""
+    monkeypatch.setattr("secrets.randbits", lambda bits: 5)
+    drawn = []
+    for _ in range(2):
+        seed_everything(None)
+        drawn.append([torch.randn(2000), np.random.rand(), random.random()])
+    assert not torch.equal(drawn[0][0], drawn[1][0])
+    assert drawn[0][1:] != drawn[1][1:]
+    assert all(abs(d[0].mean()) < 0.1 and abs(d[0].std() - 1) < 0.1 for d in drawn)
+    seed_everything(5)
+    assert not any(torch.equal(d[0], torch.randn(2000)) for d in drawn)
+
+
+def test_numbers_of_numpy_train_and_resume_and_are_those_of_python(digits, tmp_path):
+    lr = {part: np.float64(0.01) for part in ("head", "lora", "patch_embed")}
+    recipe = Recipe(np.int64(2), np.int64(50), lr, weight_decay=np.float64(0.01))
+    options = {"checkpoint": tmp_path / "run", "seed": np.int64(1), **RUN}
+    model = apply_method(create_backbone(), "lora+patch", rank=2, alpha=np.float64(4))
+    fit(model, digits.train, recipe, callback=lambda s: s.step == 5, **options)
+    assert len(fit(model, digits.train, recipe, **options)) == 2
+    ours, theirs = (Experiment(seed=kind(3), recipe=recipe) for kind in (int, np.int64))
+    assert ours.id == theirs.id and len({ours, theirs}) == 1
+
+
+@pytest.mark.parametrize("privacy", [None, Privacy(noise_multiplier=1.0, delta=1e-3)])
+def test_chunks_of_any_size_see_the_same_views(digits, privacy):
+    heads = []
+    for size in (3, 8):
+        model = fresh("probe")
+        recipe = Recipe(1, 8, 0.01, privacy=privacy, views=2, physical_batch=size)
+        fit(model, digits.train.take(torch.arange(40)), recipe, seed=0, **RUN)
+        heads.append(model.head.weight)
+    torch.testing.assert_close(*heads)
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])

@@ -39,9 +39,10 @@ class Split:
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or not shape[0]:
             found = f"{self.images.dtype} of shape {shape}"
             raise ValueError(f"images: {found}; allowed: uint8 (N, 3, H, W), N > 0")
-        if self.labels.dtype != torch.int64 or given != shape[:1]:
+        if self.labels.dtype != torch.int64 or given != shape[:1] or self.labels.min() < 0:
             found = f"{self.labels.dtype} of shape {given}"
-            raise ValueError(f"labels: {found}; allowed: int64 ({shape[0]},), one for each image")
+            allowed = f"int64 ({shape[0]},), one for each image, 0 or more"
+            raise ValueError(f"labels: {found}; allowed: {allowed}")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -18,7 +18,7 @@ DATASETS: dict[str, Sizes] = {
     "cifar100": (45_000, 5000, 10_000),
     "imagenette": (8469, 1000, 3925),
 }
-_CLOTHES = ("fashion", "painted")
+CLOTHES = ("fashion", "painted")
 EMBEDDED = {"street": embedded.street, "digits": embedded.digits}
 
 
@@ -56,7 +56,7 @@ def load(
     sizes, defaults = (train, val, test), default_sizes(name)
     for argument, n in zip(("train", "val", "test"), sizes):
         if n is not None:
-            least = 0 if name in _CLOTHES and argument == "val" else 1
+            least = 0 if name in CLOTHES and argument == "val" else 1
             check_number(argument, n, least=least, most=10_000_000, whole=True)
     check_number("seed", seed, least=0, whole=True)
     check_number("image_size", image_size, least=8, most=1024, whole=True)
@@ -69,7 +69,7 @@ def load(
         raise ValueError(f"classes={classes!r}: allowed for 'folder:NAME' only, not for {name!r}")
     if name in EMBEDDED:
         return EMBEDDED[name](name, sizes, seed, image_size)
-    if name in _CLOTHES:
+    if name in CLOTHES:
         clothes = fashion(sizes, seed, where, download)
         return clothes if name == "fashion" else _painted(clothes, seed)
     if name == "imagenette":

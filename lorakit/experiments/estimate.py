@@ -73,7 +73,10 @@ def estimate(
     """
     device, kinds = pick_device(device), {}
     for e in experiments:
-        kinds.setdefault((e.backbone, e.method, e.targets, e.rank, e.private), []).append(e)
+        layers = e.backbone, e.method, e.targets, e.rank, e.freeze_a
+        r = e.recipe
+        step = e.private, r.batch_size, r.views, r.precision
+        kinds.setdefault((*layers, *step), []).append(e)
     lines = []
     for alike in kinds.values():
         e = alike[0]

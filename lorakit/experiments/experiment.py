@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 
 from lorakit.checks import check_choice, check_fields, check_number
-from lorakit.data.load import default_sizes
+from lorakit.data.load import CLOTHES, default_sizes
 from lorakit.encryption.cipher import STEPS
 from lorakit.experiments.learning_rates import tuned_rates
 from lorakit.lora.lora import TARGETS
@@ -78,10 +78,11 @@ class Experiment:
                 if size is None:
                     raise ValueError(f"{name}=None: say how many images; a folder has no default")
                 self._set(name, size)
-            least = 0 if name == "val" and self.eval_split == "test" else 1
+            none = name == "val" and self.eval_split == "test" and self.dataset in CLOTHES
+            least = 0 if none else 1
             check_number(name, getattr(self, name), least=least, whole=True)
         if self.public is not None:
-            check_number("public", self.public, least=1, whole=True)
+            check_number("public", self.public, least=128, whole=True)  # a batch of its recipe
             if self.cipher == "none" or self.method == "probe":
                 raise ValueError(
                     f"public={self.public}: allowed: None without a cipher, or where only the "

@@ -24,5 +24,6 @@ def features(model: VisionTransformer | None, images: Tensor) -> Tensor:
     if model is None:
         return images[:, 0].flatten(1).float()
     model.eval()
-    chunks = (model.forward_features(normalise(chunk)) for chunk in images.split(500))
-    return torch.cat([model.forward_head(chunk, pre_logits=True) for chunk in chunks])
+    on = next(model.parameters(), images).device
+    chunks = (model.forward_features(normalise(chunk.to(on))) for chunk in images.split(500))
+    return torch.cat([model.forward_head(chunk, pre_logits=True) for chunk in chunks]).cpu()

@@ -57,7 +57,7 @@ def pretrain_on_public(
     for _ in range(recipe.epochs):
         missed = varied = 0.0
         for chosen in torch.randperm(images, generator=generator).split(recipe.batch_size):
-            plain = pictures[chosen].to(device)
+            plain = F.interpolate(pictures[chosen], key.image_size, mode="bilinear").to(device)
             wanted = teacher.forward_features(normalise(plain))
             seen = model.forward_features(normalise(encrypt(plain, key)))
             loss = F.mse_loss(seen, wanted)

@@ -17,6 +17,7 @@ from lorakit.encryption.transform import Transform
 from lorakit.experiments.experiment import Experiment
 from lorakit.experiments.public import pretrain_on_public
 from lorakit.experiments.statement import meaning_of
+from lorakit.lora.budget import shapes
 from lorakit.lora.vit import apply_method, count_parameters, create_backbone
 from lorakit.runtime import (
     device_name,
@@ -38,8 +39,7 @@ def load_data(experiment: Experiment) -> Dataset:
 
 def image_size_of(backbone: str) -> int:
     """Height and width of the images a backbone takes, in pixels."""
-    with torch.device("meta"):
-        return create_backbone(backbone, pretrained=False).patch_embed.img_size[0]
+    return shapes(backbone).patch_embed.img_size[0]
 
 
 def build(experiment: Experiment, classes: int) -> torch.nn.Module:

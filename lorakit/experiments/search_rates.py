@@ -51,8 +51,8 @@ def search_rates(
         points = {n: [centres[n], *_neighbours(centres[n], head_apart)] for n in climbing}
         asked = [p for some in points.values() for p in some]
         trials = [p.replace(seed=FIRST_TUNING_SEED + i) for p in asked for i in range(seeds)]
-        rows = sweep(trials, table, n_jobs=n_jobs)
-        means = iter(rows["accuracy"].to_numpy().reshape(-1, seeds).mean(axis=1))
+        found = sweep(trials, table, n_jobs=n_jobs).set_index("id")["accuracy"]
+        means = iter(found[[t.id for t in trials]].to_numpy().reshape(-1, seeds).mean(axis=1))
         for place, some in points.items():
             best = np.argmax([next(means) for _ in some])  # of equals the first
             centres[place] = some[best]

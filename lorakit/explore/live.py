@@ -159,13 +159,16 @@ class LiveTraining(Explorer):
         self._pipe.close()
         self.draw()
         if kind == "row":
-            append_row(result, self.table)
+            if self.on_row:
+                self.on_row(result)
             self._tell(
                 f"Finished: {result['accuracy']:.1%} on {result['test']} test images after "
                 f"{result['seconds']:.0f} s; the row is in {self.table.name}"
             )
-            if self.on_row:
-                self.on_row(result)
+            try:
+                append_row(result, self.table)
+            except (OSError, ValueError) as error:
+                self.say(f"The row could not be written. {error}", alert=True)
         elif kind == "stopped":
             last = self.moments[-1]
             spent = f"; ε = {last['epsilon']:.2f} is spent" if "epsilon" in last else ""

@@ -94,6 +94,7 @@ def opening(table: pd.DataFrame) -> dict[str, str]:
 def rows_of(rows: pd.DataFrame, opens: dict[str, str]) -> pd.DataFrame:
     """The rows of an opening, of the recipe with most."""
     shown = rows[(pd.DataFrame(where(rows)) == pd.Series(opens)).all(axis=1)]
+    shown = rows.tail(1) if shown.empty else shown  # one's own run, which stands beside others
     recipes = shown.apply(recipe_of, axis=1)
     return shown[recipes == recipes.mode()[0]].drop_duplicates([*KEYS, "seed"])
 

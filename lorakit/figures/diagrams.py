@@ -10,7 +10,6 @@ from torch import Tensor
 from lorakit.checks import check_number
 from lorakit.encryption.attacks import recover_key
 from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
-from lorakit.encryption.equivariance import adapt_patch_embedding
 from lorakit.figures.style import FROZEN, TRAINABLE, style
 from lorakit.lora.budget import shapes, trained_by_method
 
@@ -81,19 +80,22 @@ def plot_encryption(images: Tensor) -> Figure:
 def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: int = 8) -> Figure:
     """Did the patch embedding learn the order of values that the key imposes?
 
-    On the left the filters, (dim, 3, p, p), that were strongest before; on the right, how smooth
-    the learned ones are when read back through the right key, and through 200 wrong ones.
+    On the left the filters, (dim, 3, p, p), that changed most; on the right, how smooth the changes
+    are when read back through the right key, and through 200 wrong ones.
     """
-    chosen = before.flatten(1).norm(dim=1).argsort(descending=True)[:filters]
+    change = learned - before
+    if not change.any():
+        raise ValueError("learned: the same as before; allowed: a patch embedding that trained")
+    chosen = change.flatten(1).norm(dim=1).argsort(descending=True)[:filters]
     rows = {
         "pre-trained": before,
-        "adapted by the key": adapt_patch_embedding(before, key),
-        "learned, encrypted": learned,
-        "learned, read\nback by the key": read_back(learned, key),
+        "trained on\nencrypted pictures": learned,
+        "the change": change,
+        "the change, read\nback by the key": read_back(change, key),
     }
     seeds = range(10**6, 10**6 + 200)  # far from those of experiments, whose keys are right ones
     others = [make_key(key.image_size, key.block_size, key.steps, seed=i) for i in seeds]
-    right, *wrong = (smoothness(read_back(learned, k)) for k in (key, *others))
+    right, *wrong = (smoothness(read_back(change, k)) for k in (key, *others))
     with style():
         figure = plt.figure(figsize=(filters * 0.95 + 5.2, 4.4))
         left, side = figure.subfigures(1, 2, width_ratios=[filters * 0.95 + 1.2, 4])
@@ -103,14 +105,15 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
                 picture = 0.5 + 0.5 * filter_ / filter_.abs().max()  # (3, p, p) in [0, 1]
                 _show(ax, picture.permute(1, 2, 0).numpy())
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-        left.suptitle("Filters of the patch embedding", fontweight="bold")
+        fits = right > max(wrong)
+        says = "the key makes pictures of what it learned" if fits else "no key fits its change"
+        left.suptitle(f"The patch embedding: {says}", fontweight="bold")
         ax = side.subplots()
-        ax.hist(wrong, bins=20, color="#999999", label="200 wrong keys")
+        ax.hist(wrong, bins=8, color="#999999", label="200 wrong keys")
         ax.axvline(right, color=TRAINABLE, linewidth=3, label="the right key")
-        ax.set(xlabel="correlation of neighbouring values\nin a filter read back", ylabel="keys")
+        ax.set(xlabel="correlation of neighbouring values\nin a change read back", ylabel="keys")
         ax.locator_params(axis="x", nbins=4)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncol=2)
-        fits = right > max(wrong)
         ax.set_title("The right key stands out" if fits else "No key stands out")
         return figure
 

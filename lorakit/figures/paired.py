@@ -50,6 +50,8 @@ def _pairs(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
         allowed = "a method that is there, in one setting or with LoRA of rank 4 on q and v"
         raise ValueError(f"reference={reference!r}: allowed: {allowed}")
     others = rows.assign(share=share_of(rows))[rows["method"] != reference]
+    if others.duplicated([*WHERE, *_VARIANT, "seed"]).any():
+        raise ValueError("rows: allowed: of each method, LoRA, task and seed only one")
     pairs = others.merge(base, on=[*WHERE, "seed"], suffixes=("", "_base"))
     return pairs.assign(difference=pairs["accuracy"] - pairs["accuracy_base"])
 
@@ -118,12 +120,13 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
             names = [[label.get_text() for label in ax.get_yticklabels()] for ax in line]
             for ax, mine in zip(line[1:], names[1:]):
                 ax.tick_params(labelleft=mine != names[0])  # once is enough
-        figure.supxlabel(f"test accuracy minus that of {reference}, in points", fontsize=11)
+        told = f"test accuracy minus that of {reference}, same key and images, in points"
+        figure.supxlabel(told, fontsize=11)
         narrow = np.ptp(axes[0, 0].get_xlim()) > 10  # the band, for words
         words, size = ("±1\npoint", 8) if narrow else ("within\none point", 9)
         look = {"xycoords": ("data", "axes fraction"), "va": "bottom", "color": "#777777"}
         axes[0, 0].annotate(words, (-0.97, 0.01), fontsize=size, **look)
-        suptitle(figure, f"How far from {reference}? Same key, same images, another method")
+        suptitle(figure, f"How far from {reference}? Left of the line is worse")
         return figure
 
 

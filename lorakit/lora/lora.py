@@ -47,7 +47,7 @@ class LoRA(nn.Module):
         check_number("alpha", alpha, above=0, most=1e6)
         self.A = nn.Linear(in_features, rank, bias=False)
         self.B = nn.Linear(rank, out_features, bias=False)
-        self.scale = alpha / rank
+        self.scale = float(alpha / rank)  # a checkpoint knows no numbers of NumPy
         nn.init.kaiming_uniform_(self.A.weight, a=math.sqrt(5))  # PyTorch's default of nn.Linear
         nn.init.zeros_(self.B.weight)
 

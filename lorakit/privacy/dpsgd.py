@@ -104,9 +104,9 @@ def signal_to_noise(
     by all parts: that is why fewer parameters help. A ratio for each part that trains, and for
     ``all`` of them together.
     """
-    model.eval()
+    on = next(model.eval().parameters()).device
     sums: Gradients = {}
-    for images, labels in zip(split.images.split(chunk), split.labels.split(chunk)):
+    for images, labels in zip(split.images.to(on).split(chunk), split.labels.to(on).split(chunk)):
         gradients = per_example_gradients(model, normalise(images), labels)
         clipped = clip(gradients, max_grad_norm)
         for name, gradient in clipped.items():

@@ -56,13 +56,14 @@ class Checkpoint:
         saved = self._read()
         if wrong := [k for k, v in self.settings.items() if v != saved["settings"].get(k)]:
             other = ", ".join(sorted(wrong))
-            raise self._refuse(f"made with other {other}; use those again, or another file")
+            raise _refused(self.path, f"made with other {other}; use those again, or another file")
         if not self._fits(saved):
-            raise self._refuse("made for another model")
+            raise _refused(self.path, "made for another model")
         history = saved["history"]
         told, taken = len(history) * steps_per_epoch, _steps_taken(saved)
         if told != taken:
-            raise self._refuse(f"its history tells of {told} steps, its optimiser took {taken}")
+            steps = f"its history tells of {told} steps, its optimiser took {taken}"
+            raise _refused(self.path, steps)
         device = next(self.model.parameters()).device
         cuda = saved["random_cuda"] if device.type == "cuda" else None
         try:
@@ -71,7 +72,7 @@ class Checkpoint:
                 torch.Generator(device).set_state(cuda)
             self.stepper.load_state_dict(saved["spent"], taken)
         except (ValueError, RuntimeError, TypeError) as error:
-            raise self._refuse(str(error)) from None
+            raise _refused(self.path, str(error)) from None
         for name in _PARTS:
             getattr(self, name).load_state_dict(saved[name])
         torch.set_rng_state(saved["random"])
@@ -94,7 +95,7 @@ class Checkpoint:
         saved = read_checkpoint(self.path)
         now = {**self._state([]), "random_cuda": saved.get("random_cuda")}
         if {n: type(v) for n, v in saved.items()} != {n: type(v) for n, v in now.items()}:
-            raise self._refuse("not a lorakit checkpoint")
+            raise _refused(self.path, "not a lorakit checkpoint")
         return saved
 
     def _fits(self, saved: dict) -> bool:
@@ -110,9 +111,6 @@ class Checkpoint:
                 for value in values.values()
             )
         )
-
-    def _refuse(self, reason: str) -> ValueError:
-        return _refused(self.path, reason)
 
 
 def read_checkpoint(path: str | Path) -> dict:

@@ -1,7 +1,7 @@
 """Train a model: the loop over epochs, and over the batches of one."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def fit(
     if any(layer.merged for _, layer in lora_layers(model)):
         raise ValueError("model: its LoRA is merged and would not train; call unmerge_lora first")
     recipe = recipe.for_examples(len(train))
-    seed = 0 if seed is None and recipe.privacy is None else seed
+    seed = None if seed is None and recipe.privacy is not None else int(seed or 0)
     seed_everything(seed)
     device = pick_device(device)
     precision = chosen_precision(recipe.precision, device)
@@ -188,8 +188,7 @@ def _settings(model: nn.Module, train: Split, transform: Transform, recipe: Reci
     """What a checkpoint must have been made with."""
     settings = asdict(recipe)
     del settings["physical_batch"]  # it may change on the way
-    lr = dict(recipe.lr) if isinstance(recipe.lr, Mapping) else recipe.lr
     data = [len(train), fingerprint(train, transform)]
     trains = [name for name, p in model.named_parameters() if p.requires_grad]
     scales = [u.scale for _, layer in lora_layers(model) for u in layer.updates.values()]
-    return settings | {"lr": lr, "data": data, "trains": trains, "LoRA scales": scales}
+    return settings | {"data": data, "trains": trains, "LoRA scales": scales}

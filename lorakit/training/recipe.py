@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lorakit.checks import check_choice, check_fields, check_number
 from lorakit.lora.vit import PARTS
@@ -31,8 +31,8 @@ class Recipe:
         privacy: train with differential privacy (DP-SGD, or DP-Adam), or not.
         precision: of matrix products, see ``runtime.chosen_precision``.
         physical_batch: images in memory at a time; it does not change the result. ``"auto"``: as
-            many as fit, by trying; None: "auto" on CUDA, elsewhere the whole batch, or under
-            ``privacy`` as many as have gradients of 256 MiB.
+            many as fit, by trying (CUDA, Linux); None: "auto" on CUDA, elsewhere the whole batch,
+            or under ``privacy`` as many as have gradients of 256 MiB.
         views: random views of each image in a step, see ``training.augment``. Their gradients are
             averaged before they are clipped, so they cost no epsilon (De et al. 2022, arXiv
             2204.13650). None: the image as it is.
@@ -42,7 +42,7 @@ class Recipe:
 
     epochs: int = 6
     batch_size: int = 32
-    lr: float | Mapping[str, float] | None = None
+    lr: float | Mapping[str, float] | None = field(default=None, hash=False)
     optimizer: str = "adamw"
     weight_decay: float = 0.01
     schedule: str = "one-cycle"
@@ -70,6 +70,7 @@ class Recipe:
             for part, rate in self.lr.items():
                 check_choice("part of lr", part, PARTS)
                 check_number(f"lr[{part!r}]", rate, above=0)
+            object.__setattr__(self, "lr", {part: float(rate) for part, rate in self.lr.items()})
         else:
             check_number("lr", self.lr, above=0, none=True)
 

@@ -481,7 +481,9 @@ with style():
     ax.set_xticks(range(5))
     ax.grid(axis="y", visible=False)
     refuted = sum(a.refutes_claim for _, _, a in trials.values())
-    suptitle(figure, f"{refuted} of 3 claims are refuted. The others are not thereby proved")
+    suptitle(
+        figure, f"{refuted} of 3 claims are refuted. What is not refuted is not thereby proved"
+    )
 
 # %% [markdown]
 # Clipping alone does not stop the memorising: B cannot keep $\varepsilon = 1$, and the audit says so.
@@ -738,7 +740,9 @@ zoo = pd.DataFrame(
 zoo.style.set_properties(**{"text-align": "left", "white-space": "normal"})
 
 # %% [markdown]
-# The audit catches four, and misses four, for three reasons:
+# The audit catches four. In each of them a canary weighs more than the accountant believes: it is drawn more often
+# (**weighted sampler**, **multiplied batch**), it is clipped in each of three passes and so counts up to $3C$ (**several passes in one
+# loss**), or the noise that should hide it is known and can be taken off (**one seed for two calls**). It misses four, for three reasons:
 #
 # - **changed after wrapping** and **floored batch** leak no more than was promised. The promise holds, the training is not the one asked for:
 #   the new weights never move, or the batch is another and every step slightly too long.

@@ -77,7 +77,7 @@ for sentence in claim_sentences(claim, shown, ("full",)):
 
 # %% [markdown]
 # Each dot is a pair of runs: the same key, the same images in the same order, another method. So chance that
-# both share drops out, and a bar (the 95 % interval of the mean difference) can be short. The grey band is one
+# both share drops out. A bar is the 95 % interval of the mean difference. The grey band is one
 # point to either side of full fine-tuning. **Read as "at most one point behind full fine-tuning, and ahead of LoRA alone", the
 # claim fails on 10,000 photographs of clothes with these small models** (with 4,000 it holds, lesson 04). On `vit_micro` `lora+patch` is 1.4 points behind,
 # and only a little ahead of plain `lora` and of `patch`, which trains no LoRA at all. LoRA that trains as many
@@ -86,7 +86,7 @@ for sentence in claim_sentences(claim, shown, ("full",)):
 # too, it is more than a point behind `full`; at rank 4 eight keys do not decide on the point.
 #
 # **On the same clothes in random colours it holds.** `lora`, whose patch embedding is frozen, falls eleven points behind `full`,
-# and with as many numbers behind the attention still five; `lora+patch` is at most one behind. Lesson 04 tests why.
+# and with as many numbers behind the attention still five and a half (0.8 to 10.3); `lora+patch` is at most one behind. Lesson 04 tests why.
 #
 # The line of one point is ours: of the paper we have read the abstract and the introduction, which name none, and it
 # tests another model.
@@ -305,8 +305,8 @@ saved = save_figure(figure, out / "parameters")
 # scrambled, the logits are those of plain images (`lorakit.adapt_to_key`, tested to 1e-4). Training does
 # not know the key. Does it find that solution, or another?
 #
-# We read the learned filters back through the key: what would they look for in a plain picture? In filters for
-# pictures, values next to each other agree a little. So we measure that agreement, and repeat it with 200 wrong keys.
+# We look at what training added to each filter, and read it back through the key. In pictures, values next to each other
+# agree. So we measure that agreement, and repeat it with 200 wrong keys.
 
 # %%
 tried = rows[(rows["dataset"] == experiments[0].dataset) & (rows["cipher"] == shown)]
@@ -319,12 +319,11 @@ learned = model.patch_embed.proj.weight.detach().cpu()
 figure = plot_patch_embeddings(before, learned, key)
 saved = save_figure(figure, out / "embedding")
 # %% [markdown]
-# The blue line stands at the right end of the grey bars: the learned filters are a little smoother in the order that the
-# right key restores than in nearly all of 200 others. In the preset `full`, with more pictures, it is smoother than in any of them
-# (`figures/embedding.png`). So the patch embedding learns something of how the key arranges the
-# values of a block, without ever seeing the key. Compare the first and the last row: it is not the old set of filters
-# that comes back, but a new one. And take it as a warning: a trained patch embedding tells the right key from wrong ones,
-# so do not publish one and trust in the other. (Lesson 05 looks at the change alone, where it is far clearer.)
+# The first two rows look alike: training moved the filters little, and far from $E'$. But what it added is no noise. Read by
+# the key it is soft and grey, as clothes are, and the blue line stands far from all 200 other keys. (Each row of the
+# change is a mixture of encrypted blocks: lesson 05.) So the patch embedding learns something of how the key arranges the
+# values of a block, without ever seeing the key. Take it as a warning: a trained patch embedding tells the right key from
+# wrong ones, so do not publish one and trust in the other.
 #
 # ## The other privacy
 #
@@ -436,7 +435,8 @@ found = pd.read_csv(root / "figures" / "results" / "audits.csv")
 figure = plot_audits(found, ATTACKS)
 saved = save_figure(figure, out / "audit")
 # %% [markdown]
-# The losses see no lie at all. An attacker who plants canaries and sees each step finds five of the six, and never accuses
+# The losses see no lie at all. An attacker who plants canaries, sees each step of a linear head and holds the claim's whole curve
+# against it finds five of the six each time (from $\varepsilon$ and $\delta$ alone not each time), and in none of twenty tries accuses
 # the honest training. What he cannot find is the wrong sampler (lesson 08). So an audit can refute a claim, never prove
 # one: the lower bound says what an attack found, the proof is in the accountant.
 #
@@ -479,11 +479,10 @@ table.style.hide(axis="index")
 # <details><summary>Rank makes no difference where the pre-trained features fit well</summary>✗ It might make
 # little, but this figure cannot show it: only one rank was ever trained.</details>
 #
-# **3. The filters that <code>lora+patch</code> learned are smoother when the right key reads them back than
-# with 200 wrong ones. What does that mean?**
-# <details><summary>Training found the pre-trained filters again, in the order of the key</summary>✗ The right
-# key makes the filters smoother, but they are not the old ones. It is a new set, fit for the same order of
-# values.</details>
+# **3. What <code>lora+patch</code> added to its filters is smooth when the right key reads it back, and with none of 200
+# wrong ones. What does that mean?**
+# <details><summary>Training found the pre-trained filters again, in the order of the key</summary>✗ The filters hardly
+# moved from where they started. Only what was added is in the order of the key.</details>
 # <details><summary>The key got into the training by mistake, for how else could it be known?</summary>✗
 # Nothing but encrypted pictures went in. One order for all pictures is what there is to learn from
 # them.</details>
