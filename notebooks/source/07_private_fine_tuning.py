@@ -492,29 +492,38 @@ print(
 # 2022](https://arxiv.org/abs/2212.01539); here `Privacy(epsilon, groupwise_clipping=True)`.) **Predict**: does `lora+patch` come
 # back to `lora`, or past it?
 
+
 # %% tags=["folded"]
 # @title Drawing: `lora+patch` with one norm, and with one for each part
+def against_epsilon(ways, title):
+    """For each name its rows, colour and marker: mean accuracy and its interval at each epsilon."""
+    budgets = sorted(set.intersection(*(set(runs["epsilon"]) for runs, *_ in ways.values())))
+    with style():
+        _, ax = plt.subplots(figsize=(7.4, 3.9))
+        shifts = np.linspace(-0.06, 0.06, len(ways))
+        for shift, (name, (runs, colour, look)) in zip(shifts, ways.items()):
+            cells = runs[runs["epsilon"].isin(budgets)].groupby("epsilon")["accuracy"]
+            bars = half_width(cells.sem(), cells.count())
+            places = np.arange(len(budgets)) + shift
+            ax.errorbar(places, cells.mean(), bars, fmt=look, color=colour, capsize=3, label=name)
+        names = [f"{e:g}" if e < math.inf else "clipped,\nno noise" for e in budgets]
+        ax.set_xticks(range(len(budgets)), names)
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.set(xlabel="ε", ylabel="test accuracy", title=title)
+        ax.legend(loc="lower right")
+
+
 by_itself = read_table(results / "apart.csv")  # by python -m figures.studies.claim apart, on a CPU
+one_norm = rows[rows["method"] == "lora+patch"]
+means = [table.groupby("epsilon")["accuracy"].mean() for table in (by_itself, one_norm)]
+gains = 100 * (means[0] - means[1]).dropna().drop(math.inf)
+title = f"Under noise a norm for each part wins back {gains.min():.1f} to {gains.max():.1f} points"
 ways = {
-    "lora": (rows[rows["method"] == "lora"], METHOD_COLOURS["lora"], "--"),
-    "lora+patch, one norm": (rows[rows["method"] == "lora+patch"], "#999999", "-"),
-    "lora+patch, a norm for each part": (by_itself, METHOD_COLOURS["lora+patch"], "-"),
+    "lora": (rows[rows["method"] == "lora"], METHOD_COLOURS["lora"], "s--"),
+    "lora+patch, one norm": (one_norm, "#999999", "o-"),
+    "lora+patch, a norm for each part": (by_itself, METHOD_COLOURS["lora+patch"], "o-"),
 }
-tried = sorted(by_itself["epsilon"].unique())
-with style():
-    figure, ax = plt.subplots(figsize=(7.4, 3.9))
-    for shift, (name, (runs, colour, line)) in zip((-0.06, 0, 0.06), ways.items()):
-        cells = runs[runs["epsilon"].isin(tried)].groupby("epsilon")["accuracy"]
-        places = [place + shift for place in range(len(tried))]
-        bars = half_width(cells.sem(), cells.count())
-        ax.errorbar(places, cells.mean(), bars, fmt=f"o{line}", color=colour, capsize=3, label=name)
-    ax.set_xticks(range(len(tried)), [f"{e:g}" if e < math.inf else "no noise" for e in tried])
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    one = ways["lora+patch, one norm"][0].groupby("epsilon")["accuracy"].mean()
-    gains = 100 * (by_itself.groupby("epsilon")["accuracy"].mean() - one)
-    title = f"A norm for each part wins back {gains.min():.1f} to {gains.max():.1f} points"
-    ax.set(xlabel="ε", ylabel="test accuracy", title=title)
-    ax.legend(loc="lower right")
+against_epsilon(ways, title)
 
 
 # %%
@@ -1010,24 +1019,10 @@ roads["way"] = np.select(
     ["plain pictures", "encrypted, public ones first"],
     "encrypted",
 )
-looks = {"plain pictures": ("#777777", "s"), "encrypted, public ones first": ("#0072B2", "o")}
-looks["encrypted"] = ("#D55E00", "v")
-with style():
-    figure, ax = plt.subplots(figsize=(7.4, 3.9))
-    for (way, (colour, mark)), shift in zip(looks.items(), (-0.08, 0.08, 0)):
-        mine = (
-            roads[roads["way"] == way].groupby("epsilon")["accuracy"].agg(["mean", "sem", "size"])
-        )
-        places = np.arange(len(mine)) + shift
-        bars = half_width(mine["sem"], mine["size"])
-        ax.errorbar(places, mine["mean"], bars, color=colour, marker=mark, capsize=3, label=way)
-        for place, e in zip(places, mine.index):
-            dots = roads.loc[(roads["way"] == way) & (roads["epsilon"] == e), "accuracy"]
-            ax.plot(np.full(len(dots), place + 0.05), dots, ".", color=colour, alpha=0.4)
-    ax.set_xticks(range(len(mine)), [f"{e:g}" for e in mine.index])
-    ax.set(xlabel="ε", ylabel="test accuracy", title="What do public pictures under the key buy?")
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.legend()
+looks = {"plain pictures": ("#777777", "s-"), "encrypted, public ones first": ("#0072B2", "o-")}
+looks["encrypted"] = ("#D55E00", "v-")
+ways = {way: (roads[roads["way"] == way], *look) for way, look in looks.items()}
+against_epsilon(ways, "What do public pictures under the key buy?")
 
 
 # %%

@@ -82,8 +82,8 @@ for sentence in claim_sentences(claim, shown, ("full",)):
 # claim fails on 10,000 photographs of clothes with these small models** (with 4,000 it holds, lesson 04). On `vit_micro` `lora+patch` is 1.4 points behind,
 # and only a little ahead of plain `lora` and of `patch`, which trains no LoRA at all. LoRA that trains as many
 # numbers behind the attention does better: at most one point behind `full`. `vit_mini` has four
-# times as many parameters, and at rank 1 less than a hundredth of them train: the share that the paper speaks of. There,
-# too, it is more than a point behind `full`; at rank 4 eight keys do not decide on the point.
+# times as many parameters. There, too, it is more than a point behind `full`. At rank 1 less than a hundredth of the parameters
+# train, the share that the paper speaks of, and ten keys do not decide on the point (1.0 to 1.4 behind).
 #
 # **On the same clothes in random colours it holds.** `lora`, whose patch embedding is frozen, falls eleven points behind `full`,
 # and with as many numbers behind the attention still five and a half (0.8 to 10.3); `lora+patch` is at most one behind. Lesson 04 tests why.
