@@ -25,6 +25,8 @@
 # freeze a pre-trained Vision Transformer (ViT), and train only low-rank adapters (LoRA), the head **and
 # the patch embedding**. They report almost the accuracy of training everything. Does it hold on
 # photographs of clothes? Here is our answer at a glance; the rest of the notebook shows how such an answer is made.
+# (From lessons 02 to 08 you know some of the figures. Then do the exercises, find the silent bug, and look whether the patch
+# embedding found the key.)
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke, quick or full
