@@ -359,6 +359,7 @@ def test_a_row_that_cannot_be_written_is_shown_and_said(tmp_path):
     row = {"id": "2", "accuracy": 0.5, "test": 100, "seconds": 1.0}
     live._ended("row", row)
     assert rows == [row] and "could not be written" in live.message.value
+    assert "Finished" in live.left.value and "the row is in" not in live.left.value
     assert table.read_text() == "id,accuracy\n1,damaged\n"
 
 

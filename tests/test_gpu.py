@@ -9,8 +9,10 @@ import torch
 
 from lorakit import Experiment, Privacy, Recipe
 from lorakit.data import load
+from lorakit.experiments.probe import linear_probe
 from lorakit.experiments.sweep import sweep
 from lorakit.lora.vit import METHODS, apply_method, create_backbone
+from lorakit.privacy.dpsgd import signal_to_noise
 from lorakit.runtime import product_precision
 from lorakit.training.evaluate import evaluate
 from lorakit.training.fit import fit
@@ -90,3 +92,10 @@ def test_several_runs_share_the_card(tmp_path):
     together = sweep(runs, tmp_path / "two.csv", n_jobs=2, progress=False)
     assert (alone["device"] == torch.cuda.get_device_name()).all()
     assert alone["accuracy"].tolist() == pytest.approx(together["accuracy"].tolist(), abs=0.02)
+
+
+def test_what_only_measures_follows_the_model(clothes):
+    model = fresh().cuda()
+    assert 0.5 < linear_probe(model, clothes.train, clothes.test) <= 1
+    few = clothes.train.take(torch.arange(8))
+    assert signal_to_noise(model, few, noise_multiplier=1.0)["all"] > 0

@@ -135,9 +135,11 @@ def test_an_estimate_alone_trains_nothing(tmp_path):
 
 
 def test_experiments_whose_steps_differ_are_measured_apart():
-    e = Experiment("digits", train=100, val=1, test=1, method="probe")
-    other = e.replace(views=2), e.replace(batch_size=8), e.replace(cipher="shuffle")
-    assert estimate([e, *other], 10)["runs"].tolist() == [2, 1, 1]
+    e = Experiment("digits", train=100, val=1, test=1, method="lora")
+    changes = {"views": 2, "batch_size": 8, "precision": "tf32", "freeze_a": True}
+    others = [e.replace(**{name: value}) for name, value in changes.items()]
+    found = estimate([e, *others, e.replace(cipher="shuffle")], 10)
+    assert found["runs"].tolist() == [2, 1, 1, 1, 1]
 
 
 def test_without_the_data_it_says_where_to_get_them(tmp_path):

@@ -143,8 +143,14 @@ def test_the_papers_share_on_the_larger_backbone():
     line, usual = found.loc["lora+patch", 1.0], found.loc["lora+patch", 4.0]
     assert line["share"] < 0.01 and line["pairs"] == usual["pairs"] == 10
     assert (verdict(line, 0.01), verdict(usual, 0.01)) == ("undecided", "beyond")
-    words = "{:.1f} points behind ({:.1f} to {:.1f}"
-    line, usual = (words.format(*-100 * x[["difference", "high", "low"]]) for x in (line, usual))
+    words = "{:.1f} points behind ({:.2f} to {:.1f}", "{:.1f} points behind ({:.1f} to {:.1f}"
+    line, usual = (
+        text.format(*-100 * cell[["difference", "high", "low"]])
+        for text, cell in zip(words, (line, usual))
+    )
+    few = rows[rows["seed"] < 8]
+    first = paired_differences(few).set_index(["method", "rank"]).loc["lora+patch"]
+    assert [verdict(first.loc[rank], 0.01) for rank in (1.0, 4.0)] == ["beyond", "undecided"]
     assert f"`lora+patch` is {usual}; ten keys, eight of them on a GPU); of rank 1" in README
     assert f"it trains {share:.1%}, the paper's share, and is {line})".replace("%", " %") in README
     assert (rows.groupby("seed")["device"].nunique() == 1).all()  # so pairs are of one device

@@ -159,16 +159,18 @@ class LiveTraining(Explorer):
         self._pipe.close()
         self.draw()
         if kind == "row":
-            if self.on_row:
-                self.on_row(result)
-            self._tell(
-                f"Finished: {result['accuracy']:.1%} on {result['test']} test images after "
-                f"{result['seconds']:.0f} s; the row is in {self.table.name}"
-            )
+            where = f"; the row is in {self.table.name}"
             try:
                 append_row(result, self.table)
             except (OSError, ValueError) as error:
+                where = ""
                 self.say(f"The row could not be written. {error}", alert=True)
+            self._tell(
+                f"Finished: {result['accuracy']:.1%} on {result['test']} test images after "
+                f"{result['seconds']:.0f} s{where}"
+            )
+            if self.on_row:
+                self.on_row(result)
         elif kind == "stopped":
             last = self.moments[-1]
             spent = f"; ε = {last['epsilon']:.2f} is spent" if "epsilon" in last else ""

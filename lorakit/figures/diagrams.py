@@ -102,7 +102,7 @@ def plot_patch_embeddings(before: Tensor, learned: Tensor, key: Key, filters: in
         axes = left.subplots(len(rows), filters)
         for line, (name, weight) in zip(axes, rows.items()):
             for ax, filter_ in zip(line, weight[chosen]):
-                picture = 0.5 + 0.5 * filter_ / filter_.abs().max()  # (3, p, p) in [0, 1]
+                picture = 0.5 + 0.5 * filter_ / filter_.abs().max().clamp_min(1e-12)  # in [0, 1]
                 _show(ax, picture.permute(1, 2, 0).numpy())
             line[0].set_ylabel(name, rotation=0, ha="right", va="center")
         fits = right > max(wrong)

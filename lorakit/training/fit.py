@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm.auto import tqdm
 
-from lorakit.checks import checked
+from lorakit.checks import check_number, checked
 from lorakit.data.dataset import Split, fingerprint, normalise
 from lorakit.lora.lora import lora_layers
 from lorakit.runtime import chosen_precision, pick_device, product_precision, seed_everything
@@ -86,6 +86,7 @@ def fit(
     if any(layer.merged for _, layer in lora_layers(model)):
         raise ValueError("model: its LoRA is merged and would not train; call unmerge_lora first")
     recipe = recipe.for_examples(len(train))
+    check_number("seed", seed, whole=True, none=True)
     seed = None if seed is None and recipe.privacy is not None else int(seed or 0)
     seed_everything(seed)
     device = pick_device(device)

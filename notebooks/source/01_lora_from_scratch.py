@@ -523,7 +523,7 @@ with style():
 # Look at the right panel, and at how small its scale is. With rank 0 the linear maps in the blocks are the pre-trained ones (head, patch
 # embedding, biases and norms stay fine-tuned, which is why it is not at chance). Eight directions out of 128
 # bring back four fifths of what is missing: the *useful* change is of lower rank than the change as such. But
-# rank 4 of everything brings back but half of it here. And the whole curve belongs to a change that nobody asked to be
+# rank 4 of everything brings back only half of it here. And the whole curve belongs to a change that nobody asked to be
 # low-rank. LoRA, which had to be from the start, ended level with full fine-tuning (a difference of one
 # point is within the error of a thousand test pictures). On encrypted
 # pictures full fine-tuning pulls ahead; on plain ones, with 4,000 and five seeds, it does not (lesson 10).

@@ -414,7 +414,7 @@ with style():
 
 # %% [markdown]
 # Filled marks are `hooks`, which lorakit uses. On the CPU a private step of `lora+patch` takes three tenths more time than a plain one on
-# the small model and under a tenth more on the large one; `full` takes 2.3 to 3.4 times as long, and on the larger model nearly twice the
+# the small model and under a tenth more on the large one; `full` takes 2.9 to 3.5 times as long, and on the larger model twice the
 # memory. `ghost` (hollow; not timed for `full` on the CPU) runs a second backward pass. LoRA's gradients were small to begin with, so there it only
 # costs time. For `full` on the GPU it saves 61 % of the memory in float32 and 71 % in bfloat16, nearly all that privacy had added.
 #

@@ -3,7 +3,7 @@
     python tests/benchmarks/private_step.py [--rounds 3]
 
 Writes figures/benchmark.png, .pdf and figures/results/benchmark.csv, and benchmark_parts.csv: where
-the time goes that privacy adds on ``vit_micro``. Takes under ten minutes, on the CPU; for a GPU
+the time goes that privacy adds on ``vit_micro``. Takes about eleven minutes, on the CPU; for a GPU
 there is ``gpu.py``.
 """
 
