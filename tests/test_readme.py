@@ -352,6 +352,39 @@ def test_the_numbers_of_encrypted_and_private():
     assert (left.mean() + half).between(0, 1.25).all() and (left.mean() - half).ge(-1.25).all()
 
 
+def test_the_numbers_of_four_methods_on_encrypted_photographs_under_noise():
+    """To README and lesson 07."""
+    rows = read_table(TABLES / "both.csv")
+    rows["way"] = rows["method"].where(rows["groupwise_clipping"].isna(), "a norm for each part")
+    assert set(rows["epsilon"]) == {2.0} and set(rows["cipher"]) == {CIPHER_SHOWN}
+    found = 100 * rows.pivot(index="seed", columns="way", values="accuracy")
+    assert found.shape == (5, 4) and found.notna().all(axis=None)
+    mean = found.mean().map("{:.1f}".format)
+    words = (
+        "with a norm for each part reaches {} %, with one norm {}, `lora` {} and the head alone {},"
+    )
+    order = ["a norm for each part", "lora+patch", "lora", "probe"]
+    assert words.format(*mean[order]) in README and mean[order].is_monotonic_decreasing
+
+    def lead(better, worse):
+        points = found[better] - found[worse]
+        half = half_width(points.sem(), len(points))
+        return points.mean(), points.mean() - half, points.mean() + half
+
+    first, second = lead(order[0], "lora"), lead("lora+patch", "probe")
+    assert first[1] > 0 and second[1] > 0 and lead("lora", "probe")[1] > 0
+    for page in (README, LESSON_07):
+        assert "({:.1f} to {:.1f})".format(*first[1:]) in page
+        assert "({:.1f} to {:.1f})".format(*second[1:]) in page
+    gain, undecided = lead(*order[:2]), lead("lora+patch", "lora")
+    assert "{:.1f} ahead of itself with one norm ({:.1f} to {:.1f})".format(*gain) in LESSON_07
+    assert gain[1] > 0 and undecided[1] < 0 < undecided[2]
+    tries = read_table(TABLES / "both_trials.csv").groupby(
+        ["method", "groupwise_clipping"], dropna=False
+    )
+    assert sorted(tries.size()) == [5, 5, 21, 27]
+
+
 def test_the_numbers_of_correlated_noise():
     same = ["method", "epsilon", "seed"]
     pairs = read_table(TABLES / "banded.csv").merge(read_table(TABLES / "privacy.csv"), on=same)

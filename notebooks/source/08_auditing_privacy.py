@@ -481,9 +481,7 @@ with style():
     ax.set_xticks(range(5))
     ax.grid(axis="y", visible=False)
     refuted = sum(a.refutes_claim for _, _, a in trials.values())
-    suptitle(
-        figure, f"{refuted} of 3 claims are refuted. What is not refuted is not thereby proved"
-    )
+    suptitle(figure, f"{refuted} of 3 claims are refuted. The others are not thereby proved")
 
 # %% [markdown]
 # Clipping alone does not stop the memorising: B cannot keep $\varepsilon = 1$, and the audit says so.
