@@ -355,30 +355,28 @@ def test_the_numbers_of_encrypted_and_private():
 def test_the_numbers_of_four_methods_on_encrypted_photographs_under_noise():
     """To README and lesson 07."""
     rows = read_table(TABLES / "both.csv")
-    rows["way"] = rows["method"].where(rows["groupwise_clipping"].isna(), "a norm for each part")
     assert set(rows["epsilon"]) == {2.0} and set(rows["cipher"]) == {CIPHER_SHOWN}
-    found = 100 * rows.pivot(index="seed", columns="way", values="accuracy")
-    assert found.shape == (5, 4) and found.notna().all(axis=None)
-    mean = found.mean().map("{:.1f}".format)
-    words = (
-        "with a norm for each part reaches {} %, with one norm {}, `lora` {} and the head alone {},"
-    )
-    order = ["a norm for each part", "lora+patch", "lora", "probe"]
-    assert words.format(*mean[order]) in README and mean[order].is_monotonic_decreasing
+    apart = "a norm for each part"
+    rows["method"] = rows["method"].where(rows["groupwise_clipping"].isna(), apart)
+    cells = rows.groupby("method")["accuracy"]
+    order = [apart, "lora+patch", "lora", "probe"]
+    assert (cells.size()[order] == 5).all() and cells.mean()[order].is_monotonic_decreasing
+    words = "{} reaches {:.1f} %, with one norm {:.1f}, `lora` {:.1f} and the head alone {:.1f},"
+    assert words.format(f"with {apart}", *100 * cells.mean()[order]) in README
 
     def lead(better, worse):
-        points = found[better] - found[worse]
-        half = half_width(points.sem(), len(points))
-        return points.mean(), points.mean() - half, points.mean() + half
+        found = paired_differences(rows, worse).set_index("method").loc[better]
+        return 100 * found[["difference", "low", "high"]].astype(float)
 
-    first, second = lead(order[0], "lora"), lead("lora+patch", "probe")
-    assert first[1] > 0 and second[1] > 0 and lead("lora", "probe")[1] > 0
+    first, second, gain = lead(apart, "lora"), lead("lora+patch", "probe"), lead(*order[:2])
     for page in (README, LESSON_07):
-        assert "({:.1f} to {:.1f})".format(*first[1:]) in page
-        assert "({:.1f} to {:.1f})".format(*second[1:]) in page
-    gain, undecided = lead(*order[:2]), lead("lora+patch", "lora")
+        assert "{:.1f} points ahead of `lora` ({:.1f} to {:.1f})".format(*first) in page
+    assert "{:.1f} ahead of the head ({:.1f} to {:.1f}".format(*second) in README
+    assert "leads the head by {:.1f} points ({:.1f} to {:.1f})".format(*second) in LESSON_07
     assert "{:.1f} ahead of itself with one norm ({:.1f} to {:.1f})".format(*gain) in LESSON_07
-    assert gain[1] > 0 and undecided[1] < 0 < undecided[2]
+    assert min(line["low"] for line in (first, second, gain, lead("lora", "probe"))) > 0
+    undecided = lead("lora+patch", "lora")
+    assert undecided["low"] < 0 < undecided["high"]
     tries = read_table(TABLES / "both_trials.csv").groupby(
         ["method", "groupwise_clipping"], dropna=False
     )

@@ -18,8 +18,13 @@ DATASETS: dict[str, Sizes] = {
     "cifar100": (45_000, 5000, 10_000),
     "imagenette": (8469, 1000, 3925),
 }
-CLOTHES = ("fashion", "painted")
+_CLOTHES = ("fashion", "painted")
 EMBEDDED = {"street": embedded.street, "digits": embedded.digits}
+
+
+def least(name: str, split: str) -> int:
+    """The smallest number of images that a split may have."""
+    return 0 if split == "val" and name in _CLOTHES else 1
 
 
 @checked
@@ -56,8 +61,7 @@ def load(
     sizes, defaults = (train, val, test), default_sizes(name)
     for argument, n in zip(("train", "val", "test"), sizes):
         if n is not None:
-            least = 0 if name in CLOTHES and argument == "val" else 1
-            check_number(argument, n, least=least, most=10_000_000, whole=True)
+            check_number(argument, n, least=least(name, argument), most=10_000_000, whole=True)
     check_number("seed", seed, least=0, whole=True)
     check_number("image_size", image_size, least=8, most=1024, whole=True)
     where = public.data_root(root)
@@ -69,7 +73,7 @@ def load(
         raise ValueError(f"classes={classes!r}: allowed for 'folder:NAME' only, not for {name!r}")
     if name in EMBEDDED:
         return EMBEDDED[name](name, sizes, seed, image_size)
-    if name in CLOTHES:
+    if name in _CLOTHES:
         clothes = fashion(sizes, seed, where, download)
         return clothes if name == "fashion" else _painted(clothes, seed)
     if name == "imagenette":

@@ -8,9 +8,10 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 
 from lorakit.checks import check_choice, check_fields, check_number
-from lorakit.data.load import CLOTHES, default_sizes
+from lorakit.data.load import default_sizes, least
 from lorakit.encryption.cipher import STEPS
 from lorakit.experiments.learning_rates import tuned_rates
+from lorakit.experiments.public import RECIPE
 from lorakit.lora.lora import TARGETS
 from lorakit.lora.vit import METHODS, PARTS, check_backbone
 from lorakit.privacy.accountant import Privacy
@@ -78,11 +79,10 @@ class Experiment:
                 if size is None:
                     raise ValueError(f"{name}=None: say how many images; a folder has no default")
                 self._set(name, size)
-            none = name == "val" and self.eval_split == "test" and self.dataset in CLOTHES
-            least = 0 if none else 1
-            check_number(name, getattr(self, name), least=least, whole=True)
+            fewest = 1 if name == self.eval_split else least(self.dataset, name)
+            check_number(name, getattr(self, name), least=fewest, whole=True)
         if self.public is not None:
-            check_number("public", self.public, least=128, whole=True)  # a batch of its recipe
+            check_number("public", self.public, least=RECIPE.batch_size, whole=True)
             if self.cipher == "none" or self.method == "probe":
                 raise ValueError(
                     f"public={self.public}: allowed: None without a cipher, or where only the "

@@ -15,9 +15,10 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from lorakit.checks import check_number, checked
-from lorakit.data.dataset import generator_for, normalise
+from lorakit.data.dataset import generator_for
 from lorakit.data.synthetic import SOURCES
-from lorakit.encryption.cipher import Key, encrypt
+from lorakit.encryption.cipher import Key
+from lorakit.encryption.transform import Transform
 from lorakit.experiments.pretrain_synthetic import draw_mix
 from lorakit.runtime import pick_device
 from lorakit.training.optimizer import make_optimizer, make_scheduler
@@ -57,9 +58,9 @@ def pretrain_on_public(
     for _ in range(recipe.epochs):
         missed = varied = 0.0
         for chosen in torch.randperm(images, generator=generator).split(recipe.batch_size):
-            plain = F.interpolate(pictures[chosen], key.image_size, mode="bilinear").to(device)
-            wanted = teacher.forward_features(normalise(plain))
-            seen = model.forward_features(normalise(encrypt(plain, key)))
+            plain = pictures[chosen].to(device)
+            wanted = teacher.forward_features(Transform(key.image_size)(plain))
+            seen = model.forward_features(Transform(key.image_size, key)(plain))
             loss = F.mse_loss(seen, wanted)
             optimizer.zero_grad()
             loss.backward()

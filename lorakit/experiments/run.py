@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from lorakit.checks import checked
-from lorakit.data.dataset import Dataset, Split, normalise
-from lorakit.data.load import EMBEDDED, load
+from lorakit.data.dataset import Dataset, Split
+from lorakit.data.load import load
 from lorakit.encryption.cipher import Key, encrypt, make_key
 from lorakit.encryption.transform import Transform
 from lorakit.experiments.experiment import Experiment
@@ -53,18 +52,6 @@ def build(experiment: Experiment, classes: int) -> torch.nn.Module:
     return apply_method(model, e.method, private=e.private, **lora)
 
 
-def prepare(
-    experiment: Experiment, split: Split, key: Key | None, image_size: int
-) -> tuple[Split, Callable[[torch.Tensor], torch.Tensor]]:
-    """A split, and what turns its images into what the model sees.
-
-    The embedded data sets are encrypted once, if no random views are taken; others batch by batch.
-    """
-    if experiment.dataset in EMBEDDED and experiment.recipe.views is None:
-        return encrypt_split(split, key), normalise
-    return split, Transform(image_size, key)
-
-
 def encrypt_split(split: Split, key: Key | None) -> Split:
     """The same labels with encrypted images; without a key, the split itself."""
     return split if key is None else Split(encrypt(split.images, key), split.labels)
@@ -95,10 +82,9 @@ def train_model(
         key = make_key(image_size, patch_size, e.cipher.split("+"), seed=of_key)
     if e.public is not None:
         pretrain_on_public(model, key, e.public, seed=e.seed, device=device, progress=progress)
-    images, transform = prepare(e, dataset.train, key, image_size)
-    options = {"seed": e.seed, "transform": transform, "device": device, "progress": progress}
-    options |= {"checkpoint": checkpoint, "callback": callback}
-    return model, key, fit(model, images, e.recipe, **options)
+    options = {"seed": e.seed, "transform": Transform(image_size, key), "device": device}
+    options |= {"checkpoint": checkpoint, "callback": callback, "progress": progress}
+    return model, key, fit(model, dataset.train, e.recipe, **options)
 
 
 @checked
@@ -127,10 +113,9 @@ def run(
     if len(history) < epochs:
         raise RuntimeError(f"stopped after {len(history)} of {epochs} epochs: no result to report")
     split = getattr(dataset, e.eval_split)
-    images, transform = prepare(e, split, key, model.patch_embed.img_size[0])
-    batch_size = 500 if e.dataset in EMBEDDED else 100
-    options = {"transform": transform, "precision": e.recipe.precision, "batch_size": batch_size}
-    logits, labels = predict(model, images, device=device, **options), images.labels
+    transform = Transform(model.patch_embed.img_size[0], key)
+    options = {"transform": transform, "precision": e.recipe.precision, "batch_size": 100}
+    logits, labels = predict(model, split, device=device, **options), split.labels
     counts = count_parameters(model)
     seconds = time.perf_counter() - start
     return {

@@ -1090,7 +1090,8 @@ for name, table in reached.items():
 # where the pre-trained one does not fit, it can pay to train it under noise, too.
 #
 # Five keys, one $\varepsilon$. `lora+patch` had 27 tries of rates with a norm for each part and 21 with one, `lora` and the head 5 each, for they have fewer
-# rates. (Whether `lora` gains from norms of its own was not tried.)
+# rates. (Whether `lora` gains from norms of its own was not tried. On plain pictures `lora` and the head ran on a GPU in bfloat16, all else on a CPU; for
+# `lora` that makes 0.3 points.)
 #
 # Nothing is free, though. If those pictures are published in both forms, one of them gives the key away (lesson
 # 05). And the adapted patch embedding is nearer to the exact one, $E P^{-1} D$, than to those of wrong keys (a test
