@@ -23,6 +23,11 @@ def gpu(monkeypatch):
 
 
 @pytest.fixture
+def private_step(gpu):
+    return importlib.import_module("private_step")
+
+
+@pytest.fixture
 def turns(gpu):
     return importlib.import_module("turns")
 
@@ -77,6 +82,18 @@ def test_the_work_of_a_step_is_counted_whole(gpu):
     forward = 2 * (depth * block + 16 * 192 * d + 10 * d)
     patches = 2 * 16 * 192 * d  # whose input needs no gradient
     assert gpu.work_of_a_step("vit_micro", "full", CPU) == 3 * forward - patches
+
+
+def test_a_ratio_is_that_of_two_steps_of_one_round(private_step, monkeypatch):
+    """Rounds of 1, 2, 4 and 8 seconds for a plain step, of 9, 6, 4 and 24 for a private one."""
+    monkeypatch.setattr(private_step, "METHODS", ("lora",))
+    monkeypatch.setattr(private_step, "one_step", lambda *_: None)
+    seconds = iter((1, 9, 2, 6, 4, 4, 8, 24))  # the first round is not counted
+    monkeypatch.setattr(private_step, "_timed", lambda step: next(seconds))
+    plain, hooks = private_step.measure_times("vit_micro", rounds=3)
+    assert (plain["seconds"], hooks["seconds"], hooks["rounds"]) == (4, 6, 3)
+    assert [plain[name] for name in private_step.RATIOS] == [1, 1, 1]
+    assert [hooks[name] for name in private_step.RATIOS] == [3, 2, 3]
 
 
 def test_an_estimate_of_the_paper_is_a_row(small):

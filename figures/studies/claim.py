@@ -49,8 +49,9 @@ WAYS = {
     **{study: [{"method": method} for method in HEADLINE] for study in CLAIMED},
     "larger": [{"cipher": c, "method": m} for c, m in product(PRESETS["full"]["ciphers"], METHODS)],
     "both": [
-        {"cipher": CIPHER_SHOWN, **way}
-        for way in ({"method": "lora"}, {"groupwise_clipping": True}, {}, {"method": "probe"})
+        {"cipher": CIPHER_SHOWN, "method": method, "groupwise_clipping": apart}
+        for method in ("lora+patch", "lora", "patch", "probe")
+        for apart in ((False, True) if method.startswith("lora") else (False,))
     ],
     "public": [{}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, "public": 10_000}],
     "mark": [{"method": "lora+patch"}, {"method": "probe"}],
@@ -62,7 +63,7 @@ MECHANISMS = {  # of the study privacy's lora+patch, once more
 BUDGETS = {  # epsilons
     "banded": CURVE[:-1],
     "apart": CURVE,
-    "both": (TUNED_AT,),
+    "both": CURVE,
     "public": (1.0, 3.0, 8.0),
     "mark": (0.5, 1.0, 2.0, 3.0, 8.0, math.inf),
 }
