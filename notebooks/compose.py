@@ -106,7 +106,7 @@ def _fold(cell: NotebookNode, title: str) -> None:
 def course_table() -> str:
     """The README's table of lessons, in Markdown: of what one learns, the first."""
     there = not REPOSITORY.startswith(PLACEHOLDER)
-    lines = ["| lesson | you will, to begin with | runs in |", "| --- | --- | --- |"]
+    lines = ["| lesson | the first thing you learn to do | runs in |", "| --- | --- | --- |"]
     lines = [f"{line} {more} |" if there else line for line, more in zip(lines, ("open", "---"))]
     for source in sources():
         link = f"[{_name(source)}](notebooks/{source.stem}.ipynb)"

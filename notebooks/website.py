@@ -20,7 +20,8 @@ import yaml
 from compose import HERE, sources
 
 ROOT = HERE.parent
-PAGES = ("cheat_sheet", "glossary", "for_teachers", "README")
+PAGES = [f"notebooks/{name}" for name in ("cheat_sheet", "glossary", "for_teachers", "README")]
+PAGES += ["figures/findings", "figures/README"]
 TABLES = {
     "figures/results/table": "Accuracy by cipher",
     "figures/results/privacy_table": "Accuracy by privacy budget",
@@ -57,7 +58,7 @@ def gather(book: Path) -> None:
         table.write_text(f"# {title}\n\n{table.read_text()}")
     shutil.copy(ROOT / "README.md", book)
     for page in PAGES:
-        shutil.copy(HERE / f"{page}.md", book / "notebooks")
+        shutil.copy(ROOT / f"{page}.md", book / f"{page}.md")
     for source in sources():
         notebook = nbformat.read(HERE / f"{source.stem}.ipynb", as_version=4)
         for cell in notebook.cells:
@@ -67,7 +68,7 @@ def gather(book: Path) -> None:
                 enliven(output.get("data", {}), f"chart-{source.stem}-{cell.id}")
         nbformat.write(notebook, book / "notebooks" / f"{source.stem}.ipynb")
     lessons = [{"file": f"notebooks/{source.stem}"} for source in sources()]
-    beside = [*(f"notebooks/{page}" for page in PAGES), "figures/README", *TABLES]
+    beside = [*PAGES, *TABLES]
     parts = [("Lessons", lessons), ("Beside them", [{"file": name} for name in beside])]
     contents = {"format": "jb-book", "root": "README"}
     contents["parts"] = [{"caption": name, "chapters": files} for name, files in parts]

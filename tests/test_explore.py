@@ -113,7 +113,11 @@ def test_singular_values_of_an_adapter(adapter):
         expected = torch.linalg.svdvals(layer.updates[target].delta_weight())[:3]
         assert np.allclose(mine["value"], expected.detach(), rtol=1e-4)
     chart = spectrum_chart({"mine": path, "theirs": path})
-    assert chart.finding.startswith("mine: the first 1 of 3 directions hold")
+    squares = values.assign(value=values["value"] ** 2).groupby(["target", "index"])["value"].sum()
+    first = squares.xs(1, level="index") / squares.groupby("target").sum()
+    told = ", ".join(f"{t} {first[t]:.0%}" for t in ("q", "fc1"))
+    words = f"mine: the first 1 of 3 directions hold, of ΔW squared, {told}"
+    assert chart.finding == words
     check_picture(chart._repr_mimebundle_()[0]["image/png"])
 
 

@@ -10,9 +10,7 @@ def test_every_page_is_in_the_book_and_in_its_contents(tmp_path):
     gather(tmp_path)
     contents = yaml.safe_load((tmp_path / "_toc.yml").read_text())
     listed = [c["file"] for part in contents["parts"] for c in part["chapters"]]
-    pages = [f"notebooks/{p}" for p in PAGES]
-    pages += ["figures/README", *TABLES]
-    assert listed == [*(f"notebooks/{s.stem}" for s in sources()), *pages]
+    assert listed == [*(f"notebooks/{s.stem}" for s in sources()), *PAGES, *TABLES]
     for name in (*listed, contents["root"]):
         assert [f for f in (".md", ".ipynb") if (tmp_path / f"{name}{f}").exists()], name
     first = nbformat.read(tmp_path / f"{listed[0]}.ipynb", as_version=4)

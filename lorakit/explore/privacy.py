@@ -55,13 +55,15 @@ def privacy_chart() -> SavedChart:
     rates = np.geomspace(0.001, 0.999, 50)
     found = ndtr(ndtri(rates) + opens["mu"])
     curves = {"the best attack": found, "a guess": rates}
-    still = pd.concat([pd.DataFrame({"x": rates, "y": y, "of": n}) for n, y in curves.items()])
+    still = pd.concat(pd.DataFrame({"x": rates, "y": y, "of": n}) for n, y in curves.items())
+    still[["x", "y"]] *= 100
     finding = (
         "10,000 images, batches of 256, 10 epochs, σ = 1: "
         f"ε = {opens['epsilon']:.2f} at δ = {opens['delta']:.0e}; who accuses 1 outsider in 100 "
         f"finds at most {100 * np.interp(0.01, rates, found):.0f} members in 100"
     )
-    axes = {"xlabel": _ACCUSED, "ylabel": _FOUND, "xscale": "log"}
+    axes = {"xlabel": f"{_ACCUSED}, in %", "ylabel": f"{_FOUND}, in %", "xscale": "log"}
+    axes |= {"at": 1, "xticks": (0.1, 1, 10, 100), "xticklabels": ("0.1", "1", "10", "100")}
     return SavedChart(chart, finding, partial(plot_lines, still, "x", "y", "of", finding, **axes))
 
 

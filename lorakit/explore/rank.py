@@ -28,8 +28,8 @@ _TITLE = (
     "format(now / facts.full[0], '.2%') + ' of ' + format(facts.full[0], ',')]"
 )
 _HELD = (
-    "[adapter, 'the first ' + first + ' of ' + shares.length + ' directions hold', "
-    "format(shares[min(first, shares.length) - 1], '.0%') + ' of ΔW (squared)']"
+    "[adapter, 'the first ' + first + ' of ' + shares.length + ' directions hold, of ΔW squared,', "
+    "shares[min(first, shares.length) - 1]]"
 )
 _SIDE, _GAP, _LIFT = 84, 22, 100  # pixels: of the frozen matrix, beside it, above the axes
 
@@ -58,6 +58,7 @@ def rank_chart() -> SavedChart:
         f"{total:,} parameters, {trains / total:.2%}"
     )
     axes = {"xlabel": "rank r of LoRA", "ylabel": "trainable parameters", "yscale": "log"}
+    axes |= {"at": rank, "xscale": "log", "xticks": _RANKS, "xticklabels": _RANKS}
     still = partial(plot_lines, table, "rank", "trainable", "method", finding, **axes)
     return SavedChart(card(chart, alt.expr(_TITLE)), finding, still)
 
@@ -118,8 +119,7 @@ def spectrum_chart(adapters: Mapping[str, str | Path] | None = None) -> SavedCha
     table = pd.concat([values.assign(adapter=name) for name, values in found.items()])
     largest = table.groupby(["adapter", "block", "target"])["value"].transform("max")
     table = table.assign(over=(table["value"] / largest).clip(lower=1e-6))
-    squares = {name: (v["value"] ** 2).groupby(v["index"]).sum() for name, v in found.items()}
-    held = {name: (s.cumsum() / s.sum()).tolist() for name, s in squares.items()}
+    held = {name: _held(values) for name, values in found.items()}
     first, ranks = next(iter(held)), {name: len(shares) for name, shares in held.items()}
     few = max(1, ranks[first] // 4)
     targets = list(table["target"].unique())
@@ -143,11 +143,20 @@ def spectrum_chart(adapters: Mapping[str, str | Path] | None = None) -> SavedCha
     params += [slider("first", "the first", 1, max(ranks.values()), few)]
     chart = alt.layer(line, mark.add_params(picked)).add_params(*params)
     finding = (
-        f"{first}: the first {few} of {ranks[first]} directions hold {held[first][few - 1]:.0%} "
-        "of ΔW (squared)"
+        f"{first}: the first {few} of {ranks[first]} directions hold, of ΔW squared, "
+        f"{held[first][few - 1]}"
     )
     mean = table[table["adapter"] == first].groupby(["target", "index"], as_index=False)["over"]
-    axes = {"xlabel": "number of the singular value", "ylabel": "mean over the blocks"}
+    axes = {"xlabel": "number of the singular value", "at": few}
+    axes |= {"ylabel": "singular value / the largest"}
     lines = mean.mean(), "index", "over", "target", finding
     still = partial(plot_lines, *lines, yscale="log", **axes)
     return SavedChart(card(chart, alt.expr(_HELD)), finding, still)
+
+
+def _held(values: pd.DataFrame) -> list[str]:
+    """What share of each target's squares the first directions hold, in words, for any number."""
+    squares = values["value"] ** 2
+    sums = squares.groupby([values["index"], values["target"]], sort=False).sum().unstack()
+    shares = sums.cumsum() / sums.sum()
+    return [", ".join(f"{t} {s:.0%}" for t, s in row.items()) for row in shares.to_dict("records")]

@@ -8,6 +8,7 @@ from textwrap import fill
 
 import altair as alt
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython.core.pylabtools import print_figure
 from matplotlib.figure import Figure
@@ -88,15 +89,20 @@ def said(chart: alt.Chart, x: object, y: object, words: str, **look: object) -> 
 
 
 def plot_lines(
-    table: pd.DataFrame, x: str, y: str, by: str, finding: str, **axes: object
+    table: pd.DataFrame, x: str, y: str, by: str, finding: str, at: float, **axes: object
 ) -> Figure:
-    """A line for each group, named beside the picture; above it, what it says."""
+    """A line for each group, with a mark at the place that the finding, written above, tells of."""
+    setting, _, found = finding.partition(": ")
     with style():
         figure, ax = plt.subplots(figsize=(7, 4))
         for (name, lines), other in zip(table.groupby(by, sort=False), OTHER_COLOURS):
-            ax.plot(lines[x], lines[y], label=name, color=METHOD_COLOURS.get(name, other))
+            colour = METHOD_COLOURS.get(name, other)
+            ax.plot(lines[x], lines[y], label=name, color=colour)
+            ax.plot(at, np.interp(at, lines[x], lines[y]), "o", color=colour)
         ax.set(**axes)
-        suptitle(figure, fill(finding, 66))
+        ax.minorticks_off()
+        ax.set_title(setting, fontsize=10, fontweight="normal")
+        suptitle(figure, fill(found, 62))
         figure.legend(loc="outside right center")
     return figure
 

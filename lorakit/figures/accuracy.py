@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
+from matplotlib.transforms import offset_copy
 
 from lorakit.figures.marks import DASHES, IN_STEPS, draw_means, explain_colours, look_of, value_axis
 from lorakit.figures.style import CHANCE, NAMES, RANK_SHOWN, TARGETS_SHOWN, style, suptitle
@@ -32,8 +33,8 @@ HUES = ("method", "cipher", "epsilon")
 def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method") -> Figure:
     """Test accuracy against one setting: a marker for each mean, a dot for each seed.
 
-    Bars are 95 % confidence intervals of the mean over seeds. LoRA on other targets has hollow
-    markers. Rows that differ in a setting the figure does not show are a ValueError.
+    A seed's dot is right of its mean; bars are 95 % confidence intervals of the mean. LoRA on other
+    targets has hollow markers. Rows that differ in a setting that is not shown are a ValueError.
 
     Args:
         rows: a results table; an infinite epsilon means no noise.
@@ -56,7 +57,7 @@ def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method")
             ax.set_xlabel(AXES[x])
         for ax in axes[:, 0]:
             ax.set_ylabel("test accuracy")
-        suptitle(figure, _ASKED[x])
+        suptitle(figure, _ASKED[x].replace("?", " under noise?" if hue == "epsilon" else "?"))
         _legend(figure, axes)
         return figure
 
@@ -100,6 +101,8 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
     lines = [line for _, line in means.groupby(keys, dropna=False, sort=False)]
     lines.sort(key=lambda line: [names.index(line[key].iloc[0]) for key, names in order.items()])
     step = min(0.16, 0.8 / len(lines)) if x == "cipher" else 0.08
+    if x == "rank" and len(values) > 1:
+        step = 0.02 * np.log2(values[-1] / values[0])
     for number, line in enumerate(lines):
         look = look_of(line, hue, order[hue])
         named = look["label"] if hue == "method" else None
@@ -115,7 +118,9 @@ def _panel(ax: Axes, means: pd.DataFrame, seeds: pd.DataFrame, x: str, hue: str)
             ax.plot(where(line[x]), line["mean"], color=look["colour"])
         draw_means(ax, where(line[x]), line, look, named)
         if line["seeds"].max() > 1:
-            ax.plot(where(mine[x]), mine["accuracy"], ".", color=look["colour"], ms=4, alpha=0.6)
+            beside = offset_copy(ax.transData, ax.figure, x=7, units="points")
+            dots = {"color": look["colour"], "ms": 4, "alpha": 0.6, "transform": beside}
+            ax.plot(where(mine[x]), mine["accuracy"], ".", **dots)
     if hue != "method":
         explain_colours(ax, means, x, hue)
     value_axis(ax, x, values)
@@ -133,8 +138,9 @@ def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
     """Near the marks if none is below one half; else from zero, with a line at blind guesses."""
     low, high = rows["accuracy"].min(), rows["accuracy"].max()
     if low > 0.5:
-        ax.set_ylim(np.floor(20 * low - 0.3) / 20, min(1.03, np.ceil(20 * high + 0.3) / 20))
-        ax.yaxis.set_major_locator(MultipleLocator(0.05))
+        low, high = np.floor(100 * low - 0.3), np.ceil(100 * high + 0.3)
+        ax.set_ylim(low / 100, min(1.03, high / 100))
+        ax.yaxis.set_major_locator(MultipleLocator(0.01 if high - low < 9 else 0.02))
         return
     ax.set_ylim(0, 1.03)
     chance, *others = {CHANCE.get(name) for name in rows["dataset"]}
@@ -149,5 +155,5 @@ def _legend(figure: Figure, axes: np.ndarray) -> None:
     found = {}
     for ax in axes.flat:
         found |= dict(zip(*reversed(ax.get_legend_handles_labels())))
-    columns = int(11 * figure.get_figwidth() / (max(map(len, found)) + 8))  # 11 letters an inch
+    columns = int(11 * figure.get_figwidth() / (max(map(len, found)) + 6))  # 11 letters an inch
     figure.legend(found.values(), found, loc="outside lower center", ncol=max(1, columns))

@@ -41,7 +41,7 @@ def look_of(line: pd.DataFrame, hue: str, hues: list) -> dict:
         return look | {"colour": METHOD_COLOURS[first["method"]], "label": label}
     place = hues.index(first[hue])
     if hue == "epsilon":
-        colour = plt.get_cmap("viridis_r")(0.05 + 0.9 * place / max(1, len(hues) - 1))
+        colour = plt.get_cmap("viridis_r")(0.2 + 0.8 * place / max(1, len(hues) - 1))
         return look | {"colour": colour, "label": epsilon_name(first[hue])}
     colour = OTHER_COLOURS[place % len(OTHER_COLOURS)]
     return look | {"colour": colour, "label": CIPHER_NAMES.get(first[hue], first[hue])}
@@ -53,7 +53,7 @@ def draw_means(
     """A marker for each mean, a bar for its interval where there is one."""
     colour, marker = look["colour"], METHOD_MARKERS[look["method"]]
     known = line["interval"].notna()
-    bars = {"linestyle": "none", "capsize": 3, "linewidth": 1.2}
+    bars = {"linestyle": "none", "capsize": 3, "linewidth": 1.2, "zorder": 3}  # over the marks
     ax.errorbar(places[known], line["mean"][known], line["interval"][known], color=colour, **bars)
     fill, edge, width = ("white", colour, 1.5) if look["hollow"] else (colour, "white", 1)
     marks = {"markerfacecolor": fill, "markeredgecolor": edge, "markeredgewidth": width}

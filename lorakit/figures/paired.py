@@ -98,8 +98,9 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
 def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     """Differences from a reference in points: a dot for each pair, a bar for the 95 % interval.
 
-    A row of panels for each data set and backbone, a panel for each cipher; the grey band is one
-    point to either side. LoRA's rank or targets are said where one method occurs with several.
+    A row of panels for each data set and backbone, a panel for each cipher, on an axis of its own
+    where others would leave it no room; the grey band is one point to either side. What differs
+    between rows is said above them, LoRA's rank or targets where one method occurs with several.
     """
     found, pairs = paired_differences(rows, reference), _pairs(rows, reference)
     several = [name for name in WHERE if found[name].nunique() > 1 or name == "cipher"]
@@ -107,7 +108,9 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     order = {method: place for place, method in enumerate(in_order(found["method"]))}
     with style():
         size = (max(8.2, 2.6 * len(ciphers) + 1.8), 1.4 + 2.2 * len(wheres))
-        shape = {"figsize": size, "sharex": True, "squeeze": False}
+        spread = pairs.groupby(WHERE[:2])["difference"].agg(np.ptp)
+        shared = "row" if spread.max() > 3 * spread.min() else True
+        shape = {"figsize": size, "sharex": shared, "squeeze": False}
         figure, axes = plt.subplots(len(wheres), len(ciphers), **shape)
         for line, where in zip(axes, wheres.to_dict("records")):
             for ax, cipher in zip(line, ciphers):
@@ -116,18 +119,29 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
                 mine = mine.sort_values(["method", "rank"], key=lambda c: c.map(order).fillna(c))
                 _panel(ax, mine, pairs)
                 told = ", ".join(NAMES.get(place[name], place[name]) for name in several)
-                ax.set_title(fill(told, 26 if len(ciphers) > 1 else 70), fontsize=11)
+                told += _how_many(pairs, place)
+                ax.set_title(fill(told, 26 if len(ciphers) > 1 else 60), fontsize=11)
             names = [[label.get_text() for label in ax.get_yticklabels()] for ax in line]
             for ax, mine in zip(line[1:], names[1:]):
                 ax.tick_params(labelleft=mine != names[0])  # once is enough
         told = f"test accuracy minus that of {reference}, same key and images, in points"
-        figure.supxlabel(told, fontsize=11)
+        figure.supxlabel(f"{told}\n(dot: one key; bar: 95 % interval of the mean)", fontsize=11)
         narrow = np.ptp(axes[0, 0].get_xlim()) > 10  # the band, for words
         words, size = ("±1\npoint", 8) if narrow else ("within\none point", 9)
         look = {"xycoords": ("data", "axes fraction"), "va": "bottom", "color": "#777777"}
         axes[0, 0].annotate(words, (-0.97, 0.01), fontsize=size, **look)
         suptitle(figure, f"How far from {reference}? Left of the line is worse")
         return figure
+
+
+def _how_many(pairs: pd.DataFrame, place: dict[str, str]) -> str:
+    """Pictures and keys of a panel, if others have more or fewer."""
+    sizes = [name for name in ("train", "seed") if name in pairs]
+    counts = pairs.groupby(WHERE)[sizes].agg(lambda v: v.nunique() if v.name == "seed" else v.max())
+    mine = counts.loc[tuple(place.values())]
+    words = {"train": "{:,}\xa0pictures", "seed": "{}\xa0keys"}
+    told = [words[name].format(mine[name]) for name in sizes if counts[name].nunique() > 1]
+    return "".join(f", {word}" for word in told)
 
 
 def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
@@ -144,7 +158,7 @@ def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
         alike = found[found["method"] == line["method"]]
         told = [f"r = {line['rank']:.0f}"] if alike["rank"].nunique() > 1 else []
         told += [f"on {line['targets']}"] if alike["targets"].nunique() > 1 else []
-        share = f" ({line['share']:.1%} train)" if told else ""
+        share = f" ({line['share']:.1%} train)" if found.duplicated("method").any() else ""
         names.append("\n".join([line["method"], *told]) + share)
     ax.axvspan(-1, 1, color="#EEEEEE", zorder=0)
     ax.axvline(0, color="#777777", linewidth=1, zorder=1)

@@ -13,11 +13,11 @@ from lorakit.runtime import write_atomic
 
 _METHODS = {  # a colour of Okabe and Ito's palette, a marker for print in grey, a name
     "probe": ("#999999", "v", "probe (head only)"),
-    "patch": ("#56B4E9", "^", "patch (embedding and head)"),
+    "patch": ("#56B4E9", "^", "patch (no LoRA)"),
     "bitfit": ("#CC79A7", "P", "bitfit (biases)"),
     "lora": ("#D55E00", "s", "lora"),
     "lora+patch": ("#0072B2", "o", "lora+patch (the paper)"),
-    "lora+patch+pos": ("#009E73", "X", "lora+patch+pos (position too)"),
+    "lora+patch+pos": ("#009E73", "X", "lora+patch+pos"),
     "full": ("#000000", "D", "full fine-tuning"),
 }
 METHOD_COLOURS, METHOD_MARKERS, METHOD_NAMES = (

@@ -43,6 +43,7 @@ import psutil
 import torch
 from exercises import check
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import PercentFormatter
 from packaging.requirements import Requirement
 
 from lorakit import (
@@ -297,21 +298,21 @@ for method in ("probe", "patch", "lora", "lora+patch"):
 
 # %% tags=["folded"]
 # @title Drawing: seven bars
-bars = {
-    "trained on plain: " + name.replace(", ", ",\n"): (value, "#555555")
-    for name, value in accuracy.items()
-}
-bars |= {f"trained on encrypted: {m}": (v, METHOD_COLOURS[m]) for m, v in learned.items()}
+bars = {name: (value, METHOD_COLOURS["probe"]) for name, value in accuracy.items()}
+bars |= {method: (value, METHOD_COLOURS[method]) for method, value in learned.items()}
 with style():
     figure, ax = plt.subplots(figsize=(8.6, 3.6))
-    places = [0, 1, 2, 3.6, 4.6, 5.6, 6.6]
+    places = [0, 1, 2, 4, 5, 6, 7]
     for place, (value, colour) in zip(places, bars.values()):
         ax.barh(place, value, color=colour)
         ax.text(value + 0.01, place, f"{value:.1%}", va="center")
     ax.set_yticks(places, bars)
     ax.axvline(0.1, color="black", linestyle="--", linewidth=1)
-    ax.text(0.11, 2.8, "dashed: a blind guess", va="center", fontsize=9)
-    ax.set(xlim=(0, 1), xlabel=f"accuracy on {len(test):,} test pictures")
+    ax.text(0, -0.9, "The head alone, trained on plain pictures, tested on", va="center")
+    ax.text(0, 3.1, "Trained and tested on encrypted pictures, method", va="center")
+    what = f"right, of {len(test):,} test pictures (dashed: a blind guess)"
+    ax.set(xlim=(0, 1), ylim=(-1.4, 7.6), xlabel=what)
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_title(f"Without the key all four still learn: {min(learned.values()):.1%} or more")

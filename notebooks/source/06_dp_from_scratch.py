@@ -79,7 +79,7 @@ def world(pictures, bell, there, colour):
                 data.train.images[i, 0] / 255
             )
     pictures.imshow(mosaic, cmap="gray", vmin=0, vmax=1)
-    pictures.add_patch(plt.Rectangle((-0.5, -0.5), 32, 32, fill=False, color=ORANGE, linewidth=3))
+    pictures.add_patch(plt.Rectangle((-0.5, -0.5), 32, 32, fill=False, color=colour, linewidth=3))
     pictures.set(xticks=[], yticks=[])
     pictures.set_title("your coat is in" if there else "your coat is not in", color=colour)
     centre = coats if there else coats - 1

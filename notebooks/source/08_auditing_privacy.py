@@ -85,13 +85,16 @@ suspects = {"A": trial(open_run), "B": trial(clipped), "C": trial(honest)}
 
 # %% tags=["folded"]
 # @title Drawing: what an attacker finds, and what ε allows
-def draw_roc(curves, pairs, least, title, allowed):
+def draw_roc(curves, pairs, least, title, allowed, luck=0):
     """ROC curves on logarithmic axes, under the ceiling of all pairs (epsilon, delta)."""
     grid = np.geomspace(least, 1, 300)
     roof = most_found(grid, *map(np.asarray, pairs))
     with style():
         figure, ax = plt.subplots(figsize=(8.8, 4.4))
         ax.fill_between(grid, roof, 1.15, color="#DDDDDD", label=f"more than {allowed} allows")
+        if luck:
+            look = {"facecolor": "none", "edgecolor": "#AAAAAA", "hatch": "//", "linewidth": 0}
+            ax.axvspan(least, luck, label="five strangers or fewer:\nluck decides", **look)
         ax.plot(grid, grid, color=GREY, linestyle=":", label="guessing blindly")
         looks = zip((ORANGE, BLUE, GREEN, PINK), ("-", "--", "-.", (0, (1, 1))))
         for (label, (fpr, tpr)), (colour, dashes) in zip(curves.items(), looks):
@@ -116,11 +119,11 @@ curves = {
 }
 title = "Three models that claim ε = 1. Which of them lie?"
 least = 0.5 / int((~joined).sum())  # below one false alarm
-figure = draw_roc(curves, ([claim], [delta]), least, title, f"ε = {claim:g}")
+figure = draw_roc(curves, ([claim], [delta]), least, title, f"ε = {claim:g}", luck=10 * least)
 
 # %% [markdown]
 # Each line is one model under attack. Pictures with a wrong label were planted in its training set: how many of them are
-# found, while so many that were not planted are accused by mistake? No attack on a training with $\varepsilon = 1$ can live in the grey area, except by luck. **Predict**
+# found, while so many that were not planted are accused by mistake? No attack on a training with $\varepsilon = 1$ can live in the grey area, except by luck (most of all where the area is hatched). **Predict**
 # before you go on: who lies, and by how much could luck fool you?
 #
 # This lesson builds the picture piece by piece: the attack, the grey area, and the sentence "with 95 % confidence, the
@@ -140,16 +143,18 @@ inside, outside = example_losses(model, train), example_losses(model, data.test)
 
 # %% tags=["folded"]
 # @title Drawing: two groups of losses
-def show_losses(inside, outside, names, title):
-    """Histograms of two groups of losses on one logarithmic axis."""
+def show_losses(inside, outside, names, title, limit):
+    """Histograms of two groups of losses on one logarithmic axis, and the loss the title names."""
     together = torch.cat([inside, outside]).clamp(min=1e-5)
     bins = np.geomspace(together.min().item(), together.max().item(), 36)
     with style():
         figure, ax = plt.subplots(figsize=(7.8, 3.3))
-        for losses, name, colour in zip((inside, outside), names, (ORANGE, BLUE)):
+        for losses, name, colour in zip((inside, outside), names, (BLUE, ORANGE)):
             share = np.full(len(losses), 100 / len(losses))
             shown = losses.clamp(min=1e-5).numpy()
-            ax.hist(shown, bins, weights=share, color=colour, alpha=0.6, label=name)
+            ax.hist(shown, bins, weights=share, color=colour, alpha=0.35)
+            ax.hist(shown, bins, weights=share, color=colour, histtype="step", lw=1.8, label=name)
+        ax.axvline(limit, color="black", linestyle=":")
         ax.set(xscale="log", xlabel="loss of a picture", ylabel="% of its group", title=title)
         ax.legend()
     return figure
@@ -158,7 +163,7 @@ def show_losses(inside, outside, names, title):
 limit = inside.quantile(0.9).item()
 caught = (outside < limit).float().mean().item()
 title = f"Below a loss of {limit:.2g}: 90% of members, {caught:.0%} of others"
-figure = show_losses(inside, outside, ("members", "others"), title)
+figure = show_losses(inside, outside, ("members", "others"), title, limit)
 
 # %% [markdown]
 # The two groups overlap, and yet they differ. Look at the two ends. On the left are members, and others that the
@@ -261,9 +266,9 @@ with style():
         ax.imshow(picture[0], cmap="gray")
         ax.set(xticks=[], yticks=[])
         ax.set_title(f'"{data.classes[label]}"', loc="center", fontsize=9)
-        ax.set_xlabel("in" if coin else "out", color=ORANGE if coin else BLUE, fontweight="bold")
+        ax.set_xlabel("in" if coin else "out", color=BLUE if coin else ORANGE, fontweight="bold")
         for spine in ax.spines.values():
-            spine.set(visible=True, edgecolor=ORANGE if coin else BLUE, linewidth=3)
+            spine.set(visible=True, edgecolor=BLUE if coin else ORANGE, linewidth=3)
     suptitle(figure, "Canaries: a wrong label, and a coin that says in or out")
 print(f"{len(train)} pictures + {int(joined.sum())} of {M} canaries = {len(mixed)} to train on")
 
@@ -277,7 +282,7 @@ losses = example_losses(model, canaries)  # (M,), of suspect A
 into, out = losses[joined], losses[~joined]
 limit = out.quantile(0.05).item()
 title = f"Below {limit:.2g}: {(into < limit).float().mean():.0%} of those in, 5% of those out"
-figure = show_losses(into, out, ("canary was in", "canary was out"), title)
+figure = show_losses(into, out, ("canary was in", "canary was out"), title, limit)
 
 # %% [markdown]
 # Now the groups come apart. A wrong label seldom has a low loss, unless the model learned it by heart.
@@ -612,10 +617,12 @@ with style():
                         max(c[:, i].max().item() for c in sure.values()), 40)  # fmt: skip
     for ax, (name, c) in zip(axes, sure.items()):
         for mask, words, colour in (
-            (known[:, i], "with it", ORANGE),
-            (~known[:, i], "without", BLUE),
+            (known[:, i], "with it", BLUE),
+            (~known[:, i], "without", ORANGE),
         ):
-            ax.hist(c[mask, i].numpy(), edges, color=colour, alpha=0.6, label=words)
+            shown = c[mask, i].numpy()
+            ax.hist(shown, edges, color=colour, alpha=0.35)
+            ax.hist(shown, edges, color=colour, histtype="step", lw=1.8, label=words)
         ax.set_title(name, loc="left", fontsize=10)
         ax.set(xlabel="log p / (1 − p) of its label", yticks=[])
     axes[0].legend(fontsize=9)

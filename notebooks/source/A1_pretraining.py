@@ -400,13 +400,14 @@ with style():
     left.axhline(1, color=GREY, linestyle="--", label="blind guess")
     left.set(xlabel="epoch", ylabel="mean squared error", yscale="log", ylim=(0.03, 1.5))
     left.set_yticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
-    left.set_title(f"From {history[0]['loss']:.2f} to {history[-1]['held_out']:.3f}")
+    start, end = (history[place]["held_out"] for place in (0, -1))
+    left.set_title(f"Held out: from {start:.2f} to {end:.3f}")
     left.legend(fontsize=9)
     right.plot(rates, color=GREY, label="make_scheduler, anew")
     ends = [row["epoch"] * per_epoch for row in history]
     right.plot(ends, [r["lr"] for r in history], "o", color=BLUE, label="the log")
     right.set(xlabel="step", ylabel="learning rate", ylim=(0, 1.3 * rate))
-    right.set_title(f"{steps:,} steps, and the log agrees")
+    right.set_title(f"The rate over {steps:,} steps")
     right.legend(fontsize=9)
 gap = max(abs(rates[end] - row["lr"]) for end, row in zip(ends, history))
 print(f"largest difference between the schedule and the log: {gap:.1e}")
@@ -439,7 +440,7 @@ with style():
     ax.set(xlabel="per cent of 10,000 clothes named, from 50,000 labels", xlim=(77, 91))
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set_title("Three kinds are level, textures teach nothing; more and longer helps")
+    ax.set_title("Three kinds are level, and textures lose to raw pixels")
 
 # %% [markdown]
 # Letters, fractals and bodies alone are level: differences below a point can be chance, and another seed might move them more. Textures alone are worse

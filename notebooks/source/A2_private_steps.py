@@ -396,7 +396,9 @@ with style():
             look = {"color": METHOD_COLOURS[method], "markersize": 8, "linestyle": ""}
             for mode, fill, shift in (("hooks", "full", place), ("ghost", "none", place + 0.2)):
                 found = table[(table["method"] == method) & (table["mode"] == mode)]
-                axes[0].hlines([y + shift] * len(found), found["time_q1"], found["time_q3"], look["color"])
+                axes[0].hlines(
+                    [y + shift] * len(found), found["time_q1"], found["time_q3"], look["color"]
+                )
                 for ax, what in zip(axes, ("time", "memory")):
                     ax.plot(
                         found[what],
@@ -413,7 +415,7 @@ with style():
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=4)
-    suptitle(figure, "A private step is cheap where the gradients are thin")
+    suptitle(figure, "With hooks, a private step is cheap where the gradients are thin")
 
 # %% [markdown]
 # Filled marks are `hooks`, which lorakit uses; the lines hold half of all rounds. On the CPU a private step of `lora+patch` takes three tenths more time than a plain one on

@@ -142,12 +142,12 @@ def plot(rows: pd.DataFrame) -> plt.Figure:
                 ax.text(max(high, 1) + 0.06, place, told, va="center", fontsize=9)
             ax.axvline(1, color="#555555", linewidth=1)
             ax.set_yticks(range(len(order)), order)
-            lines = " (lines: half of all rounds)" if what == "time" else ""
+            lines = " (median of all rounds; lines: half of them)" if what == "time" else ""
             ax.set_xlabel(f"{what} of a private step, plain = 1{lines}")
             ax.set_xlim(0.8, 1.45 * rows[f"{column}_ratio"].max())
             ax.grid(False, axis="y")
         axes[0].invert_yaxis()
-        suptitle(figure, "A private step is cheap where few numbers train; full fine-tuning pays")
+        suptitle(figure, "With Opacus' hooks, a private step is cheap where few numbers train")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncol=2)
     return figure
