@@ -83,7 +83,9 @@ def test_audit_figure_has_a_dot_for_each_audit():
     assert left[:, 0].tolist() == [0.5] * 6 and right[:, 0].tolist() == [1.0, 9.0] * 3
     assert right[:, 1].round().tolist() == [0, 1] * 3
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["right", "wrong"]
-    assert "ε = 4 is refuted" in figure.get_suptitle()
+    assert "refute ε = 4" in figure.get_suptitle()
+    told = [[t.get_text() for t in ax.texts if " of " in t.get_text()] for ax in figure.axes]
+    assert told == [["0 of 3", "0 of 3"], ["0 of 3", "3 of 3"]]
     assert max(ax.get_xlim()[1] for ax in figure.axes) > 9
 
 
