@@ -48,10 +48,11 @@ def test_the_numbers_on_every_cipher():
         assert (leads[backbone, "lora+patch+pos"]["high"] > 0).all()  # never told to be behind
     full, lora = (100 * leads["vit_micro", o].loc[CIPHER_SHOWN] for o in ("full", "lora"))
     words = (
-        "is {:.1f} points behind `full` ({:.1f} to {:.1f}) and {:.1f} ahead of `lora` ({:.1f} to"
+        "is {:.1f} points behind `full` ({:.1f} to {:.1f}) and {:.1f} ahead of `lora` ({:.1f} to "
     )
+    words += "{:.1f})"
     behind = -full[["difference", "high", "low"]].astype(float)
-    told = words.format(*behind, lora["difference"], lora["low"])
+    told = words.format(*behind, *lora[["difference", "low", "high"]])
     assert told in FOUND and told in README
     full, lora = (100 * leads["vit_mini", o].loc[CIPHER_SHOWN] for o in ("full", "lora"))
     words = "on `vit_mini` {:.1f} behind ({:.1f} to {:.1f}) and {:.1f} ahead ({:.1f} to {:.1f})."
@@ -139,6 +140,8 @@ def test_the_numbers_on_painted_clothes():
         assert words.format(**lines[other]) in FOUND
     assert f"{lines['lora']['difference']:.0f} points ahead of LoRA alone" in README
     assert said["lora"].format(**lines["lora"]) in README
+    assert "{difference:.1f} ahead of LoRA behind".format(**lines["elsewhere"]) in README
+    assert said["patch"].format(**lines["patch"]) in README
     assert lines["full"]["low"] > -1  # so the claim holds
     assert all(lines[other]["low"] > 0 for other in ("lora", "patch", "elsewhere"))
 

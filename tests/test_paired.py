@@ -97,7 +97,21 @@ def test_the_figure_has_a_bar_for_each_method_at_its_difference():
     assert len(labels) == 3 and any("r = 1" in label for label in labels)
     (ax,) = plot_paired(pd.concat([rows, table({"lora": FULL}).assign(targets="fc1")])).axes
     labels = {label.get_text() for label in ax.get_yticklabels()}
-    assert {"lora\non q+v (5.0% train)", "lora\non fc1 (5.0% train)"} < labels
+    assert {
+        "lora\non q+v (5.0% train)",
+        "lora\non fc1 (5.0% train)",
+        "lora+patch (5.0% train)",
+    } == labels
+
+
+def test_a_panel_says_how_many_where_others_have_more():
+    small = table({"full": FULL, "lora": PATCHED}).assign(train=4000)
+    large = table({"full": FULL[:3], "lora": PATCHED[:3]}, cipher="none")
+    large = large.assign(train=10_000, dataset="painted")
+    titles = [ax.get_title(loc="left") for ax in plot_paired(pd.concat([small, large])).axes]
+    told = " ".join(" ".join(titles).split())
+    for words in ("4,000 pictures", "10,000 pictures", "4 keys", "3 keys"):
+        assert words in told
 
 
 def test_two_runs_of_one_method_and_seed_are_no_pair():

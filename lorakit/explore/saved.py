@@ -92,11 +92,11 @@ def plot_lines(
     table: pd.DataFrame, x: str, y: str, by: str, finding: str, at: float, **axes: object
 ) -> Figure:
     """A line for each group, with a mark at the place that the finding, written above, tells of."""
-    setting, _, found = finding.partition(": ")
+    setting, _, found = finding.rpartition(": ")
     with style():
         figure, ax = plt.subplots(figsize=(7, 4))
         for (name, lines), other in zip(table.groupby(by, sort=False), OTHER_COLOURS):
-            colour = METHOD_COLOURS.get(name, other)
+            lines, colour = lines.sort_values(x), METHOD_COLOURS.get(name, other)
             ax.plot(lines[x], lines[y], label=name, color=colour)
             ax.plot(at, np.interp(at, lines[x], lines[y]), "o", color=colour)
         ax.set(**axes)

@@ -140,7 +140,8 @@ def _accuracy_axis(ax: Axes, rows: pd.DataFrame) -> None:
     if low > 0.5:
         low, high = np.floor(100 * low - 0.3), np.ceil(100 * high + 0.3)
         ax.set_ylim(low / 100, min(1.03, high / 100))
-        ax.yaxis.set_major_locator(MultipleLocator(0.01 if high - low < 9 else 0.02))
+        step = next(step for step in (1, 2, 5, 10) if high - low < 9 * step)
+        ax.yaxis.set_major_locator(MultipleLocator(step / 100))
         return
     ax.set_ylim(0, 1.03)
     chance, *others = {CHANCE.get(name) for name in rows["dataset"]}

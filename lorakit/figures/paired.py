@@ -138,10 +138,10 @@ def _how_many(pairs: pd.DataFrame, place: dict[str, str]) -> str:
     """Pictures and keys of a panel, if others have more or fewer."""
     sizes = [name for name in ("train", "seed") if name in pairs]
     counts = pairs.groupby(WHERE)[sizes].agg(lambda v: v.nunique() if v.name == "seed" else v.max())
-    mine = counts.loc[tuple(place.values())]
-    words = {"train": "{:,}\xa0pictures", "seed": "{}\xa0keys"}
-    told = [words[name].format(mine[name]) for name in sizes if counts[name].nunique() > 1]
-    return "".join(f", {word}" for word in told)
+    where, words = tuple(place.values()), {"train": "{:,.0f}\xa0pictures", "seed": "{:.0f}\xa0keys"}
+    mine = counts.loc[where] if where in counts.index else {}  # a panel without pairs
+    told = [n for n in sizes if counts[n].nunique() > 1 and pd.notna(mine.get(n))]
+    return "".join(", " + words[name].format(mine[name]) for name in told)
 
 
 def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
