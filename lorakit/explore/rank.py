@@ -28,8 +28,8 @@ _TITLE = (
     "format(now / facts.full[0], '.2%') + ' of ' + format(facts.full[0], ',')]"
 )
 _HELD = (
-    "[adapter, 'the first ' + first + ' of ' + shares.length + ' directions hold, of ΔW squared,', "
-    "shares[min(first, shares.length) - 1]]"
+    "[adapter, 'the first ' + first + ' of ' + shares.length + ' directions hold', "
+    "shares[min(first, shares.length) - 1] + ' of ΔW (squared)']"
 )
 _SIDE, _GAP, _LIFT = 84, 22, 100  # pixels: of the frozen matrix, beside it, above the axes
 
