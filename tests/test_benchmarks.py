@@ -89,11 +89,12 @@ def test_a_ratio_is_that_of_two_steps_of_one_round(private_step, monkeypatch):
     monkeypatch.setattr(private_step, "METHODS", ("lora",))
     monkeypatch.setattr(private_step, "one_step", lambda *_: None)
     seconds = iter((1, 9, 2, 6, 4, 4, 8, 24))  # the first round is not counted
-    monkeypatch.setattr(private_step, "_timed", lambda step: next(seconds))
+    monkeypatch.setattr(private_step, "timed", lambda step, device: next(seconds))
     plain, hooks = private_step.measure_times("vit_micro", rounds=3)
     assert (plain["seconds"], hooks["seconds"], hooks["rounds"]) == (4, 6, 3)
-    assert [plain[name] for name in private_step.RATIOS] == [1, 1, 1]
-    assert [hooks[name] for name in private_step.RATIOS] == [3, 2, 3]
+    names = ("seconds_ratio", "seconds_ratio_q1", "seconds_ratio_q3")
+    assert [plain[name] for name in names] == [1, 1, 1]
+    assert [hooks[name] for name in names] == [3, 2, 3]
 
 
 def test_an_estimate_of_the_paper_is_a_row(small):

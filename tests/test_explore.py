@@ -116,7 +116,7 @@ def test_singular_values_of_an_adapter(adapter):
     squares = values.assign(value=values["value"] ** 2).groupby(["target", "index"])["value"].sum()
     first = squares.xs(1, level="index") / squares.groupby("target").sum()
     told = ", ".join(f"{t} {first[t]:.0%}" for t in ("q", "fc1"))
-    words = f"mine: the first 1 of 3 directions hold, of ΔW squared, {told}"
+    words = f"mine: the first 1 of 3 directions hold {told} of ΔW (squared)"
     assert chart.finding == words
     check_picture(chart._repr_mimebundle_()[0]["image/png"])
 

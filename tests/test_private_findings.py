@@ -227,11 +227,13 @@ def test_the_numbers_of_encrypted_photographs_under_noise():
     assert (means.loc["probe"] == means.min()).all()  # last, as all three say
     tries = read_table(TABLES / "both_trials.csv")
     apart = tries["groupwise_clipping"].notna()
-    most = tries.groupby([tries["method"], apart]).size()
-    assert most.tolist() == [8, 8, 21, 31, 8, 6]  # as two pages say
-    most = most["lora+patch"]
-    words = f"{most[True]} tries for `lora+patch` with a norm for each part, {most[False]} with one"
-    assert words in FOUND
+    counts = tries.groupby([tries["method"], apart]).size()
+    assert counts.tolist() == [8, 8, 21, 31, 8, 6]
+    words = (
+        "31 tries for `lora+patch` with a norm for each part, 21 with one, 8 each for `lora` with"
+    )
+    assert words in FOUND and "either and for `patch`, 6 for the head" in FOUND
+    assert "31 tries of rates with a norm for each part and 21 with one, `lora` and" in LESSON_07
 
 
 def test_the_numbers_of_correlated_noise():

@@ -143,8 +143,8 @@ def spectrum_chart(adapters: Mapping[str, str | Path] | None = None) -> SavedCha
     params += [slider("first", "the first", 1, max(ranks.values()), few)]
     chart = alt.layer(line, mark.add_params(picked)).add_params(*params)
     finding = (
-        f"{first}: the first {few} of {ranks[first]} directions hold, of ΔW squared, "
-        f"{held[first][few - 1]}"
+        f"{first}: the first {few} of {ranks[first]} directions hold {held[first][few - 1]} "
+        "of ΔW (squared)"
     )
     mean = table[table["adapter"] == first].groupby(["target", "index"], as_index=False)["over"]
     axes = {"xlabel": "number of the singular value", "at": few}

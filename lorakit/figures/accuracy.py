@@ -57,7 +57,8 @@ def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method")
             ax.set_xlabel(AXES[x])
         for ax in axes[:, 0]:
             ax.set_ylabel("test accuracy")
-        suptitle(figure, _ASKED[x].replace("?", " under noise?" if hue == "epsilon" else "?"))
+        asked = _ASKED[x]
+        suptitle(figure, asked.replace("?", " under noise?") if hue == "epsilon" else asked)
         _legend(figure, axes)
         return figure
 

@@ -136,12 +136,13 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
 
 def _how_many(pairs: pd.DataFrame, place: dict[str, str]) -> str:
     """Pictures and keys of a panel, if others have more or fewer."""
-    sizes = [name for name in ("train", "seed") if name in pairs]
-    counts = pairs.groupby(WHERE)[sizes].agg(lambda v: v.nunique() if v.name == "seed" else v.max())
-    where, words = tuple(place.values()), {"train": "{:,.0f}\xa0pictures", "seed": "{:.0f}\xa0keys"}
-    mine = counts.loc[where] if where in counts.index else {}  # a panel without pairs
-    told = [n for n in sizes if counts[n].nunique() > 1 and pd.notna(mine.get(n))]
-    return "".join(", " + words[name].format(mine[name]) for name in told)
+    told, cells = "", pairs.groupby(WHERE)
+    for column, count, words in (("train", "max", "pictures"), ("seed", "nunique", "keys")):
+        counts = cells[column].agg(count) if column in pairs else pd.Series(dtype=float)
+        mine = counts.get(tuple(place.values()))  # none in a panel without pairs
+        if counts.nunique() > 1 and pd.notna(mine):
+            told += f", {mine:,.0f}\xa0{words}"
+    return told
 
 
 def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:

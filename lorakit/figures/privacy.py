@@ -51,20 +51,18 @@ def plot_audits(rows: pd.DataFrame, attacks: Mapping[str, str]) -> Figure:
             places = rows["variant"].map(variants.index) + shift
             ax.scatter(rows[name], places, s=14, color=colour, alpha=0.5, linewidth=0)
             ax.axvline(claimed, color="black", linestyle="--", linewidth=1)
-            for place, variant in enumerate(variants):
-                refuted = rows.loc[rows["variant"] == variant, name] > claimed
-                told = f"{refuted.sum()} of {len(refuted)}"
-                at = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center"}
-                ax.text(0.99, place, told, fontsize=9, **at)
+            refuted = (rows[name] > claimed).groupby(rows["variant"], sort=False)
+            at = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center"}
+            for place, (_, found) in enumerate(refuted):
+                ax.text(0.99, place, f"{found.sum()} of {len(found)}", fontsize=9, **at)
             ax.set_title(f"attack on {title}", loc="left", fontsize=10)
             ax.set(xlabel="ε is at least", ylim=(len(variants) - 0.5, -0.5))
             ax.grid(axis="y", visible=False)
         axes[0].set_xlim(-0.5, 1.4 * rows[list(attacks)].max().max())
         axes[0].set_yticks(range(len(variants)), variants)
         axes[0].text(claimed, len(variants) - 0.7, " claimed", fontsize=9)
-        suptitle(
-            figure, f"How many audits refute ε = {claimed:.0f}? Those right of the dashed line"
-        )
+        title = f"How many audits refute ε = {claimed:.0f}? Those right of the dashed line"
+        suptitle(figure, title)
         return figure
 
 

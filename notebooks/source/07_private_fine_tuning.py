@@ -417,7 +417,7 @@ with style():
     )
     ax.text(0.1, 2.3, "▲ lora+patch is better", fontsize=9, color="#555555")
     ax.text(2.6, -4.4, "▼ the other is better", fontsize=9, color="#555555")
-    ax.legend(ncol=4, loc="upper left", bbox_to_anchor=(0, 1))
+    ax.legend(ncol=4, loc="upper left")
 
 # %%
 for e, name in zip(budgets, names):
@@ -1051,7 +1051,7 @@ for better, base in (
 # @title Drawing: ways to train privately, on plain and on encrypted photographs
 locked = read_table(results / "both.csv")  # by python -m figures.studies.claim both, on a CPU
 EACH = ", a norm for each part"
-locked["method"] += locked["groupwise_clipping"].notna().map({True: EACH, False: ""})
+locked["method"] += np.where(locked["groupwise_clipping"].notna(), EACH, "")
 at_two = locked[locked["epsilon"] == 2].groupby("method")["accuracy"]
 plain = pd.concat([rows, by_itself.assign(method="lora+patch" + EACH)]).query("epsilon == 2")
 plain = plain.groupby("method")["accuracy"]
@@ -1072,17 +1072,20 @@ with style():
     ax.set_yticks(range(len(order)), [name.replace("probe", "the head alone") for name in order])
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.grid(False, axis="y")
-    ax.set(xlabel="test accuracy, ε = 2 (filled: encrypted, hollow: plain)")
+    ax.set(xlabel="test accuracy, ε = 2 (filled: encrypted; hollow: plain, where it was run)")
     ax.set_title("What the key costs under noise")
 
 # %%
 for epsilon, runs in locked.groupby("epsilon"):
     budget = f"ε = {epsilon:g}" if epsilon < math.inf else "clipped, no noise"
-    print(f"encrypted, {budget}: lora+patch with a norm for each part, in points")
-    for other in order.drop("lora+patch" + EACH):
-        pair = runs[runs["method"].isin(["lora+patch" + EACH, other])]
+    print(f"encrypted, {budget}, in points")
+    compared = [("lora+patch" + EACH, other) for other in ("probe", "lora", "lora" + EACH)]
+    for better, other in [*compared, ("lora+patch", "probe"), ("lora+patch", "patch")]:
+        pair = runs[runs["method"].isin([better, other])]
         line = 100 * paired_differences(pair, other).iloc[0][["difference", "low", "high"]]
-        print("{:>42}: {:+.1f} [{:+.1f}, {:+.1f}]".format("minus " + other, *line))
+        print("{:>62}: {:+.1f} [{:+.1f}, {:+.1f}]".format(f"{better}, minus {other}", *line))
+cost = 100 * (plain.mean() - at_two.mean()).dropna()
+print("the key costs at ε = 2, in points:", cost.round(1).to_dict())
 
 # %% tags=["folded"]
 # @title Drawing: encrypted photographs at every epsilon

@@ -9,29 +9,26 @@ a GPU there is ``gpu.py``.
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import torch
 from steps import make_step
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
+from turns import quartiles, timed
 
 from lorakit.figures.style import save_figure, style, suptitle
 from lorakit.runtime import device_name, one_thread, peak_memory_mb, reset_peak_memory, versions
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 BATCHES = {"vit_micro": 64, "vit_base_patch16_224": 8}
-RATIOS = ("seconds_ratio", "seconds_ratio_q1", "seconds_ratio_q3")
 METHODS = ("probe", "lora", "lora+patch", "lora+patch+pos", "full")
 OTHER_MODES = ("ghost", "functorch")  # of Opacus; ours is "hooks"
 CPU = torch.device("cpu")
@@ -59,23 +56,16 @@ def measure_times(backbone: str, rounds: int) -> list[dict]:
         seconds: dict[str, list[float]] = {mode: [] for mode in modes}
         for number in range(rounds + 1):  # the first round warms up
             for mode, step in steps.items():
-                seconds[mode].append(_timed(step))
+                seconds[mode].append(timed(step, CPU))
                 if number == 0:
                     seconds[mode].clear()
         for mode in modes:
             setting = {"backbone": backbone, "method": method, "mode": mode}
             setting |= {"batch": BATCHES[backbone], "rounds": rounds}
-            ratios = np.divide(seconds[mode], seconds["plain"])
-            quartiles = np.quantile(ratios, [0.5, 0.25, 0.75]).round(3).tolist()
-            setting["seconds"] = statistics.median(seconds[mode])
-            rows.append(setting | dict(zip(RATIOS, quartiles)))
+            ratios = [one / plain for one, plain in zip(seconds[mode], seconds["plain"])]
+            setting["seconds"] = quartiles("seconds", seconds[mode])["seconds"]
+            rows.append(setting | quartiles("seconds_ratio", ratios))
     return rows
-
-
-def _timed(step: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
 
 
 def measure_memory(backbone: str, method: str, mode: str) -> float:
@@ -126,7 +116,9 @@ def plot(rows: pd.DataFrame) -> plt.Figure:
     names = [m if g == "hooks" else f"{m}\n({g})" for m, g in zip(rows["method"], rows["mode"])]
     order = list(dict.fromkeys(names))
     looks = {"vit_micro": ("#E69F00", "o", 0.17), "vit_base_patch16_224": ("#0072B2", "s", -0.17)}
-    columns = {"time": ("seconds", 1000, "ms"), "peak memory": ("peak_memory_mb", 1, "MB")}
+    spread = "\n(median of the ratios within rounds, and their middle half)"
+    columns = {f"time of a private step, plain = 1{spread}": ("seconds", 1000, "ms")}
+    columns |= {"peak memory of a private step, plain = 1": ("peak_memory_mb", 1, "MB")}
     with style():
         figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), sharey=True)
         for ax, (what, (column, factor, unit)) in zip(axes, columns.items()):
@@ -142,15 +134,9 @@ def plot(rows: pd.DataFrame) -> plt.Figure:
                 ax.text(max(high, 1) + 0.06, place, told, va="center", fontsize=9)
             ax.axvline(1, color="#555555", linewidth=1)
             ax.set_yticks(range(len(order)), order)
-            lines = (
-                "\n(median of the ratios within rounds, and their middle half)"
-                if what == "time"
-                else ""
-            )
-            ax.set_xlabel(f"{what} of a private step, plain = 1{lines}")
-            ax.set_xlim(
-                min(0.8, 0.95 * rows[f"{column}_ratio"].min()), 1.45 * rows[f"{column}_ratio"].max()
-            )
+            ax.set_xlabel(what)
+            ratios = rows[f"{column}_ratio"]
+            ax.set_xlim(min(0.8, 0.95 * ratios.min()), 1.45 * ratios.max())
             ax.grid(False, axis="y")
         axes[0].invert_yaxis()
         suptitle(figure, "With Opacus' hooks, a private step is cheap where few numbers train")
