@@ -119,6 +119,7 @@ def test_every_row_is_an_experiment_of_a_study_and_has_the_seeds_of_its_like():
         rows, today = read_table(ROOT / FOLDER / f"{table}.csv").set_index("id"), runs_of(study)
         there = rows.loc[[i for i in today if i in rows.index]]
         apart = ["backbone", "cipher", "method", "rank", "targets", "epsilon", "noise_multiplier"]
+        apart += ["public", "bands", "groupwise_clipping"]
         seeds = there.groupby(apart, dropna=False)["seed"].apply(set)
         if study == "headline":
             for _, mine in seeds.groupby("backbone"):

@@ -38,7 +38,10 @@ def test_all_the_photographs_under_privacy():
     reached = 100 * leads[3.0]["accuracy"] - np.array([0, 100 * leads[3.0]["difference"]])
     assert "at ε = 3 it reaches {:.1f} % and the head {:.1f} (".format(*reached) in README
     again = pd.read_csv(TABLES / "scattering.csv").query("eval_split == 'test'")["accuracy"]
-    assert f"the latter, again in our harness: {100 * again.mean():.1f}" in FOUND
+    assert f"the latter, again in our harness: {100 * again.mean():.2f}" in FOUND
+    tries = read_table(TABLES / "mark_trials.csv")["method"].value_counts()
+    words = f"one rate, with {tries['lora+patch']} tries, and the head alone had {tries['probe']}"
+    assert words in FOUND
     fewer = leads_under_privacy("privacy", 10_000, others=("lora", "full"))
     lead = 100 * pd.DataFrame([[few[e]["difference"] for e in BUDGETS] for few in (fewer, leads)])
     taken = lead.sub(lead[5], axis=0)  # by noise
@@ -58,6 +61,9 @@ def test_the_numbers_under_privacy():
         both = rows[rows["method"].isin([better, worse]) & np.isfinite(rows["epsilon"])]
         ahead = [paired_differences(cell, worse).iloc[0] for _, cell in both.groupby("epsilon")]
         assert all((line["low"] > 0) == (worse != "probe") for line in ahead)
+    tries = read_table(TABLES / "privacy_trials.csv")["method"].value_counts()
+    words = "head {probe}, `lora` {lora}, `patch` {patch}, `lora+patch` {lora+patch}, `full` {full}"
+    assert words.format(**tries) in FOUND and set(rows["max_grad_norm"]) == {1.0}
     size = rows.groupby("method")["trainable"].first()
     assert f"`full`, with {size['full'] / size['lora+patch']:.0f} times as many" in FOUND
     lora = [rows[rows["method"].eq("lora+patch") & rows["epsilon"].eq(e)] for e in BUDGETS]
@@ -84,14 +90,22 @@ def test_what_a_part_that_hardly_moves_costs():
     )
     assert verdict(noisy, 0) == verdict(free, 0) == "beyond"
     points = [-100 * noisy[name] for name in ("difference", "high", "low")]
-    words = "costs {:.1f} points (interval {:.1f} to {:.1f}) at ε = 2 even if it hardly moves"
+    words = "it costs {:.1f} points ({:.1f} to {:.1f}) even if it hardly moves"
     words += ", and {:.1f} without noise"
     assert words.format(*points, -100 * free["difference"]) in FOUND
-    there = read_table(TABLES / "privacy.csv").set_index("id")["accuracy"]
-    both = rows[rows["method"].eq("lora") & rows["epsilon"].eq(2)].set_index("id")["accuracy"]
-    apart = 100 * (both.mean() - there[both.index].mean())
-    words = f"for `lora` at ε = 2 that makes {abs(apart):.1f} points (it ran on both"
-    assert words in FOUND and len(both) == 5
+    every = read_table(TABLES / "privacy.csv").query("epsilon == 2").set_index(["method", "seed"])
+    both = rows[rows["method"].eq("lora") & rows["epsilon"].eq(2)].set_index("seed")["accuracy"]
+    devices, cost = (100 * (both - every["accuracy"][method]) for method in ("lora", "lora+patch"))
+    words = "to train it costs {:.1f} points ({:.1f} to {:.1f}) at rates searched for it."
+    assert words.format(*mean_and_ends(cost)) in FOUND and len(both) == 5
+    words = "which ran on both, that makes {:.1f} points (up to {:.1f} is possible"
+    assert words.format(*mean_and_ends(devices)[::2]) in FOUND
+
+
+def mean_and_ends(points):
+    """The mean, and the ends of its 95 % interval."""
+    half = half_width(points.sem(), points.count())
+    return points.mean(), points.mean() - half, points.mean() + half
 
 
 def test_what_a_norm_for_each_part_gives_back():
@@ -125,7 +139,6 @@ def test_what_a_norm_for_each_part_gives_back():
     lora = [rows.query("method == 'lora' and epsilon == 2")["accuracy"] for rows in tables]
     devices = [100 * accuracy.mean() for accuracy in lora]
     assert abs(lead[8.0]) < abs(devices[0] - devices[1])
-    assert f"for `lora` at ε = 2 that makes {abs(devices[0] - devices[1]):.1f} points" in FOUND
     lead, low, high = over("clipped", "lora+patch")  # which hardly moves
     assert low[2.0] > 2 and round(lead[2.0]) == 3 and low[np.inf] < 0 < high[np.inf]
     mine, others = (
@@ -158,6 +171,9 @@ def test_the_numbers_of_encrypted_and_private():
     assert f"brings {mean:.1f} points back ({low:.1f} to {high:.1f}) at ε = 3" in README
     left = 100 * (first - plain)
     half = half_width(left.sem(), left.count())
+    price, low, high = mean_and_ends(-left[3.0])
+    assert f"is {price:.1f} points ({low:.1f} to {high:.1f}), which may be nothing" in FOUND
+    assert f"price of encryption is {price:.1f} ({low:.1f} to {high:.1f})" in README
     assert gain.mean().round().eq(4).all() and (plain - secret).mean().mul(100).round().eq(4).all()
     assert left.mean().between(-0.25, 0).all()  # as lesson 07 says
     assert (left.mean() + half).between(0, 1.25).all() and (left.mean() - half).ge(-1.25).all()

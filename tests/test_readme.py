@@ -54,7 +54,7 @@ def test_the_cheat_sheets_shares_are_those_of_vit_b16():
 
 def test_its_findings_are_those_of_the_page_in_full():
     """The lines of its table; and no decimal that the page in full lacks."""
-    mine = TEXT.split("What came out")[1].split("## Two commands")[0]
+    mine = TEXT.split("Does it work?")[1].split("## Two commands")[0]
     mine += TEXT.split("## What was found")[1].split("## In ten lines")[0]
     lines = [line for line in mine.splitlines() if line.startswith("| ") and " clothes" in line]
     assert len(lines) == 4 and set(lines) <= set(FOUND.splitlines())
