@@ -141,9 +141,9 @@ def _front(source: Path) -> str:
     lesson = _lesson(source)
     memory = measured().get(source.stem, {}).get("memory_mb", 0) / 1000
     learn = "\n".join(f"- {verb}" for verb in lesson["learn"])
+    top = "\n\n".join(filter(None, [f"# {_name(source)}", badges(source), _links(source)]))
     return (
-        f"# {_name(source)}\n\n{badges(source)}\n\n"
-        f"{_links(source)}\n\n"
+        f"{top}\n\n"
         f"**Time** {_reading(source)} min to read; the cells run in {_time(source)} on two CPU "
         f"cores (preset `quick`, peak memory {memory:.1f} GB).\n\n"
         f"<details><summary>What you will learn, and what you need before</summary>\n\n"
@@ -171,9 +171,9 @@ def _links(source: Path) -> str:
 
 
 def badges(source: Path) -> str:
-    """To open it on Colab and Binder; words where the course has no address yet."""
+    """To open it on Colab and Binder; nothing while the course has no address."""
     if REPOSITORY.startswith(PLACEHOLDER):
-        return "*Colab and Binder: as soon as this repository has an address*"
+        return ""
     path = f"notebooks/{source.stem}.ipynb"
     place = REPOSITORY.removeprefix("https://github.com/")
     colab = f"https://colab.research.google.com/github/{place}/blob/main/{path}"

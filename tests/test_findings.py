@@ -277,9 +277,7 @@ def test_the_times_of_lesson_a2():
     times, memory = rows.loc["full", "seconds_ratio"], rows.loc["full", "peak_memory_mb_ratio"]
     words = "`full` takes {:.1f} to {:.1f} times as long, and on the larger model {:.1f} times the"
     assert words.format(times.min(), times.max(), memory.max()) in LESSON_A2
-    words = (
-        "and {:.1f} times the memory (on a CPU); one of `lora+patch` takes no more time that could"
-    )
+    words = "and {:.1f} times the memory (on a CPU); one of `lora+patch` takes no more time that we"
     assert words.format(memory.max()) in LESSON_07 and 2 < times.min() < 2.5
     patch = rows.loc["lora+patch"].set_index("backbone")
     assert (

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jupytext
 import nbformat
 import numpy as np
 import papermill
@@ -93,3 +94,29 @@ def test_the_mixture_of_lesson_09_turns_the_order_round():
     alike = rows[(rows[[*one]] == one).all(axis=1) & rows["rank"].isin([4, np.nan])]
     means = alike.groupby("method")["accuracy"].mean()
     assert means.idxmin() == "probe" and 0.035 < means["patch"] - means["probe"] < 0.045
+
+
+def test_the_folded_answers_of_lesson_09_run_and_say_what_comes_out():
+    lesson = jupytext.read(NOTEBOOKS / "source" / "09_explore.py").cells
+    space = {"preset": "smoke", "root": NOTEBOOKS.parent}
+    for cell in lesson:
+        if "context" in cell.metadata.get("tags", []) or cell.source.startswith("entry = "):
+            exec(cell.source, space)
+        for code in re.findall(r"```python\n(.*?)```", cell.source, re.S):
+            exec(code, space)
+    text = " ".join(" ".join(cell.source for cell in lesson).split())
+    entry, x, y = space["entry"], space["x"], space["y"]
+    assert (x.mean() > y.mean()) and len(x) == len(y) == 10
+    said = (
+        "overlap in {} of 120, as if nothing could be said. The pairs decide in {}, always for the"
+    )
+    assert said.format(space["overlap"], space["decided"]) in text
+    gap, half = 100 * (x - y).mean(), 100 * space["half_width"](x - y)
+    assert f"no doubt left: {gap:.2f} ± {half:.2f} points" in text
+    lora = 100 * entry[entry["method"] == "lora"].groupby("targets")["accuracy"].mean()
+    assert f"it compared: {lora.mean():.1f} %" in text
+    assert f"on q and v ({lora['q+v']:.1f} %)" in text
+    assert f"on proj, fc1 and fc2 ({lora['proj+fc1+fc2']:.1f} %)" in text
+    assert space["best_method"](entry, 100_000, np.inf) == "lora"
+    assert space["best_setting"](entry, 100_000, np.inf)[:2] == ("lora", "proj+fc1+fc2")
+    assert space["best_setting"](entry, 2_000_000, np.inf)[0] == "full"

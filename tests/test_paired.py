@@ -7,8 +7,18 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from lorakit.figures.paired import claim_sentences, paired_differences, plot_paired, verdict
+from lorakit import read_table
+from lorakit.figures.paired import (
+    claim_sentences,
+    claim_title,
+    paired_differences,
+    plot_paired,
+    verdict,
+)
+from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.figures.tables import with_usual_lora
+
+from .pages import ROOT, TABLES
 
 
 def table(accuracies, cipher="shuffle+negative", rank=4.0):
@@ -114,9 +124,96 @@ def test_a_panel_says_how_many_where_others_have_more():
         assert words in told
 
 
+def far_and_near():
+    """Grey clothes on which all stay near, painted ones on which LoRA does not."""
+    grey = table({"full": FULL, "lora": [v - 0.018 for v in FULL], "patch": PATCHED})
+    far = {"full": FULL, "lora": [v - 0.1 for v in PATCHED], "lora+patch": PATCHED}
+    return grey, table(far).assign(dataset="painted")
+
+
+def test_the_title_of_the_claim_names_who_falls_far():
+    grey, painted = far_and_near()
+    title = claim_title(pd.concat([painted, grey]))
+    assert title.splitlines() == [
+        "Grey clothes: all within about 2 points of full",
+        "Random colours: LoRA alone falls 10 behind",
+    ]
+    assert claim_title(grey[grey["method"] != "lora"]).endswith("within about 1 point of full")
+    assert claim_title(painted.assign(targets="fc1")).endswith("colours: lora falls 10 behind")
+    figures = plot_paired(grey), plot_paired(grey, title=claim_title(grey))
+    asked, told = (figure.get_suptitle() for figure in figures)
+    assert asked.startswith("How far from full?") and told == claim_title(grey)
+
+
+@pytest.mark.parametrize("ciphers", [1, 2])
+def test_rows_share_an_axis_unless_narrow_panels_would_lose_the_small_differences(ciphers):
+    both = pd.concat(far_and_near())
+    names = ("shuffle", "none")[:ciphers]
+    figure = plot_paired(pd.concat([both.assign(cipher=name) for name in names]))
+    limits = {ax.get_xlim() for ax in figure.axes}
+    assert len(figure.axes) == 2 * ciphers and len(limits) == ciphers
+
+
 def test_two_runs_of_one_method_and_seed_are_no_pair():
     """As those of two sizes of the training set would be."""
     rows = table({"full": FULL, "lora+patch": PATCHED})
     smaller = rows[rows["method"] == "lora+patch"].assign(accuracy=0.5)
     with pytest.raises(ValueError, match="rows: allowed: of each method"):
         paired_differences(pd.concat([rows, smaller]))
+
+
+def lesson(name):
+    """The words of a lesson, without line breaks."""
+    text = (ROOT / "notebooks" / "source" / f"{name}.py").read_text()
+    return " ".join(text.replace("\n#", "\n").split())
+
+
+def test_what_lesson_04_says_of_the_larger_vit():
+    """What LoRA adds to the patch embedding there, and that one key makes the verdicts."""
+    said = lesson("04_learning_from_encrypted_images")
+    rows = read_table(TABLES / "claim.csv").query("backbone == 'vit_mini'")
+    assert "proj+fc1+fc2" not in set(rows["targets"])
+    for rank in (4, 1):
+        told = f"rank {rank}"
+        for other in ("lora", "patch"):
+            line = of_rank(paired_differences(rows, other), rank)
+            told += " | {:+.2f} ({:.2f} to {:.2f})".format(*line[:3])
+        assert f"| {told} |" in said
+    for rank, seed, words in (
+        (1, 8, "of seed 8, and rank 1 is more than a point behind, too"),
+        (4, 0, "of seed 0, and rank 4 is open"),
+    ):
+        found = paired_differences(rows[rows["seed"] != seed])
+        low, high, says = of_rank(found, rank)[1:]
+        assert says == ("undecided" if "open" in words else "beyond")
+        shown = f"{-high:.2f}" if -high < 1 else f"{-high:.1f}"
+        assert f"{words} ({shown} to {-low:.1f})" in said
+
+
+def of_rank(found, rank):
+    """Of ``lora+patch``: difference, low and high in points, and what they say of one point."""
+    line = found.set_index(["method", "rank"]).loc[("lora+patch", float(rank))]
+    return *(100 * line[["difference", "low", "high"]]), verdict(line, 0.01)
+
+
+def test_what_lesson_04_says_of_the_ciphers():
+    """Who keeps up on plain pictures and who falls on encrypted ones; what a larger run gives."""
+    said = lesson("04_learning_from_encrypted_images")
+    ciphers = with_usual_lora(read_table(TABLES / "results.csv"))
+    ciphers = pd.concat([ciphers, read_table(TABLES / "larger.csv")])
+    found = paired_differences(ciphers)
+    plain, secret = found[found["cipher"] == "none"], found[found["cipher"] != "none"]
+    far = [verdict(line, 0.01) != "within" for _, line in plain.iterrows()]
+    assert set(plain.loc[far, "method"]) == {"probe", "patch"}
+    assert "all but the head and `patch` are within a point of `full`" in said
+    head = -100 * secret.loc[secret["method"] == "probe", "difference"]
+    assert (round(head.min()), round(head.max())) == (3, 5) and "three to five points" in said
+    lora = secret[secret["method"] == "lora"].set_index(["backbone", "cipher"])["difference"]
+    assert all("scramble" in last for _, last in lora.groupby("backbone").idxmin())
+    small = ciphers[ciphers["cipher"] == CIPHER_SHOWN]
+    large = with_usual_lora(read_table(TABLES / "claim.csv"))
+    where = ["backbone", "method"]
+    means = [rows.groupby(where)["accuracy"].mean() for rows in (large, small)]
+    gain = (100 * (means[0] - means[1])).unstack()
+    assert gain[["full", "lora"]].stack().between(2.3, 2.7).all() and (gain["lora+patch"] < 2).all()
+    assert "gave `full` and `lora` about two and a half points more, and `lora+patch` less" in said

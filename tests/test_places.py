@@ -134,10 +134,12 @@ def test_without_an_address_nothing_leads_to_a_placeholder(tmp_path):
     assert done.returncode and "no public address yet" in done.stderr
 
 
-def test_with_an_address_badges_lead_to_it_and_without_one_there_are_words(monkeypatch):
+def test_with_an_address_badges_lead_to_it_and_without_one_nothing_is_said(monkeypatch):
     source = compose.sources()[0]
     monkeypatch.setattr(compose, "REPOSITORY", compose.PLACEHOLDER + "lorakit")
-    assert "](" not in compose.badges(source) and "| open |" not in compose.course_table()
+    assert not compose.badges(source) and "| open |" not in compose.course_table()
+    title, links, *_ = compose.compose(source).cells[0].source.split("\n\n")
+    assert title.startswith("# 00") and "The course" in links
     monkeypatch.setattr(compose, "REPOSITORY", ADDRESS)
     first = compose.compose(source).cells[0].source
     path = "someone/lorakit/main?urlpath=lab%2Ftree%2Fnotebooks%2F00_start_here.ipynb"

@@ -3,14 +3,17 @@
 import numpy as np
 import pandas as pd
 
-from lorakit import load, read_table
+from lorakit import Experiment, load, read_table
 from lorakit.figures.paired import paired_differences, verdict
 from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.figures.tables import half_width
+from lorakit.privacy.accountant import compute_epsilon
 
 from .pages import FOUND, LESSON_07, README, TABLES
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0, 8.0, np.inf)
+SHORT = {"epochs": 4, "batch_size": 512, "epsilon": 2.0}  # the recipe with 10,000
+LEADING = ("lora", "lora+patch", "patch")
 
 
 def leads_under_privacy(name, photographs, others=()):
@@ -179,77 +182,118 @@ def test_the_numbers_of_encrypted_and_private():
     assert (left.mean() + half).between(0, 1.25).all() and (left.mean() - half).ge(-1.25).all()
 
 
-def test_the_numbers_of_encrypted_photographs_under_noise():
-    """Three pages tell of them; who is ahead of whom is told at each epsilon."""
+EACH = ", a norm for each part"
+
+
+def encrypted_under_noise():
+    """The rows of the study ``both``."""
     rows = read_table(TABLES / "both.csv")
     assert set(rows["cipher"]) == {CIPHER_SHOWN} and rows["device"].str.startswith("cpu").all()
-    each = ", a norm for each part"
-    rows["method"] += rows["groupwise_clipping"].notna().map({True: each, False: ""})
-    budgets = (0.5, 2.0, 8.0, np.inf)
+    return with_norms_named(rows)
+
+
+def with_norms_named(rows):
+    """A norm for each part is said in the method's name."""
+    each = np.where(rows["groupwise_clipping"].notna(), EACH, "")
+    return rows.assign(method=rows["method"] + each)
+
+
+def leads_in_words(rows, better, worse):
+    """Points ahead: at ε = 0.5, 2, 8, without noise, and on average of the three."""
+    points = 100 * rows.set_index(["method", "epsilon", "seed"])["accuracy"]
+    points = (points[better] - points[worse]).unstack("epsilon")
+    columns = [
+        *(points[budget] for budget in (0.5, 2.0, 8.0, np.inf)),
+        points.iloc[:, :3].mean(axis=1),
+    ]
+    found = [mean_and_ends(column) for column in columns]
+    assert points.shape == (5, 4)
+    return ["{:.1f} ({:.1f} to {:.1f})".format(*line) for line in found], found
+
+
+def test_the_means_of_encrypted_photographs_under_noise():
+    rows, budgets = encrypted_under_noise(), (0.5, 2.0, 8.0, np.inf)
     cells = rows.groupby(["method", "epsilon"])["accuracy"]
     means = 100 * cells.mean().unstack()
-    assert (cells.size() == 5).all() and set(means) == {*budgets} and len(means) == 6
+    assert (cells.size() == 5).all() and set(means) == {*budgets} and len(means) == 7
     for method, line in means.iterrows():
-        name, norm = method.partition(",")[0], each if each in method else ", one norm"
+        name, norm = method.partition(",")[0], EACH if EACH in method else ", one norm"
         shown = "the head alone" if name == "probe" else f"`{name}`{norm}"
         numbers = " | ".join(f"{line[budget]:.1f}" for budget in budgets)
         assert f"| {shown}, encrypted | {numbers} |" in FOUND
-
-    def lead(better, worse):
-        """At each epsilon: difference, low and high."""
-        pair = rows[rows["method"].isin([better, worse])]
-        found = [paired_differences(cell, worse).iloc[0] for _, cell in pair.groupby("epsilon")]
-        return [100 * line[["difference", "low", "high"]].astype(float) for line in found]
-
-    best = "lora+patch" + each
-    head, alike, lora = (lead(best, name) for name in ("probe", "lora" + each, "lora"))
-    patch, besides = lead("patch", "probe"), lead("lora+patch", "patch")
-    alone = lead("lora+patch", "probe")
-    words, told = "{:.1f} points ({:.1f} to {:.1f})", "{:.1f} ({:.1f} to {:.1f})"
-    assert f"{told.format(*alike[3])} without noise, and not told apart at 0.5 and 2" in FOUND
-    ahead = [line["difference"] for line in alone[:3]]
-    assert f"it is {min(ahead):.1f} to {max(ahead):.1f} points ahead of that" in README
-    three = [words.format(*alone[0]), *(told.format(*line) for line in alone[1:3])]
-    assert "of it by {} at ε = 0.5, {} at 2 and {} at 8.".format(*three) in FOUND
-    own, mine = lead("lora" + each, "lora"), lead(best, "lora+patch")
-    helped = "by {:.1f} points at ε = 0.5 and {:.1f} at 2 (not told at 8)"
-    assert helped.format(*(line["difference"] for line in own[:2])) in FOUND
-    assert [verdict(line, 0) for line in own[:3]] == ["beyond"] * 2 + ["undecided"]
-    assert [verdict(line, 0) for line in mine[:3]] == ["undecided", "beyond", "undecided"]
-    assert "at ε = 2 only ({:.1f}; {:.1f} to {:.1f})".format(*mine[1]) in FOUND
-    plain = read_table(TABLES / "privacy.csv").query("epsilon == 2").groupby("method")["accuracy"]
-    apart = read_table(TABLES / "apart.csv").query("epsilon == 2")["accuracy"].mean()
-    there = 100 * plain.mean()[["probe", "lora", "patch", "lora+patch"]]
-    there[best] = 100 * apart
-    costs = (there - means.loc[there.index, 2.0]).round(1)
-    assert costs["probe"].round() == 9 and costs["lora"].round() == 7
-    assert "patch embedding {:.1f} to {:.1f} points.".format(*costs[2:].agg(["min", "max"])) in (
-        LESSON_07
-    )
-    for page in (FOUND, LESSON_07):
-        assert words.format(*head[0]) in page
-        for line in (*head[1:3], alike[2], alone[1], lora[1], besides[2]):
-            assert told.format(*line) in page
-    for line in patch[:3]:
-        assert told.format(*line) in FOUND
-    assert f"of the head by {words.format(*head[1])}" in README
-    assert f"ahead of `lora` by {told.format(*alike[2])} at ε = 8; at 0.5 and 2 they are" in README
-    reached = [means.loc[name, 2.0] for name in ("probe", "patch", "lora" + each, best)]
-    assert "{:.1f} %, `patch` {:.1f}, `lora` with a norm for".format(*reached[:2]) in README
-    assert "each part {:.1f}, and `lora+patch` with the same {:.1f}:".format(*reached[2:]) in README
-    assert [verdict(line, 0) for line in alike] == ["undecided"] * 2 + ["beyond"] * 2
-    assert [verdict(line, 0) for line in besides] == ["undecided"] * 2 + ["beyond"] * 2
-    assert all(line["low"] > 0 for line in (*head, *patch, *alone, alike[2], lora[1], *besides[2:]))
     assert (means.loc["probe"] == means.min()).all()  # last, as all three say
+    reached = [means.loc[name, 2.0] for name in ("probe", *(m + EACH for m in LEADING))]
+    words = "it reaches {:.1f} %, `lora` {:.1f}, `lora+patch` {:.1f} and `patch` {:.1f}."
+    assert words.format(*reached) in README
+    plain = pd.concat(read_table(TABLES / f"{name}.csv") for name in ("privacy", "apart"))
+    plain = with_norms_named(plain)
+    plain = 100 * plain.query("epsilon == 2").groupby("method")["accuracy"].mean()
+    costs = (plain - means[2.0]).dropna()
+    assert len(costs) == 6 and costs["probe"].round() == 9
+    learned = costs.index.str.contains("patch")
+    words = f"nine points and `lora` {costs[~learned].drop('probe').min():.0f}; it costs the ways"
+    assert words in LESSON_07
+    words = "train the patch embedding {:.1f} to {:.1f} points."
+    assert words.format(*costs[learned].agg(["min", "max"])) in LESSON_07
     tries = read_table(TABLES / "both_trials.csv")
     apart = tries["groupwise_clipping"].notna()
-    counts = tries.groupby([tries["method"], apart]).size()
-    assert counts.tolist() == [8, 8, 21, 31, 8, 6]
-    words = (
-        "31 tries for `lora+patch` with a norm for each part, 21 with one, 8 each for `lora` with"
+    counts = tries.groupby([tries["method"], apart]).size().tolist()
+    words = "{4} tries for `lora+patch` with a norm for each part and {2} with one, "
+    words += "{5} and {3} for `patch`, {1} and {0} for `lora`, {6} for the head"
+    lora, lora_each, both, both_each, patch, patch_each, head = counts
+    told = words.format(lora, lora_each, both, patch, both_each, patch_each, head)
+    assert told in FOUND and told in LESSON_07
+    run = Experiment.from_settings(dataset="fashion", train=10_000, **SHORT)
+    q, steps = run.recipe.batch_size / run.train, run.recipe.steps(run.train)
+    sigma = run.recipe.privacy.sigma(q, steps)
+    paid = [compute_epsilon(sigma, q, (1 + n) * steps, 1e-5) for n in (head, both_each)]
+    words = "come to {:.1f} for the head and to {:.1f} for the way with {} tries"
+    assert words.format(*paid, both_each) in FOUND
+
+
+def test_who_is_ahead_on_encrypted_photographs_under_noise():
+    rows, best, patch, lora = (
+        encrypted_under_noise(),
+        *(m + EACH for m in LEADING[1:]),
+        "lora" + EACH,
     )
-    assert words in FOUND and "either and for `patch`, 6 for the head" in FOUND
-    assert "31 tries of rates with a norm for each part and 21 with one, `lora` and" in LESSON_07
+    by_part, one = (
+        leads_in_words(rows, best, "probe")[0],
+        leads_in_words(rows, "lora+patch", "probe"),
+    )
+    assert all(line[1] > 0 for line in one[1])
+    (first, *_), (second, *_) = one[0], by_part
+    first, second = (line.replace(" (", " points (") for line in (first, second))
+    assert f"of it by {first} at ε = 0.5, {one[0][1]} at 2 and {one[0][2]} at 8." in FOUND
+    assert f"ahead by {second} at ε = 0.5, {by_part[1]} at 2 and {by_part[2]} at 8." in FOUND
+    told, found = leads_in_words(rows, patch, lora)
+    assert all(line[1] > 0 for line in found)
+    points = told[0].replace(" (", " points (")
+    assert f"ahead of `lora` by {points} at ε = 0.5, {told[1]} at 2 and {told[2]} at 8." in FOUND
+    assert f"ahead of `lora` by {told[1].replace(' (', ' points (')}, as at 0.5 and 8" in README
+    assert told[1] in LESSON_07
+    told, found = leads_in_words(rows, best, patch)
+    assert [verdict(line(*each), 0) for each in found[:4]] == ["undecided", "beyond"] + [
+        "undecided"
+    ] * 2
+    words = f"`lora+patch` minus `patch` is {told[0]} at ε = 0.5, {told[1]} at 2 and {told[2]} at 8"
+    assert words in FOUND and f"({told[4].replace(' (', '; ')}" in FOUND and told[1] in LESSON_07
+    assert f"(at ε = 2 {told[1].replace(' (', '; ')}" in README and found[4][1] < 0 < found[4][2]
+    told, found = leads_in_words(rows, "lora+patch", "patch")
+    assert [verdict(line(*each), 0) for each in found[:3]] == ["undecided"] * 2 + ["beyond"]
+    assert f"ahead of `patch` by {told[2]} at ε = 8, and open at 0.5 and 2" in FOUND
+    told, found = leads_in_words(rows, best, lora)
+    assert [verdict(line(*each), 0) for each in found[:3]] == ["undecided"] * 2 + ["beyond"]
+    assert f"`lora+patch` is ahead by {told[2]} at ε = 8; at 0.5 and 2" in FOUND
+    assert f"({told[4].replace(' (', '; ')}, that is open" in FOUND and found[4][1] < 0
+    helped = [leads_in_words(rows, name + EACH, name) for name in ("patch", "lora+patch", "lora")]
+    assert all(found[4][1] > 0 for _, found in helped)
+    words = "`patch` by {} points, `lora+patch` by {}, `lora` by {}."
+    assert words.format(*(told[4] for told, _ in helped)) in FOUND
+
+
+def line(mean, low, high):
+    return pd.Series({"difference": mean, "low": low, "high": high})
 
 
 def test_the_numbers_of_correlated_noise():

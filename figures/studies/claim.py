@@ -5,8 +5,8 @@ cell. ``headline``: the paper's claim (pixel shuffling with negative-positive), 
 others have five. ``ciphers``: the study ``encryption`` of the preset ``full``, every method and
 cipher, and ranks; ``larger``: methods and ciphers for ``vit_mini``, on a GPU. ``painted``: the same
 clothes in random colours. ``privacy``: that study of ``full``, one recipe along the curve, tuned at
-epsilon 2; its ``lora+patch`` again, ``banded``: with correlated noise, ``apart``: with the gradient
-of each part clipped by itself. ``both``: encrypted pictures under epsilon, the same recipe.
+epsilon 2; some of it again, ``banded``: with correlated noise, ``apart``: with the gradient of each
+part clipped by itself. ``both``: encrypted pictures under epsilon, the same recipe.
 ``public``: 4,000 of them, with and without public ones first, and plain ones. ``mark``: all 60,000
 clothes under epsilon, against the published mark; for a GPU. (``vit_mini`` is searched from one
 start.)
@@ -24,7 +24,7 @@ from lorakit.experiments.presets import MLP, PRESETS, grid
 from lorakit.experiments.search_rates import search_rates, write_rates
 from lorakit.experiments.sweep import sweep
 from lorakit.experiments.table_file import read_rows, read_table, write_rows
-from lorakit.figures.paired import claim_sentences, plot_paired
+from lorakit.figures.paired import claim_sentences, claim_title, plot_paired
 from lorakit.figures.style import CIPHER_SHOWN, RANK_SHOWN, TARGETS_SHOWN, save_figure
 from lorakit.lora.vit import METHODS
 
@@ -51,14 +51,14 @@ WAYS = {
     "both": [
         {"cipher": CIPHER_SHOWN, "method": method, "groupwise_clipping": apart}
         for method in ("lora+patch", "lora", "patch", "probe")
-        for apart in ((False, True) if method.startswith("lora") else (False,))
+        for apart in ((False,) if method == "probe" else (False, True))  # it has one part
     ],
     "public": [{}, {"cipher": CIPHER_SHOWN}, {"cipher": CIPHER_SHOWN, "public": 10_000}],
     "mark": [{"method": "lora+patch"}, {"method": "probe"}],
 }
-MECHANISMS = {  # of the study privacy's lora+patch, once more
-    "banded": {"bands": 8},
-    "apart": {"groupwise_clipping": True},
+MECHANISMS = {  # of the study privacy, once more: with what, and for which methods
+    "banded": ({"bands": 8}, ("lora+patch",)),
+    "apart": ({"groupwise_clipping": True}, ("lora+patch", "lora")),
 }
 BUDGETS = {  # epsilons
     "banded": CURVE[:-1],
@@ -90,10 +90,10 @@ def cells(study: str, backbone: str) -> list[Experiment]:
 def _of_preset(study: str, backbone: str, seeds: int) -> list[Experiment]:
     """The preset ``full``, at the rates found for a backbone; with another mechanism, if asked."""
     runs = grid("full", seeds=seeds, study="encryption" if study == "ciphers" else "privacy")
+    mechanism, methods = MECHANISMS.get(study, ({}, METHODS))
     if study in MECHANISMS:
-        runs = [e for e in runs if e.method == "lora+patch"]
         runs = [e for e in runs if e.recipe.privacy.epsilon in BUDGETS[study]]
-    return [e.replace(backbone=backbone, **MECHANISMS.get(study, {})) for e in runs]
+    return [e.replace(backbone=backbone, **mechanism) for e in runs if e.method in methods]
 
 
 def reported(study: str, cell: Experiment, seeds: int | None = None) -> list[Experiment]:
@@ -171,4 +171,4 @@ if __name__ == "__main__":
         tables = [FOLDER / f"{TABLES[name]}.csv" for name in CLAIMED]
         rows = pd.concat([read_table(table) for table in tables if table.exists()])
         print(*claim_sentences(rows, CIPHER_SHOWN, ("full", "lora", "patch")), sep="\n")
-        save_figure(plot_paired(rows), "figures/claim")
+        save_figure(plot_paired(rows, title=claim_title(rows)), "figures/claim")

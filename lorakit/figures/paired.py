@@ -9,11 +9,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, NAMES, style, suptitle
+from lorakit.figures.style import (
+    METHOD_COLOURS,
+    METHOD_MARKERS,
+    NAMES,
+    TARGETS_SHOWN,
+    style,
+    suptitle,
+)
 from lorakit.figures.tables import half_width, in_order, share_of, with_usual_lora
 
 WHERE = ["dataset", "backbone", "cipher"]  # what both of a pair have in common, and the seed
 _VARIANT = ["method", "targets", "rank"]
+_SHORT = {"fashion": "Grey clothes", "painted": "Random colours"}  # in a title
+_FAR = 3  # points behind, likewise
 
 
 def paired_differences(rows: pd.DataFrame, reference: str = "full") -> pd.DataFrame:
@@ -95,12 +104,30 @@ def claim_sentences(rows: pd.DataFrame, cipher: str, references: Sequence[str]) 
     return sentences
 
 
-def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
+def claim_title(rows: pd.DataFrame) -> str:
+    """A line for each data set: how near all methods stay to ``full``, or which falls far."""
+    found, lines = paired_differences(rows), []
+    for dataset in in_order(found["dataset"]):
+        mine = found[found["dataset"] == dataset]
+        last = mine.loc[mine["difference"].idxmin()]
+        behind = round(-100 * last["difference"])
+        if behind < _FAR:
+            most = max(1, round(100 * mine["difference"].abs().max()))
+            says = f"all within about {most} {'point' if most == 1 else 'points'} of full"
+        else:
+            usual = last["method"] == "lora" and last["targets"] == TARGETS_SHOWN
+            says = f"{'LoRA alone' if usual else last['method']} falls {behind} behind"
+        lines.append(f"{_SHORT.get(dataset, dataset)}: {says}")
+    return "\n".join(lines)
+
+
+def plot_paired(rows: pd.DataFrame, reference: str = "full", *, title: str | None = None) -> Figure:
     """Differences from a reference in points: a dot for each pair, a bar for the 95 % interval.
 
-    A row of panels for each data set and backbone, a panel for each cipher, on an axis of its own
-    where others would leave it no room; the grey band is one point to either side. What differs
-    between rows is said above them, LoRA's rank or targets where one method occurs with several.
+    A row of panels for each data set and backbone, a panel for each cipher; with several ciphers,
+    a row has an axis of its own where others would leave it no room. The grey band is one point to
+    either side. What differs between rows is said above them, LoRA's rank or targets where one
+    method occurs with several. ``title`` is the finding; without one, the question.
     """
     found, pairs = paired_differences(rows, reference), _pairs(rows, reference)
     several = [name for name in WHERE if found[name].nunique() > 1 or name == "cipher"]
@@ -109,8 +136,8 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
     with style():
         size = (max(8.2, 2.6 * len(ciphers) + 1.8), 1.4 + 2.2 * len(wheres))
         spread = pairs.groupby(WHERE[:2])["difference"].agg(np.ptp)
-        shared = "row" if spread.max() > 3 * spread.min() else True
-        shape = {"figsize": size, "sharex": shared, "squeeze": False}
+        apart = len(ciphers) > 1 and spread.max() > 3 * spread.min()
+        shape = {"figsize": size, "sharex": "row" if apart else True, "squeeze": False}
         figure, axes = plt.subplots(len(wheres), len(ciphers), **shape)
         for line, where in zip(axes, wheres.to_dict("records")):
             for ax, cipher in zip(line, ciphers):
@@ -120,17 +147,16 @@ def plot_paired(rows: pd.DataFrame, reference: str = "full") -> Figure:
                 _panel(ax, mine, pairs)
                 told = ", ".join(NAMES.get(place[name], place[name]) for name in several)
                 told += _how_many(pairs, place)
-                ax.set_title(fill(told, 26 if len(ciphers) > 1 else 60), fontsize=11)
+                told = told if len(ciphers) > 1 else told.replace(" + ", "\xa0+\xa0")
+                ax.set_title(fill(told, 26 if len(ciphers) > 1 else 52), fontsize=11)
             names = [[label.get_text() for label in ax.get_yticklabels()] for ax in line]
             for ax, mine in zip(line[1:], names[1:]):
                 ax.tick_params(labelleft=mine != names[0])  # once is enough
         told = f"test accuracy minus that of {reference}, same key and images, in points"
         figure.supxlabel(f"{told}\n(dot: one key; bar: 95 % interval of the mean)", fontsize=11)
-        narrow = np.ptp(axes[0, 0].get_xlim()) > 10  # the band, for words
-        words, size = ("±1\npoint", 8) if narrow else ("within\none point", 9)
-        look = {"xycoords": ("data", "axes fraction"), "va": "bottom", "color": "#777777"}
-        axes[0, 0].annotate(words, (-0.97, 0.01), fontsize=size, **look)
-        suptitle(figure, f"How far from {reference}? Left of the line is worse")
+        look = {"xycoords": ("data", "axes fraction"), "fontsize": 9, "color": "#666666"}
+        axes[0, 0].annotate("within one point", (1, 1.01), ha="right", va="bottom", **look)
+        suptitle(figure, title or f"How far from {reference}? Left of the line is worse")
         return figure
 
 
@@ -161,7 +187,7 @@ def _panel(ax: Axes, found: pd.DataFrame, pairs: pd.DataFrame) -> None:
         told += [f"on {line['targets']}"] if alike["targets"].nunique() > 1 else []
         share = f" ({line['share']:.1%} train)" if found.duplicated("method").any() else ""
         names.append("\n".join([line["method"], *told]) + share)
-    ax.axvspan(-1, 1, color="#EEEEEE", zorder=0)
+    ax.axvspan(-1, 1, color="#E8E8E8", zorder=0)
     ax.axvline(0, color="#777777", linewidth=1, zorder=1)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.6, len(names) - 0.3)

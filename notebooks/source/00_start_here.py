@@ -110,13 +110,12 @@ opened = (decrypt(secret, stolen) == clothes.train.images).flatten(1).all(dim=1)
 print(f"{opened:,} of {len(secret):,} pictures opened exactly, in {1000 * seconds:.0f} ms")
 
 # %% [markdown]
-# The attacker had **one** picture in both forms, plain and encrypted, and computed *a* key that opens them all. (This
-# pullover was varied enough. So are more than half of these clothes, and nearly all other photographs: lesson 05.)
-# The cipher treats all sixteen blocks of a picture alike, so one picture holds sixteen clues to each secret move. (Red,
-# green and blue of grey clothes stay mixed up. It does not matter: they are equal.) [Lesson
-# 05](05_breaking_the_cipher.ipynb) builds this attack, and another that needs no known picture.
+# The attacker had **one** picture in both forms, plain and encrypted, and computed a key that opens them all. How can one
+# be enough? The cipher treats all sixteen blocks of a picture alike, so one picture holds sixteen clues to each secret
+# move. This pullover was varied enough. About every second piece of clothing here is, and nearly every photograph of
+# something else. [Lesson 05](05_breaking_the_cipher.ipynb) builds this attack, and another that needs no known picture.
 #
-# So is the idea of encrypted pictures worthless? No. It keeps out a casual eye, and
+# So is the idea of encrypted pictures worthless? No. Encryption keeps out a casual eye, and
 # the way a model copes with it is lovely. But you should know what you get. Now the good part.
 #
 # ## See it: the trainer's view
@@ -143,6 +142,8 @@ figure = show({"owner": shown, "trainer": encrypt(shown, key)}, "The trainer see
 # %% [markdown]
 # Look at the trainer's row for long enough and you see that it is not random noise. The same shuffle is used in every
 # block, so every black block turns into the same tile. A model can hold on to that. An attacker can, too.
+#
+# Impatient? Encrypt a picture of your own in [lesson 03](03_encrypting_images.ipynb).
 
 # %% [markdown] tags=["hints"] exercise="00.encrypt"
 # ### Exercise 1: encrypt a split
@@ -225,14 +226,14 @@ for name, value in accuracy.items():
     print(f"{name:46} {value:.1%}")
 
 # %% [markdown]
-# First the accuracy is lost; then it returns, to the last digit. All that the cipher does to a block, one matrix can undo ([lesson
-# 03](03_encrypting_images.ipynb) proves it). But moving the columns took the key, and the trainer has none.
+# First the accuracy is lost; then it returns, to the last digit. One matrix can undo everything that the cipher does to a
+# block; [lesson 03](03_encrypting_images.ipynb) proves it. But moving the columns took the key, and the trainer has none.
 #
 # **The paper's idea** (Lin, Imaizumi and Kiya 2025, [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)): let
-# the trainer *learn* that matrix. Freeze the ViT (keep its numbers as they are), add small trainable updates to its
-# matrices (**LoRA**, lesson 01), and leave the patch embedding free. Nagamori, Shiota and Kiya (2024, [arXiv
-# 2401.05126](https://arxiv.org/abs/2401.05126)) set it by the key, before training. Then the trainer holds a matrix from
-# which the key inside the blocks can be read (lesson 05): full accuracy, at the price of that key.
+# the trainer *learn* that matrix. Freeze the ViT: its numbers stay as they are. Add small trainable updates to its
+# matrices; this is **LoRA**, and lesson 01 builds it. And leave the patch embedding free. Nagamori, Shiota and Kiya (2024, [arXiv
+# 2401.05126](https://arxiv.org/abs/2401.05126)) compute the patch embedding from the key instead, before training. That
+# gives full accuracy, at a price: the trainer can read the key inside the blocks from the matrix (lesson 05).
 #
 # | method | trains |
 # | --- | --- |
@@ -305,9 +306,9 @@ with style():
     places = [0, 1, 2, 4, 5, 6, 7]
     for place, (value, colour) in zip(places, bars.values()):
         ax.barh(place, value, color=colour)
-        ax.text(value + 0.01, place, f"{value:.1%}", va="center")
+        ax.text(value + 0.015, place, f"{value:.1%}", va="center")
     ax.set_yticks(places, bars)
-    ax.axvline(0.1, color="black", linestyle="--", linewidth=1)
+    ax.vlines((0.1, 0.1), (-0.5, 3.5), (2.5, 7.5), color="black", linestyle="--", linewidth=1)
     ax.text(0, -0.9, "The head alone, trained on plain pictures, tested on", va="center")
     ax.text(0, 3.1, "Trained and tested on encrypted pictures, method", va="center")
     what = f"right, of {len(test):,} test pictures (dashed: a blind guess)"
@@ -324,20 +325,19 @@ print("a free patch embedding adds, in points")
 for more, less in (("patch", "probe"), ("lora+patch", "lora")):
     gain = 100 * (right[more] - right[less])  # of each picture: 100, 0 or -100
     luck = 2 * gain.std() / len(test) ** 0.5  # two standard errors of the mean
-    print(
-        f"  {more} less {less}: {gain.mean():+.1f}, give or take {luck:.1f} with other test pictures"
-    )
+    shown = f"{gain.mean():+.1f}, give or take {luck:.1f} with other test pictures"
+    print(f"  {more} minus {less}: {shown}")
 
 # %% [markdown]
 # What to take from it, and what not:
 #
 # - **How can both be true?** The cipher does the same to every block of every picture. So what was alike stays alike, and
-#   a model needs no more than that. And so one picture can give away the key to all.
+#   a model needs no more than that. For the same reason one picture can give away the key to all.
 # - **The patch embedding is the door.** Given the key, one matrix undoes all that happens inside a block. (Blocks that
 #   change places also need the positions moved: lesson 03.) Without the key, the trainer can try to learn that matrix.
 # - **It is not the only way in.** Later layers can make up for a wrong door: LoRA does, and even the head alone makes up
-#   for most. Does the door pay, then? Here it does, by about three points. But this is one key, one seed, one start;
-#   [lesson 04](04_learning_from_encrypted_images.ipynb) and [lesson 10](10_paper_figures.ipynb) put the question
+#   for most. Does it pay to open the door, then? Here it does, by about three points. But this is one key, one seed, one
+#   start. [Lesson 04](04_learning_from_encrypted_images.ipynb) and [lesson 10](10_paper_figures.ipynb) ask again
 #   with enough of each, and find where it pays a lot and where it does not.
 #
 # ## Who is in the story
@@ -377,8 +377,8 @@ with style():
 
 # %% [markdown]
 # **Labels go to the trainer as they are**: nothing in this course hides them. **A user needs the owner's key**, because
-# the model reads only pictures encrypted with it; and the key opens all the owner's pictures, and all other users' questions. One user who helps the
-# trainer, with the key or with one varied picture in both forms, opens everything. **And a published model can be studied** by anyone who gets a key. Encryption promises nothing about what the
+# the model reads only pictures encrypted with it. And that key opens all pictures of the owner, and all questions of other users. One user who helps the
+# trainer, with the key or with one varied picture in both forms, opens everything. **And anyone who gets a key can study a published model.** Encryption promises nothing about what the
 # model remembers.
 #
 # ## Two tools for two worries
@@ -387,18 +387,18 @@ with style():
 # noise while training, so that no single example leaves much of a trace in the model (lessons 06 to 08).
 #
 # - Encryption hides **what each picture looks like**, from a trainer without the key. The owner applies it,
-#   before sending. It rests on a key that stays secret, and falls to one known picture of enough variety, or, with grey
-#   clothes, to some dozens of encrypted ones.
+#   before sending. It rests on a key that stays secret. One known picture of enough variety breaks it. Without any,
+#   some dozens of encrypted grey clothes are enough to make them readable, perhaps mirrored or negative.
 # - DP hides **whether any one example was in the training set**, from everyone who sees the model. The
 #   trainer applies it, while training. It rests on a proof with a number, $\varepsilon$, and fails if $\varepsilon$
 #   was computed wrongly, or if somebody can guess the seed that the noise was drawn from.
-# - Encryption gives no $\varepsilon$. DP hides no picture from the trainer. DP costs accuracy, and so does encryption unless
-#   the first layer is moved along with the key.
+# - Encryption gives no $\varepsilon$. DP hides no picture from the trainer. DP costs accuracy, and so does encryption, unless
+#   the first layer moves along with the key.
 #
 # What is $\varepsilon$ (epsilon)? Train twice, with and without Ada's picture. Any model you may get is **at most**
-# $e^{\varepsilon}$ times as likely one way as the other: 1.1 times for $\varepsilon = 0.1$, 7.4 times for 2, apart from
-# a tiny probability $\delta$ (Dwork and Roth 2014, [The Algorithmic Foundations of Differential
-# Privacy](https://www.cis.upenn.edu/~aaroth/Papers/privacybook.pdf)). The smaller $\varepsilon$, the more private.
+# $e^{\varepsilon}$ times as likely one way as the other, apart from a tiny probability $\delta$: 1.1 times for
+# $\varepsilon = 0.1$, 7.4 times for 2. The smaller $\varepsilon$, the more private (Dwork and Roth 2014, [The Algorithmic
+# Foundations of Differential Privacy](https://www.cis.upenn.edu/~aaroth/Papers/privacybook.pdf)).
 
 # %% [markdown] tags=["hints"] exercise="00.who"
 # ### Exercise 3: which tool helps?
@@ -501,9 +501,9 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
     print(f"{name:14}{evaluate(model, encrypt_split(clothes.test, used))['accuracy']:7.1%}")
 
 # %% [markdown]
-# (Below a tenth is no riddle: on pictures it cannot read, a model keeps naming a few kinds, rightly or wrongly.)
-# So the key is also a kind of lock on the model. Do not take that for security either: an attacker would not
-# just try keys.
+# How can a model do worse than a blind guess? On pictures that it cannot read it keeps naming the same few kinds, and
+# luck decides whether these are right. So the key is also a kind of lock on the model. Do not take that for security
+# either: an attacker would not just try keys.
 #
 # ## The course
 #
@@ -517,7 +517,7 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
 #   that remembers?
 # - **All together**: [09](09_explore.ipynb) What happens if I change this? [10](10_paper_figures.ipynb) Does
 #   the paper's claim hold here? [A1](A1_pretraining.ipynb) Where do the weights come from?
-#   [A2](A2_private_steps.ipynb) What does a private step cost, and can its noise take itself back?
+#   [A2](A2_private_steps.ipynb) What does a private step cost, and can later steps take its noise back?
 #
 # If you want DP only: 01, 02, then 06 to 08. Every lesson has exercises that check themselves, and a bug to
 # find that raises no error.
@@ -581,8 +581,8 @@ for name, used in {"the same key": key, "no encryption": None, "another key": ot
 #
 # ## Is your computer ready?
 #
-# Each line below should begin with `OK`; the course needs no network and no GPU. The last one is a quick test that the
-# shipped weights arrived whole; with no training it stays below the trained heads above.
+# Each line below should begin with `OK`; the course needs no network and no GPU. The last line is a quick test that the
+# shipped weights arrived whole. Nothing is trained for it, so it stays below the trained heads above.
 
 
 # %%

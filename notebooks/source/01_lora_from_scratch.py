@@ -167,9 +167,18 @@ for rank in (1, 4, 16, 64, 384, 768):
 
 # %% [markdown]
 # Not 768 but half of it: two matrices share the work. So LoRA saves much only while $r$ is far below the
-# width. Here is what that means for whole models. Drag the rank: the strips above the curves are to scale (in
-# JupyterLab; elsewhere you see the curves still, without the strips).
-# (`lora+patch` trains the patch embedding too, `bitfit` only biases; lesson 02 explains the others.)
+# width.
+#
+# Here is what that means for whole models. The title counts **`lora+patch`**, the method that this course puts to
+# the test. It trains LoRA and, as a whole, the *patch embedding*: the one matrix that meets the picture first
+# ([lesson 02](02_adapting_a_vit.ipynb) takes it apart). The others train less, or everything:
+#
+# - `lora`: LoRA, without the patch embedding. `patch`: the patch embedding, without LoRA;
+# - `bitfit`: only the biases of all layers; `probe`: only the last layer, the *head*, which all the others train too;
+# - `full`: every weight there is.
+#
+# Drag the rank (in JupyterLab; elsewhere you see a still picture). Above the curves $W$ and the two strips are drawn to
+# scale.
 
 # %%
 rank_chart()
@@ -482,7 +491,7 @@ def truncate(delta, rank):
     return U[:, :rank] * S[:rank] @ Vh[:rank]
 
 
-kept_ranks = [0, 4, 128] if smoke else [0, 1, 2, 4, 8, 16, 128]
+kept_ranks = [0, 4, 128] if smoke else [0, 1, 2, 4, 8, 16, 32, 64, 128]
 old, new = before.state_dict(), tuned["full"].state_dict()
 maps = [k for k, p in new.items() if k.startswith("blocks") and p.ndim == 2]  # 4 a block
 accuracies = []
@@ -496,40 +505,56 @@ for rank in kept_ranks:
 # %% tags=["folded"]
 # @title Drawing: the energy of a change, and what the task needs of it
 names = {"full": "full fine-tuning", "lora": "LoRA, r = 4"}
+counts = [1, 2, 4, 8, 16, 32, 64, 128]
+none, four, whole = (accuracies[kept_ranks.index(rank)] for rank in (0, 4, 128))
 with style():
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6))
     for method, share in shares.items():
         share = share[: 4 if method == "lora" else width]  # LoRA has no more
         look = {"color": METHOD_COLOURS[method], "label": names[method]}
         left.plot(range(1, len(share) + 1), share, ".-", **look)
-    left.axvline(4, color="#777777", linestyle="--", linewidth=1)
-    left.text(4.3, 0.04, "4 directions", color="#555555")
-    left.set_xscale("log", base=2)
-    counts = [1, 2, 4, 8, 16, 32, 64, 128]
-    left.set_xticks(counts, counts)
     left.set(xlabel="strongest directions of ΔW", ylabel="energy in them", ylim=(0, 1.03))
-    left.set_title(f"Full: {shares['full'][3]:.0%} of the energy in 4 directions", fontsize=11)
+    left.set_title(f"4 of 128 directions hold {shares['full'][3]:.0%} of the energy", fontsize=11)
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     left.legend(loc="lower right", bbox_to_anchor=(1, 0.15))
-    right.plot(range(len(kept_ranks)), accuracies, "o-", color=METHOD_COLOURS["full"])
-    right.set_xticks(range(len(kept_ranks)), kept_ranks)
+    right.plot(kept_ranks[1:], accuracies[1:], "o-", color=METHOD_COLOURS["full"])
+    right.axhline(none, color="#777777", linestyle=":")
+    right.text(128, none, "nothing kept, rank 0", color="#555555", ha="right", va="bottom")
     right.set(xlabel="rank kept of every ΔW", ylabel="test accuracy")
-    none, four, whole = (accuracies[kept_ranks.index(rank)] for rank in (0, 4, 128))
-    title = f"None of ΔW: {none:.1%}; rank 4: {four:.1%}; all: {whole:.1%}"
-    right.set_title(title, fontsize=11)
+    gained = f"{100 * (four - none):.1f} of {100 * (whole - none):.1f} points"
+    right.set_title(f"Rank 4 of each brings back {gained}", fontsize=11)
     right.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    for ax in (left, right):
+        ax.axvline(4, color="#777777", linestyle="--", linewidth=1)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(counts, counts)
 
 # %% [markdown]
-# Look at the right panel, and at how small its scale is. With rank 0 the linear maps in the blocks are the pre-trained ones (head, patch
-# embedding, biases and norms stay fine-tuned, which is why it is not at chance). Eight directions out of 128
-# bring back four fifths of what is missing: the *useful* change is of lower rank than the change as such. But
-# rank 4 of everything brings back only half of it here. And the whole curve belongs to a change that nobody asked to be
-# low-rank. LoRA, which had to be from the start, ended level with full fine-tuning (a difference of one
-# point is within the error of a thousand test pictures). On encrypted
-# pictures full fine-tuning pulls ahead; on plain ones, with 4,000 and five seeds, it does not (lesson 10).
+# Look at the right panel, and at how small its scale is. On the dotted line the linear maps in the blocks are the
+# pre-trained ones. (Head, patch embedding, biases and norms stay fine-tuned; that is why it is far above chance.) Eight
+# directions of 128 bring back four fifths of what is missing: the *useful* change is of lower rank than the change as
+# such. Rank 4 brings back only half of it.
+#
+# But this is a change that nobody asked to be of low rank. LoRA's change has had to be from the start, and LoRA
+# ended level with full fine-tuning: a difference of one point is within the error of a thousand test pictures. On
+# encrypted pictures full fine-tuning pulls ahead; on plain ones, with 4,000 and five seeds, it does not (lesson 10).
 #
 # The left panel counts shares, and hides sizes. LoRA's largest singular value is more than ten times that of full
-# fine-tuning (printed above). Its learning rate and its scale are others, and it finds a change of its own.
+# fine-tuning (printed above). It was trained with another learning rate and another scale, and found a change of its
+# own.
+#
+# **Change one thing.** Which half of the change does the work, the attention or the MLP? In the cell that cuts ranks, end
+# the line of `maps` with `and "mlp" in k]`. Now only the maps of the MLP are cut, and those of the attention keep their
+# whole change. Run it and the drawing. Then try `"attn"`. Where does each dotted line lie?
+#
+# <details><summary>Which half</summary>
+#
+# Cut the MLP to rank 0, and 82.6 % are left: the attention alone brings back half of the four points. Cut the attention,
+# and 83.6 % are left: the MLP alone brings back three quarters. So the MLP does more, and it has twice as many weights. (The
+# two shares add up to more than the whole, so part of the work is done twice. And one point is little, from a thousand
+# pictures.)
+#
+# </details>
 #
 # Do not take this for a law. Hu et al. argue from language models, after Aghajanyan et al. (2020, [arXiv
 # 2012.13255](https://arxiv.org/abs/2012.13255)), who found that fine-tuning can live in few dimensions. On

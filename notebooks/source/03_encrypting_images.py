@@ -54,6 +54,9 @@ from lorakit import (
     normalise,
 )
 from lorakit.encryption.cipher import STEPS, from_blocks, to_blocks
+from lorakit.explore import (
+    CipherExplorer,
+)
 from lorakit.figures.style import FROZEN, TRAINABLE, style
 from lorakit.training.recipe import Recipe
 
@@ -85,24 +88,24 @@ pictures = {"plain": face}
 for step in (*STEPS, STEPS):
     name = step if step in STEPS else "all three"
     pictures[name] = encrypt(face, make_key(size, p, step, seed=3))
-show(pictures, "No single step hides that this is a person")
+show(pictures, "You can make out a person in three of the four. And a ViT?")
 
 # %% [markdown]
 # <details><summary>The answer</summary>
 #
-# Every one of them. For each key there is a ViT that gives for the encrypted picture the very numbers that the
-# plain ViT gives for the plain one. The second half of this lesson proves it.
+# All four, even the last one, where you see nothing. For each key there is a ViT that gives for the encrypted picture the
+# very numbers that the plain ViT gives for the plain one. The second half of this lesson proves it.
 #
 # </details>
 #
 # That is the bargain of *perceptual image encryption*: move the values of a picture about with a secret key,
 # so that a person sees noise, but so tidily that a ViT can still learn. Lin, Imaizumi and Kiya (2025,
-# [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)) fine-tune on such pictures (of their paper we have read the abstract and the introduction; steps and
-# block sizes here are ours). The word "encryption"
-# promises more than this cipher holds: lesson 05 breaks it.
+# [arXiv 2507.11943](https://arxiv.org/abs/2507.11943)) fine-tune on such pictures. Of their paper we have read the abstract and the
+# introduction, so steps and block sizes here are ours. The word "encryption" promises more than this cipher holds:
+# lesson 05 breaks it.
 #
-# The face is Grace Hopper's, who wrote one of the first compilers (a US Navy photograph, in the public domain,
-# which matplotlib ships). It has 224 × 224 pixels, the size that ViT-B/16 takes, and is cut into blocks of $p = 16$:
+# The face is that of Grace Hopper, who wrote one of the first compilers (a US Navy photograph, in the public domain,
+# which matplotlib ships). The picture has 224 × 224 pixels, the size that ViT-B/16 takes. We cut it into blocks of $p = 16$:
 # one block is one **patch** of the ViT. That choice is the whole trick.
 #
 # ## Blocks
@@ -191,6 +194,13 @@ print("-x     ", (-bright).tolist(), " wraps around at 256: off by one, and blac
 # every piece in its place, so the outline stays: colour is lost, and detail finer than a block. Negatives at
 # fixed places leave the edges.
 #
+# **Play.** Leave only *scramble* on, with blocks of 16. Can you name the garment? Now add *shuffle*, then *negative*. When
+# do you lose it? Then try a picture of your own: no other computer sees it than the one that runs this notebook.
+
+# %%
+CipherExplorer()
+
+# %% [markdown]
 # ## All of it, and back
 #
 # Three lines are the cipher. We assert that `lorakit.encrypt` gives the same for several keys, for bytes and
@@ -258,9 +268,9 @@ check("03.decrypt", decrypt_by_hand)
 # %% [markdown]
 # ## With a wrong key
 #
-# Not all wrong keys are equally wrong. Below, everything is right but the order of values inside a block, of
-# which a share is wrong, less and less to the right. $r$ is the correlation of the decrypted values with the plain ones.
-# **Predict**: how much of the order must be right before you recognise her?
+# Not all wrong keys are equally wrong. From the second picture on, everything is right but the order of the values
+# inside a block. A share of that order is wrong, and the share shrinks to the right. $r$ is the correlation of the
+# decrypted values with the plain ones. **Predict**: how much of the order must be right before you recognise her?
 
 # %%
 secret = encrypt(face, key)
@@ -278,6 +288,9 @@ show(named, "An almost right key gives an almost right picture")
 # %% [markdown]
 # In a modern cipher such as AES, one wrong bit of the key gives noise. Here each right piece of the key makes
 # the picture a little better, so an attacker can *improve* a key piece by piece and need not guess it whole.
+#
+# **Change one thing.** Put 90 and 70 into the list of per cents in the cell above, and run it again. Where do *you*
+# recognise her?
 #
 # ## How many keys are there?
 #
@@ -351,8 +364,8 @@ with style():
 # %% [markdown]
 # **Scramble alone** keeps every block whole: colours, skin, cloth, print. **Shuffle alone** keeps brightness
 # in its place. With **negatives** the map of brightness fades or turns over, depending on how many
-# values the key flips; its outline often stays, and the distance from grey does not change at all. Once blocks are scrambled both maps look like noise, and even then their numbers
-# have only changed *places*. What stays exactly the same:
+# values the key flips. Its outline often stays, and the distance from grey does not change at all. Once blocks are
+# scrambled, both maps look like noise. Even then their numbers have only changed *places*. What stays exactly the same:
 
 # %%
 plain, encrypted = ((2 * to_blocks(x, p).int() - 255).abs() for x in (face, secret))  # 255 |x|
@@ -366,10 +379,10 @@ print("all three: equal blocks stay equal:                ", torch.equal(new[100
 # %% [markdown]
 # The last line is the deepest: one key for all blocks of all pictures. A plain wall gives the same block
 # again and again, and two frames of a film differ only where something moved. Cryptographers know the problem
-# as electronic codebook mode, and this is weaker still: with AES two blocks that differ in one value look unrelated,
+# as electronic codebook mode, and this is weaker still. With AES two blocks that differ in one value look unrelated;
 # here they differ in one value. A **black** block even tells the negatives: encrypted, it is 0 where a value was kept and
-# 255 where it was turned. And an attacker knows which block is black, where most pictures have one: the one that comes
-# most often.
+# 255 where it was turned. How does an attacker know which block is black? Where most pictures have one, it is the block
+# that comes most often.
 
 # %%
 own = make_key(32, 8, seed=7)  # of 200 pictures of clothes, which stand on black
@@ -379,7 +392,7 @@ right = ((seen[times.argmax()] > 127) == own.flips).sum()
 print(f"negatives read off the most frequent encrypted block: {right} of {len(own.flips)}")
 
 # %% [markdown]
-# With a fresh order of values for each picture, that would end; but then no one patch embedding would
+# With a fresh order of values for each picture, that would end. But then no one patch embedding would
 # fit them all, as you are about to see. The regularity that the ViT needs is the one that an attacker uses.
 #
 # ## Why a ViT does not mind
@@ -437,8 +450,8 @@ with style():
 #    wherever they stand (they are permutation **equivariant**), and the class token stays in front: the
 #    logits are **the same**.
 #
-# Kiya et al. (2022, arXiv 2207.05366) transform models in this way. It takes a ViT whose positions enter
-# once, added to the tokens, and whose attention sees all tokens. With windows (Swin), or relative or rotary
+# Kiya et al. (2022, arXiv 2207.05366) transform models in this way. The ViT has to add its positions to the tokens,
+# once, and its attention has to see all tokens. With windows (Swin), or relative or rotary
 # positions, every layer asks where a token stands, and $e'$ alone does not undo scrambled blocks.
 
 # %% [markdown] tags=["hints"] exercise="03.embedding"
@@ -527,12 +540,12 @@ for dtype in (torch.float32, torch.float64):
 vit, reader = vit.float(), reader.float()
 
 # %% [markdown]
-# What is left is rounding: it shrinks with the precision of the numbers, as a proof should. So encrypted
-# pictures have lost **nothing** that this ViT needs. All that it takes is another patch embedding and other
-# position rows. (Making them this way needs the key. It proves that a solution exists; whether training finds
-# one without the key is the question of lesson 04.)
+# What is left is rounding: with more precise numbers it shrinks, as it should. So encrypted
+# pictures have lost **nothing** that this ViT needs. It takes another patch embedding and other
+# position rows, no more. To make them this way takes the key. So a solution exists; whether training finds
+# one without the key is the question of lesson 04.
 #
-# ## And who does mind
+# ## Who does mind?
 #
 # **Predict** the accuracy on encrypted test images of the plain ViT; of one with only $E'$; of one with only
 # the permuted positions; and of the ConvNet.
@@ -560,14 +573,14 @@ with style():
 
 # %% [markdown]
 # A plain ViT reads encrypted blocks with columns made for another order of values: the second line of the
-# coloured figure. (Layers behind a frozen $E$ can be trained to make something of such tokens: lesson 04 measures
-# how much.)
+# coloured figure. Training can teach the layers behind a frozen $E$ to make something of such tokens; lesson 04 measures
+# how much.
 #
-# Why can the ConvNet not be adapted? Its 3 × 3 kernels slide: one set of weights for all places in a block, and
-# windows that straddle two blocks. After the shuffle, what belongs together lies elsewhere, and elsewhere again for
-# the next place. *Going further* tests this without any training. (It can still be *trained* on encrypted pictures:
-# AprilPyone and Kiya 2020, arXiv 2010.00801. A network that starts with a p × p convolution of stride p can be adapted
-# like a ViT: Iijima and Kiya 2022, arXiv 2207.11939.)
+# Why can we not adapt the ConvNet? Its 3 × 3 kernels slide: one set of weights serves all places in a block, and
+# windows straddle two blocks. After the shuffle, the values that belong together lie elsewhere, and elsewhere again for
+# the next place. *Going further* tests this without any training. A ConvNet can still be *trained* on encrypted pictures
+# (AprilPyone and Kiya 2020, arXiv 2010.00801). And a network that starts with a p × p convolution of stride p can be
+# adapted like a ViT (Iijima and Kiya 2022, arXiv 2207.11939).
 #
 # ## Find the silent bug
 #
@@ -693,9 +706,10 @@ pd.DataFrame(table).style.format("{:.1e}")
 #
 # - **One known picture is enough.** Somebody who has a varied picture in plain and encrypted form reads both
 #   permutations and the negatives off it (lesson 05). The size of the key space does not help.
-# - **With luck no known picture is needed at all** (lesson 05 does it for grey clothes). Scrambled blocks are a jigsaw, and the order inside them shows in what
-#   correlates with what. Chuman and Kiya (2022, arXiv 2211.02369) restore pictures with blocks *and* pixels
-#   shuffled from correlations between blocks; lesson 05 gets from encrypted pictures alone to readable ones. A trainer has thousands.
+# - **With luck an attacker needs no known picture at all.** Scrambled blocks are a jigsaw, and correlations between
+#   values show the order inside a block. Chuman and Kiya (2022, arXiv 2211.02369) restore pictures with blocks *and*
+#   pixels shuffled. Lesson 05 makes grey clothes readable from some dozens of encrypted ones, perhaps mirrored or
+#   negative. A trainer has thousands.
 # - **The adapted model carries the key.** $E'$ next to a public $E$ gives the pixel key by comparing columns,
 #   and $e'$ next to $e$ the order of the blocks by comparing rows.
 # - **Labels are not encrypted**, nor is the number of pictures, nor which of them are equal.
@@ -728,11 +742,11 @@ kernels = convnet[0].weight.detach().flatten(1).double()  # (16, 27)
 print(f"convolution, 3 x 3 windows:    R² = {explained(windows[1], windows[0] @ kernels.T):.3f}")
 
 # %% [markdown]
-# For the patch embedding there is an exact solution, whatever the key (it is $E'$). For the convolution there is
+# For the patch embedding there is an exact solution, whatever the key: it is $E'$. For the convolution there is
 # none: even on the very pictures that it was fitted to, the best kernel explains next to nothing of what the
 # plain one gave. It is the first layer that counts, not the name on the box: a ConvNet that *starts* with a
-# $p \times p$ convolution of stride $p$ could absorb shuffle and negatives as well. Scrambled blocks it could
-# not, since its later layers look at neighbours.
+# $p \times p$ convolution of stride $p$ could absorb shuffle and negatives as well. It could not absorb scrambled
+# blocks, since its later layers look at neighbours.
 #
 # <details><summary>Where this comes from: relatives of this cipher</summary>
 #

@@ -6,7 +6,7 @@
 #     - recover the key from one known picture, and say when that is not enough
 #     - read the pixel key off a published patch embedding, and tell how far this goes with a trained one
 #     - put scrambled blocks together again from pictures that share a key
-#     - break the whole cipher from encrypted pictures and two public photographs
+#     - make encrypted pictures readable with the help of two public photographs, and no known picture
 #     - test an attack on pictures it has not seen, and against a key that knows nothing
 #     needs: Lesson 03 (the cipher, its key, and the patch embedding that undoes it); lesson 04 helps.
 #   jupytext:
@@ -55,11 +55,14 @@ from lorakit.encryption.attacks.ciphertext_only import correlations, lookalikes
 from lorakit.encryption.attacks.jigsaw import solve_costs
 from lorakit.encryption.cipher import to_blocks
 from lorakit.encryption.equivariance import adapt_patch_embedding
+from lorakit.explore import (
+    attack_explorer,
+)
 from lorakit.figures.diagrams import plot_patch_embeddings
 from lorakit.figures.style import style
 from lorakit.lora.vit import create_backbone
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+BLUE, ORANGE, GREEN, GREY, PINK = "#0072B2", "#D55E00", "#009E73", "#999999", "#CC79A7"
 smoke = preset == "smoke"
 
 
@@ -127,7 +130,7 @@ print(f"{seconds:.0f} seconds on one core, 200 encrypted pictures, two public ph
 # %% [markdown]
 # In this lesson you are the attacker. You start with more than you should have and give up one help after the
 # other: first you choose a picture, then you know one, then you have only a published model, at last only encrypted pictures. At the end you will have
-# made the figure above. An owner who wants to hand out encrypted pictures should know how that goes.
+# made the figure above. Before an owner hands out encrypted pictures, the owner should know how that goes.
 #
 # All pictures here are public, and all keys are teaching keys, made from a seed.
 #
@@ -137,9 +140,9 @@ print(f"{seconds:.0f} seconds on one core, 200 encrypted pictures, two public ph
 # (Li et al. 2008, Signal Processing: Image Communication 23); ours turns values negative too, which exercise 2
 # undoes. Sirichotedumrong and Kiya (2020, arXiv 2010.06198) compare **ciphertext-only attacks** on ciphers for learning,
 # from brute force to generative networks (GANs), and most ciphers did not hold against the GAN. We build none of
-# these: that ours stop somewhere says nothing of those. Chuman and Kiya
-# (2022, arXiv 2211.02369) restore pictures whose blocks and pixels are both shuffled with a jigsaw solver. NeuraCrypt, a
-# secret patch encoder, fell too: Carlini et al. (2021, arXiv 2108.07256) matched its encoded pictures to the originals.
+# these: where our attacks stop, those may go on. Chuman and Kiya (2022, arXiv 2211.02369) use a jigsaw solver to restore
+# pictures whose blocks and pixels are both shuffled. NeuraCrypt, a secret patch encoder, fell too: Carlini et al. (2021,
+# arXiv 2108.07256) matched its encoded pictures to the originals.
 #
 # </details>
 #
@@ -200,7 +203,7 @@ check("05.chosen", steal)
 # %% [markdown]
 # ## A picture you happen to know
 #
-# More often you cannot choose. But you may know *some* picture in both forms, because it was published
+# More often you cannot choose. But you may know *some* picture in both forms, because somebody published it
 # elsewhere, or because it is your own. This is a **known-plaintext** attack. Now blocks are scrambled,
 # values shuffled and flipped, all at once, and nothing says which encrypted block belongs to which plain
 # one. So start with what the cipher can *not* change. To shuffle is to reorder, to flip is to exchange v
@@ -305,8 +308,9 @@ show(
 # Clothes are grey and have a black margin, and yet one was enough. **Predict**: what about pieces of colour
 # photographs? Clothes in black and white only? A plain coloured sheet of paper?
 #
-# Below, the key is recovered from a few pairs, drawn at random, and then tried on fifty *other* pictures of the same
-# kind; twenty draws each, and a hundred of a single pair.
+# Below, each attacker knows a few pairs, drawn at random, recovers a key from them, and tries it on fifty *other* pictures
+# of the same kind. There are twenty draws of each kind and number, and a hundred of a single pair. Each draw has a key
+# of its own.
 
 
 # %%
@@ -326,10 +330,11 @@ kinds = {
 measured = []
 for kind, images in kinds.items():
     for pairs in (1, 4) if smoke else (1, 2, 4, 8, 16):
-        for _ in range(1 if smoke else 100 if pairs == 1 else 20):
+        for draw in range(1 if smoke else 100 if pairs == 1 else 20):
+            secret_key = make_key(32, 8, seed=draw)
             known = images[torch.randperm(250, generator=generator)[:pairs]]
-            result = recover_key(known, encrypt(known, key), 8)
-            all_open = opened(images[250:], key, result.key) == 1
+            result = recover_key(known, encrypt(known, secret_key), 8)
+            all_open = opened(images[250:], secret_key, result.key) == 1
             row = {
                 "kind": kind,
                 "pairs": pairs,
@@ -343,7 +348,7 @@ measured = pd.DataFrame(measured).groupby(["kind", "pairs"], sort=False).mean()
 # @title Drawing: pictures opened, and bits left
 with style():
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
-    looks = zip((BLUE, GREEN, ORANGE, GREY), "osD^", (13, 10, 7, 4))
+    looks = zip((BLUE, GREEN, ORANGE, GREY, PINK), "osD^v", (13, 10, 7, 4, 8))  # one to spare
     for (kind, rows), (colour, marker, size) in zip(measured.groupby("kind", sort=False), looks):
         rows = rows.droplevel("kind")
         look = {"color": colour, "marker": marker, "markersize": size, "label": kind}
@@ -362,13 +367,33 @@ with style():
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncol=4)
 
 # %% [markdown]
-# One photograph nearly always decides the whole key. Of clothes it depends on which one: where many blocks are black, too
-# little is told. A few together do it. The bits that they leave will explain themselves in a moment. In black and white
-# it takes more. Sheets of paper leave most of the key open, and yet other sheets nearly always open: all values of one
-# channel are equal there, so it does not matter which of them went where.
+# One photograph nearly always decides the whole key. Of the clothes about every second one opens all others; one with
+# many black blocks tells too little. A few together do it. The bits that they leave open will explain themselves in a
+# moment. In black and white it takes more pictures.
 #
-# "It decrypts other pictures" and "the key was found" are two claims, and what the first is worth hangs on the
+# Sheets of coloured paper tell least. They leave about two thirds of the key open, however many you have. They still open
+# other sheets, nearly always: all values of one colour are equal there, so their order does not matter.
+#
+# "It decrypts other pictures" and "the key was found" are two claims. What the first is worth depends on the
 # pictures.
+#
+# **Change one thing.** Add a kind of your own to `kinds`, after the others: `"four greys": pictures[:300] // 64 * 64`.
+# Run that cell and the drawing again. How many pictures does it take now?
+#
+# And how much depends on the key, and on the cipher? A study has asked ten keys and two ciphers
+# (`python -m figures.studies.opened`; its table has a row for each key). **Predict**: the course mostly leaves blocks in
+# their places, as in the tables of accuracy (`shuffle+negative`). Does that help the attacker?
+
+# %%
+study = pd.read_csv(root / "figures/results/opened.csv")
+for (cipher, pieces), shares in study.groupby(["cipher", "pieces"])["opened"]:
+    by_key = f"{shares.mean():.0%} of cases (by key {shares.min():.0%} to {shares.max():.0%})"
+    print(f"{cipher:26}{pieces} known: all others open in {by_key}")
+
+# %% [markdown]
+# With scrambled blocks one piece of clothing is enough in about half of the cases, a little more or less by key. With
+# blocks in place it is nearly always enough. Two equal blocks of the known picture leave open which of them went where.
+# `recover_key` then keeps their order, and that is right if no block has moved.
 
 # %% [markdown] tags=["hints"] exercise="05.bits"
 # ### Exercise 3: how many keys are left?
@@ -428,6 +453,20 @@ for name, images in (("other clothes", clothes.test.images), ("photographs in co
     print(f"{name} opened exactly: {opened(images, key, found.key):.0%}")
 
 # %% [markdown]
+# **Play.** Give the attacker one picture, and take away its brightness levels (*different values*) one by one. When does
+# the attack fail? How many more pictures does it take to win again?
+
+# %%
+attack_explorer()
+
+# %% [markdown]
+# <details><summary>How low, and how many</summary>
+#
+# With the clothes and the key that the panel opens with, one picture of eight levels still opens everything. With six
+# levels it reads nearly all, and a second picture reads the rest. With two levels, black and white, it takes eight.
+#
+# </details>
+#
 # ## Find the silent bug
 #
 # A colleague reports that a single picture is enough in black and white too.
@@ -508,7 +547,7 @@ figure = plot_patch_embeddings(public, public + change, trained_key)
 
 # %% [markdown]
 # The third row looks like noise. The key turns it into grey, soft pictures, and none of 200 other keys does. Why so clear?
-# The gradient of $E$ is a sum of encrypted blocks, each times what its token should have changed. So
+# The gradient of $E$ is a sum of encrypted blocks, each times the change that its token should have had. So
 # each row of $E' - E$ is, up to the optimiser's scaling, a mixture of encrypted blocks, and blocks are smooth once
 # the key has put their values back.
 #
@@ -619,8 +658,9 @@ with style():
     ax.set_title("A shared key turns many pictures into one easier puzzle")
 
 # %% [markdown]
-# A border that fits by chance in one picture does not in eight: the costs of a neighbourhood are simply
-# summed over pictures. (Beyond eight the line of clothes dips a little; eight draws of pictures cannot say why.) The same key for all is what a classifier needs, and what an attacker wants.
+# A border that fits by chance in one picture does not fit in eight: the solver simply sums the costs of a
+# neighbourhood over pictures. Beyond eight the line of clothes dips a little; eight draws of pictures cannot say why. A
+# classifier needs the same key for all, and an attacker wants it.
 #
 # ## The whole cipher, from encrypted pictures alone
 #
@@ -655,12 +695,12 @@ with style():
 # Clothes correlate less than photographs, so the colours go by rank within each panel: the pattern counts.
 #
 # To find the order is a *quadratic assignment problem*: permute one table so that it agrees best with the other. Every
-# pair of places has to fit, so no place can be decided alone. It is hard in general, and SciPy has a good heuristic
-# (FAQ, *fast approximate quadratic assignment*: Vogelstein et al. 2015), to be tried
+# pair of places has to fit, so no place can be decided alone. The problem is hard in general, and SciPy has a good
+# heuristic (FAQ, *fast approximate quadratic assignment*: Vogelstein et al. 2015). We try it
 # from several random starts. The public pictures need not show the same things, but their statistics have
 # to be alike: here two photographs of a flower and a temple, cut up and turned grey, are enough for clothes.
 #
-# Some things cannot be known this way. A mirrored or turned block has nearly the same correlations, and so has
+# Some things stay hidden this way. A mirrored or turned block has nearly the same correlations, and so has
 # one with its colours exchanged, or all of it negative. We count these lookalikes as found, and in grey pictures the
 # three places of a pixel as one. **Predict**: how many encrypted pictures does it take?
 
@@ -683,16 +723,17 @@ for count in (100,) if smoke else (3, 10, 30, 100):
 print(f"a random key:            {pixels_right(make_key(32, 8, seed=123), key):4.0%}")
 
 # %% [markdown]
-# Three pictures are too few, some dozens are plenty: each holds sixteen blocks. Where the share is below 100 %, the
-# search, which starts at random, has ended beside the best order.
+# Three pictures are too few. Thirty bring back more than nine pixels in ten, a hundred nearly all: each picture holds
+# sixteen blocks. Where the share is below 100 %, the search, which starts at random, has ended beside the best order.
 #
 # With the pixels back, the borders are back, and the jigsaw solver does the rest. That is the figure at the top of
-# this lesson. The picture may be mirrored, upside down or a negative. A person reads it all the same, and one glance
-# chooses among the lookalikes. An original found elsewhere, exact to the byte, decides the rest of the key by the
-# known-plaintext attack.
+# this lesson. Mind what it claims: some dozens of encrypted clothes are enough to make them *readable*, not to open them
+# exactly. They may come out mirrored, upside down or negative. A person reads them all the same, and one glance
+# chooses among the lookalikes. And if the attacker finds one original elsewhere, exact to the byte, the known-plaintext
+# attack decides the rest of the key.
 #
 # Does it always work? The public pictures must have statistics like the secret ones. Here are clothes in random colours
-# (lesson 04), of which the attacker holds the photographs of above, or 300 other painted clothes:
+# (lesson 04). The attacker holds the photographs from above, or 300 other painted clothes:
 
 # %%
 painted = load("painted", train=100 if smoke else 1000, val=0, test=300)
@@ -739,13 +780,13 @@ print(f"places within one pixel: {near:.0%}; of 100 random orders the mean is {n
 
 # %% [markdown]
 # Not the key, but far from nothing: the rough order of the pixels, from a published model and two photographs of other
-# things. (One model, one key.) Do not publish a trained patch embedding: the public one it started from is there for
-# anyone to compare. (Whether full fine-tuning leaks as much was not tried.)
+# things. So do not publish a trained patch embedding: anyone can compare it with the public one that it started from.
+# (This was one model and one key. Nobody tried here whether full fine-tuning leaks as much.)
 #
 # ## Would other keys help?
 #
-# **Restricted permutations** (Horio et al. 2024, arXiv 2408.08529) leave some places where they are, so that less is
-# left to learn for the model. There are fewer keys. Does the attack become easier?
+# **Restricted permutations** (Horio et al. 2024, arXiv 2408.08529) leave some places where they are, so that the model
+# has less to learn. There are fewer keys. Does the attack become easier?
 
 # %%
 for fixed in (0, 96, 180):
@@ -788,9 +829,10 @@ for name, steps in (
     print(f"{name:30} test accuracy {evaluate(model, test)['accuracy']:.1%}")
 
 # %% [markdown]
-# With its own order of blocks, a picture is a bag of blocks: the model loses where things are, and still learns a good
-# part. But that is no protection. The pixel key is still shared, and correlations do not ask for the order of
-# blocks. With its own pixel key too, what fits one picture is wrong for the next, and this model is left near guessing.
+# With its own order of blocks, a picture is a bag of blocks: the model no longer knows where things are, and still
+# learns a good part. But that is no protection. All pictures still share the pixel key, and correlations do not ask for
+# the order of blocks. With its own pixel key too, a weight that fits one picture is wrong for the next, and this model
+# stays near guessing.
 #
 # So the secret that *this ViT* needs, one fixed order for all pictures, is the same that the attacks find. Is that a law?
 # Exercise 2 says no: a fingerprint does not ask for the key at all. So describe each picture by the fingerprints of its
@@ -809,10 +851,10 @@ trees = ExtraTreesClassifier(300, random_state=0).fit(by_fingerprint(train.image
 print(f"from fingerprints: {trees.score(by_fingerprint(test.images), test.labels):.1%}")
 
 # %% [markdown]
-# It needs no key, and what it reads, an attacker reads too. That is the dilemma: what helps to learn, tells. (Where pixels
-# stay in place and only change their values, networks have been trained with a key for each picture:
-# Sirichotedumrong, Kinoshita and Kiya 2019, IEEE Access 7. That is no way out: learned attacks restored such pictures,
-# arXiv 2010.06198.)
+# It needs no key, and an attacker can read all that it reads. That is the dilemma: the regularity that helps a model to
+# learn also helps an attacker. Networks have been trained with a key for each picture where pixels stay in place and
+# only change their values (Sirichotedumrong, Kinoshita and Kiya 2019, IEEE Access 7). That is no way out: learned
+# attacks restored such pictures (arXiv 2010.06198).
 #
 # ## Recap: three questions
 #
@@ -859,13 +901,13 @@ print(f"from fingerprints: {trees.score(by_fingerprint(test.images), test.labels
 # ## What this does not protect
 #
 # - **Perceptual encryption hides pictures from a casual viewer.** It does not withstand an attacker who knows one
-#   varied picture, or has some dozens of encrypted ones and a guess at what they show, or holds the embedding
-#   adapted to the key. The size of its key space proves nothing.
+#   varied picture, or who holds the embedding adapted to the key. And an attacker who has some dozens of encrypted grey
+#   clothes, and a guess at what they show, makes them readable. The size of the key space proves nothing.
 # - **An attack that fails proves nothing either.** Ours found the rough order of pixels in the trained embedding, not
 #   the whole key. A better search may come tomorrow.
-# - **This is a small world.** Pictures are exact (no JPEG) and small, and the attack from encrypted pictures alone was
-#   tried on grey clothes with blocks of 8 only; with colour and blocks of 16 there are 768 places to sort. Lossy compression makes known pairs inexact,
-#   and this `recover_key` would refuse them; a matching that tolerates errors might not, which nobody tried here.
+# - **This is a small world.** Pictures are exact (no JPEG) and small. From encrypted pictures alone we read grey clothes
+#   with blocks of 8, and painted ones in part; with blocks of 16 there are 768 places to sort. Lossy compression makes
+#   known pairs inexact. This `recover_key` would refuse them; a matching that tolerates errors might not, and nobody tried one here.
 # - **It is not differential privacy**, and has nothing to do with it: see the lessons on privacy.
 #
 # ## Going further

@@ -36,6 +36,8 @@ import torch
 import torch.nn.functional as F
 from exercises import check
 from scipy.stats import norm
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lorakit import Privacy, apply_method, create_backbone, load, normalise
 from lorakit.experiments.probe import features as features_of
@@ -101,8 +103,11 @@ with style():
     suptitle(figure, "Two worlds, one picture apart. Which one are you in?")
 
 # %% [markdown]
-# You cannot be sure. At the dotted line the upper curve is higher, so "your coat is in" is the better guess; by
-# how much, the two numbers say. That **ratio** is all that the published number tells about you.
+# You cannot be sure. At the dotted line the upper curve is higher, so "your coat is in" is the better guess. By how
+# much? $0.37 / 0.15$ is about 2.5. The number you saw is two and a half times as likely if your coat is in. That
+# **ratio** is all that the published number tells about you. (2.5 is about $e^{0.9}$. Such an exponent is what
+# $\varepsilon$, epsilon, will bound.)
+#
 # **Differential privacy** (DP) is the promise that the ratio stays small, whatever else somebody knows and
 # whatever they try.
 #
@@ -111,11 +116,9 @@ with style():
 #
 # ## The promise
 #
-# Two data sets are **neighbours**, $D \sim D'$, if one is the other with one example added or removed.
-# (Settings that we compute from $N$, such as $\delta$ and the sample rate below, count as public and are the
-# same for both. This is **add/remove**; some papers *replace* one example by another, which counts twice
-# in every sum, so that an $\varepsilon$ of the one kind does not compare with that of the other.) A randomised algorithm $M$, here a whole training run, is $(\varepsilon,
-# \delta)$**-differentially private** if for all neighbours and every set $S$ of outputs
+# Two data sets are **neighbours**, $D \sim D'$, if one is the other with one example added or removed. A randomised
+# algorithm $M$, here a whole training run, is $(\varepsilon, \delta)$**-differentially private** if for all neighbours
+# and every set $S$ of outputs
 #
 # $$P[M(D) \in S] \;\le\; e^{\varepsilon}\, P[M(D') \in S] + \delta$$
 #
@@ -124,6 +127,11 @@ with style():
 #
 # With $\delta = 0$ it says: whatever is published multiplies the **odds** that your example was in by at most
 # $e^{\varepsilon}$. That is about 2.7 for $\varepsilon = 1$, 7 for $\varepsilon = 2$, 3,000 for $\varepsilon = 8$.
+#
+# And two things in small print. Settings that we compute from $N$, such as $\delta$ and the sample rate below, count as
+# public and are the same for both neighbours. And this is the **add/remove** promise. Some papers *replace* one example
+# by another. That counts twice in every sum, so an $\varepsilon$ of the one kind does not compare with an $\varepsilon$
+# of the other.
 #
 # ## Noise for one number
 #
@@ -134,7 +142,7 @@ with style():
 #
 # The **Gaussian mechanism** answers $f(D) + \mathcal N(0, \sigma^2 \Delta^2 I)$, where $\sigma$ is the
 # **noise multiplier**. An attacker compares two bell curves, $\Delta$ apart. **Predict**: with $\sigma = 1$, is
-# there an $\varepsilon$ such that the upper curve is nowhere more than $e^{\varepsilon}$ times the lower one?
+# there an $\varepsilon$ such that the blue curve is nowhere higher than $e^{\varepsilon}$ times the orange one?
 
 # %%
 epsilon_count = 1.0
@@ -183,9 +191,9 @@ for s in (1.0, 2.0, 4.0):
 # ## Clip: bound what one example can do
 #
 # In effect, training publishes gradients, one step after the other. What is their sensitivity? Without
-# further care there is no useful bound: one odd picture may have a far larger gradient than the rest. And the mean
-# gradient of a batch does not tell whose it was. So we need the gradient $g_i$ of **each example's own
-# loss**. (This is also why batch normalisation and DP do not mix: with it, no example has a loss of its
+# further care there is no useful bound: one odd picture may have a far larger gradient than the rest. And in the mean
+# gradient of a batch nobody can find the part of one picture, to shorten it. So we need the gradient $g_i$ of **each
+# example's own loss**. (This is also why batch normalisation and DP do not mix: with it, no example has a loss of its
 # own. ViTs use layer normalisation.)
 #
 # Start with the head alone (`probe`). Two heads: a new one, and one trained on the validation images, which
@@ -202,6 +210,31 @@ for _ in range(5 if smoke else 30):
     optimizer.step()
     optimizer.zero_grad()
 
+# %% [markdown]
+# `backward` hands out one gradient for the whole batch. Two functions of `torch.func` keep the pictures apart: `grad`
+# of the loss of *one* picture, and `vmap` over the batch. That is all that lorakit's `per_example_gradients` does.
+
+
+# %%
+def loss_of_one(weights, image, label):
+    """The loss of one picture, (3, 32, 32), with these weights in place of the head's own."""
+    logits = functional_call(probe, weights, image[None])  # (1, 10)
+    return F.cross_entropy(logits, label[None])
+
+
+some = slice(0, 200)
+weights = {name: p.detach() for name, p in probe.named_parameters() if p.requires_grad}
+each = vmap(grad(loss_of_one), in_dims=(None, 0, 0))  # the same weights for all pictures
+with sdpa_kernel(SDPBackend.MATH):  # the form of attention that vmap knows
+    own = each(weights, images[some], labels[some])
+theirs = per_example_gradients(probe, images[some], labels[some])
+for name, g in own.items():
+    torch.testing.assert_close(g, theirs[name])
+    print(f"{name}: a weight of {tuple(weights[name].shape)}, gradients {tuple(g.shape)}")
+
+# %% [markdown]
+# One gradient for each of the 200 pictures, and the same numbers as lorakit's. How long are they?
+
 # %%
 C = 1.0  # max_grad_norm
 
@@ -211,7 +244,6 @@ def norms(gradients):
     return torch.cat([g.flatten(1) for g in gradients.values()], dim=1).norm(dim=1)
 
 
-some = slice(0, 200)
 raw = {name: per_example_gradients(model, images[some], labels[some])
        for name, model in (("new head", probe), ("trained head", trained))}  # fmt: skip
 
@@ -234,11 +266,10 @@ with style():
 
 # %% [markdown]
 # **Clipping** replaces $g_i$ by $g_i \min(1, C / \lVert g_i \rVert)$. With a new head all gradients are
-# long, so all come out with norm $C$, and only their directions count. Later, many pictures are learned and
-# have short gradients, which clipping leaves alone. The long ones belong to pictures that the head is
-# unsure of or gets wrong, and these it mutes. That costs accuracy, and most of all on rare kinds of
-# pictures (Bagdasaryan, Poursaeed and Shmatikov 2019, arXiv 1905.12101). In exchange, nobody moves the sum
-# by more than $C$.
+# long, so all come out with norm $C$, and only their directions count. Later, many pictures are learned. Their
+# gradients are short, and clipping leaves them alone. The long ones belong to pictures that the head is unsure of or
+# gets wrong, and clipping mutes them. That costs accuracy, and most of all on rare kinds of pictures (Bagdasaryan,
+# Poursaeed and Shmatikov 2019, arXiv 1905.12101). In exchange, nobody moves the sum by more than $C$.
 
 # %% [markdown] tags=["hints"] exercise="06.clip"
 # ### Exercise 1: clip
@@ -345,9 +376,9 @@ check("06.noise", noisy_mean)
 # A step looks at a random batch. If nobody knows who is in it, that uncertainty is privacy we need not pay
 # for with noise: **amplification by sub-sampling**. The proof that accountants use wants one particular way
 # to draw. For each example toss a coin of its own, "in" with probability $q = L / N$, independently of all
-# others and anew at each step. That is **Poisson sampling**. (For small $q$ and $\varepsilon$ one step then costs
-# about $q$ times as much: Balle, Barthe and Gaboardi 2018, arXiv 1807.01647. Below, $\varepsilon$ is not small: a tenth
-# of the crowd costs more than a tenth.)
+# others and anew at each step. That is **Poisson sampling**. For small $q$ and $\varepsilon$ one step then costs about
+# $q$ times as much (Balle, Barthe and Gaboardi 2018, arXiv 1807.01647). Below, $\varepsilon$ is not small: with a tenth
+# of the crowd a step costs more than a tenth.
 
 # %%
 for rate in (1.0, 0.1, 0.01):
@@ -400,12 +431,16 @@ check("06.poisson", poisson_batch)
 #
 # Every step gives a little away. **Basic composition** adds: $T$ steps, each $(\varepsilon_1,
 # \delta/T)$-DP, are $(T \varepsilon_1, \delta)$-DP. True, and wasteful: bad luck does not strike in every
-# step. The **privacy loss** of an output is the logarithm of how much likelier it is in one world than in the other; $\varepsilon$
-# bounds it, but for $\delta$. An **accountant** follows its whole distribution instead of one pair of numbers.
-# **PRV** (Gopi et al. 2021, arXiv 2106.02848) adds the loss up numerically, with a bound on its own error. **RDP** (Mironov
-# 2017, arXiv 1702.07476) bounds the loss by its moments: an upper bound too, looser. **GDP** (Dong, Roth and Su 2019, arXiv 1905.02383; for
-# Poisson batches Bu et al. 2019, arXiv 1911.11607) uses a central limit theorem: an approximation that can come out *below* the
-# truth, and so no guarantee.
+# step.
+#
+# The **privacy loss** of an output is the logarithm of how much likelier it is in one world than in the other. (For the
+# number in the first picture it was 0.9.) $\varepsilon$ bounds it, but for $\delta$. An **accountant** follows the whole
+# distribution of the loss instead of one pair of numbers. You will meet three:
+#
+# - **PRV** adds the loss up numerically, with a bound on its own error (Gopi et al. 2021, arXiv 2106.02848).
+# - **RDP** bounds the loss by its moments: a looser bound, but it holds too (Mironov 2017, arXiv 1702.07476).
+# - **GDP** uses a central limit theorem, which is only an approximation: it can come out *below* the truth, and
+#   guarantees nothing (Dong, Roth and Su 2019, arXiv 1905.02383; for Poisson batches Bu et al. 2019, arXiv 1911.11607).
 #
 # Our training: expected batch $L$, $T$ steps, $\varepsilon = 2$. Which $\sigma$?
 
@@ -433,9 +468,11 @@ for name in ("prv", "rdp", "gdp"):
 # find at most, on average, if a coin had decided who is a member?
 #
 # The definition alone gives a bound. Take for $S$ "all outputs at which the attacker accuses you". Then the
-# rate of members found, $\mathrm{TPR}$, is at most $e^{\varepsilon}\, \mathrm{FPR} + \delta$. But one
-# pair $(\varepsilon, \delta)$ is a poor summary. Each $\varepsilon$ has a smallest $\delta$ of its own; all these pairs are a
-# curve, and a training keeps them all at once. Each gives a bound, and the lowest counts: `what_it_means` takes it.
+# rate of members found, $\mathrm{TPR}$, is at most $e^{\varepsilon}\, \mathrm{FPR} + \delta$.
+#
+# One pair says too little. The same training keeps a promise at $\varepsilon = 1$ with some $\delta$, at
+# $\varepsilon = 2$ with a smaller one, and so on: a whole curve of promises. An attacker has to obey all of them, so the
+# lowest of all bounds counts. `what_it_means` finds it.
 #
 # **Predict** for $\varepsilon = 2$ and for $\varepsilon = 8$: how many members of a hundred?
 
@@ -473,13 +510,17 @@ for e, m in zip(promises, meanings):
 
 # %% [markdown]
 # Left, the two lines part. At $\varepsilon = 8$ the pair alone forbids almost nothing, while this training still leaves
-# most members unfound. Right, think of somebody who holds "in" and "not in" for equally likely, and then sees
-# the model. The panel says how sure they can become, except with probability $\delta$. (It is more than $e^\varepsilon / (1 + e^\varepsilon)$, 73 % at $\varepsilon = 1$: that formula wants
-# $\delta = 0$.) A belief above the printed one has a chance of
-# $\delta$ at most. At $\varepsilon = 8$ it is close to certainty, and somebody may become 95 % sure of a few members in a hundred. That is why small $\varepsilon$ matter.
+# most members unfound.
 #
-# The same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a training of 100
-# epochs need, so that who accuses one innocent in a hundred finds no more than two members in a hundred?
+# Right, think of somebody who holds "in" and "not in" for equally likely, and then sees the model. The panel says how
+# sure they can become. Only with probability $\delta$, or less, do they become surer than that. (The values lie above
+# $e^\varepsilon / (1 + e^\varepsilon)$, which is 73 % at $\varepsilon = 1$: that formula wants $\delta = 0$.) At
+# $\varepsilon = 8$ it is close to certainty, and somebody may become 95 % sure of a few members in a hundred. That is why
+# small $\varepsilon$ matter.
+#
+# Here is the same for other trainings, computed beforehand. **Predict**, then drag $\sigma$: how much noise does a
+# training of 100 epochs need, so that an attacker who accuses one innocent in a hundred finds at most two members in a
+# hundred?
 
 # %%
 privacy_chart()
@@ -490,9 +531,9 @@ privacy_chart()
 # By the rounded numbers of the chart (10,000 pictures, batches of 256) $\sigma = 4.6$, exactly about 6. With 10 epochs 2.2 is enough.
 # </details>
 #
-# These bound, on average, **every** attack on a picture whose membership a coin decided. (Who can tell members from
-# strangers without the model finds more, but not because of the model: lesson 08 has such a case.) Attacks one has met
-# may find far less, but only the bound is proved.
+# These bound, on average, **every** attack on a picture whose membership a coin decided. (If members look different
+# from strangers anyway, an attacker finds more, but does not learn it from the model: lesson 08 has such a case.) The
+# attacks that we know may find far less; only the bound is proved.
 #
 # ## The delta trap
 #
@@ -507,9 +548,9 @@ print(f"smallest delta at epsilon = 0: {smallest:.6f}; 1/N = {1 / N:.6f}")
 
 # %% [markdown]
 # So it is $(0, 1/N)$-DP. Epsilon zero, the best there is, and each time somebody's picture is on the front
-# page. Therefore $\delta < 1/N$, with $N$ the number of **examples**, is the least one must ask, and far
-# below is better. A mistake that is easily made: one over the number of *batches*, `1 / len(loader)`. For 50,000
-# pictures in batches of 500:
+# page. Therefore the least one must ask is $\delta < 1/N$, with $N$ the number of **examples**, and far below is
+# better. It is easy to take one over the number of *batches* by mistake, `1 / len(loader)`. For 50,000 pictures in
+# batches of 500:
 
 # %%
 wrong = mistake_delta_from_batches(0.8, examples=50_000, batch_size=500, steps=1000)
@@ -622,9 +663,19 @@ with style():
 
 # %% [markdown]
 # Three seeds each, as three lines. Two things are safe to say. Most of the accuracy comes with the first steps.
-# And $\varepsilon$ does not start near zero: at so small a $\delta$ the first step alone has a price, and those
-# after it cost far less each. (The learning rate was chosen by looking at runs on these same images. In
-# earnest, that costs $\varepsilon$ too.)
+# And $\varepsilon$ does not start near zero: at so small a $\delta$ the first step alone has a price, and each later
+# step costs far less. (The learning rate was chosen by looking at runs on these same images. In earnest, that costs
+# $\varepsilon$ too.)
+#
+# **Change one thing.** Four times the noise: run `train_head(4 * sigma, T)[-1]` and `compute_epsilon(4 * sigma, q, T,
+# delta)` in a new cell. What is $\varepsilon$ now, and what is left of the accuracy?
+#
+# <details><summary>What four times the noise buys</summary>
+#
+# $\varepsilon$ falls to a tenth, from 2.0 to 0.20. The head still names 67 % of the pictures, where with the same seed
+# it had named 82 %.
+#
+# </details>
 
 # %% [markdown]
 # ## DP-SGD by hand: LoRA
@@ -754,10 +805,10 @@ with style():
     ax.legend()
 
 # %% [markdown]
-# The attack lies above the claim: the claim is false, and the $\varepsilon$ that this way of training keeps, over all data sets, is between
-# the orange and the green line. The data set that shows it is contrived; DP is a promise for all data sets,
-# so one is enough. The cure is a coin for every example, as in `PrivateStep.sample`, or to claim the
-# green line.
+# The attack lies above the claim, so the claim is false. Over all data sets this way of training keeps an
+# $\varepsilon$ between the orange and the green line. The data set that shows it is contrived; but DP is a promise for all
+# data sets, so one is enough. The cure is a coin for every example, as in `PrivateStep.sample`, or to claim the green
+# line.
 
 # %%
 torch.manual_seed(0)

@@ -28,6 +28,7 @@ preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
 # %% tags=["context"]
 import tempfile
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from exercises import check
@@ -43,7 +44,10 @@ from lorakit.explore import (
     rank_chart,
     spectrum_chart,
 )
+from lorakit.figures.style import OTHER_COLOURS, style, suptitle
 from lorakit.figures.tables import summarise
+
+smoke = preset == "smoke"
 
 rows = committed_rows(root)  # results of the course, a row for every training run
 
@@ -77,19 +81,19 @@ results
 #
 # </details>
 #
-# A menu entry is one data set of one size, with one backbone. Compare methods within one entry, never across. (*No noise* is
-# plain training. Where there are budgets $\varepsilon$ besides, it is the recipe of the private runs with $\sigma = 0$:
-# gradients are clipped still.)
+# A menu entry is one data set of one size, with one backbone. Compare methods within one entry, never across. (*No
+# noise* is plain training. In entries that also have budgets $\varepsilon$, it is the recipe of the private runs with
+# $\sigma = 0$, and gradients are still clipped.)
 #
 # ## How sure is a mean?
 #
 # Rows that differ in the seed alone are repetitions; their spread is the uncertainty. On *clothes* each mean has five
-# seeds to ten. Even so the bars of several methods overlap: the winner of the budget is then partly luck. Bars that
-# overlap do not settle it, though. The same seed means the same key: subtract pair by pair (lesson 04), and a small lead
+# to ten seeds. Even so the bars of several methods overlap, and the winner of the budget is then partly luck. But bars
+# that overlap do not settle it. The same seed means the same key: subtract pair by pair (lesson 04), and a small lead
 # may show.
 #
-# Often there are only three. **Predict**: three seeds gave 80, 84 and 88 per cent. Is the interval ± 2, ± 5 or ± 10
-# points? The exercise answers it.
+# Often there are only three seeds. **Predict**: they gave 80, 84 and 88 per cent. Is the interval ± 2, ± 5 or ± 10
+# points? Exercise 1 is a formula from lesson 04, for one mean. Then it goes to work.
 
 # %% [markdown] tags=["hints"] exercise="09.interval"
 # ### Exercise 1: the interval
@@ -132,6 +136,41 @@ check("09.interval", half_width)
 # </details>
 
 # %% [markdown]
+# Now let it judge. These are the rows behind the chart's first picture, ten keys for each method:
+
+# %%
+entry = rows[(rows["dataset"] == "fashion") & (rows["train"] == 10_000)]
+entry = entry[(entry["cipher"] == "shuffle+negative") & np.isinf(entry["epsilon"])]
+entry = entry[entry["backbone"] == "vit_micro"]
+names = entry["method"] + " " + entry["targets"].fillna("")
+keys = entry.assign(name=names.str.strip()).pivot(index="seed", columns="name", values="accuracy")
+print(keys.map("{:.1%}".format).to_string())
+
+# %% [markdown]
+# **With three keys instead of ten.** Compare `lora` at proj+fc1+fc2 with `lora+patch`. There are 120 ways to take three
+# keys of the ten. **Predict** two numbers: in how many of the 120 do the two bars overlap? And in how many does the
+# interval of the three **differences** hold no zero? Count them, with your `half_width` and `itertools.combinations`.
+#
+# <details><summary>What three keys can say</summary>
+#
+# ```python
+# from itertools import combinations
+#
+# x, y = keys["lora proj+fc1+fc2"].to_numpy(), keys["lora+patch q+v"].to_numpy()
+# overlap = decided = 0
+# for three in map(list, combinations(range(10), 3)):
+#     a, b = x[three], y[three]
+#     overlap += abs(a.mean() - b.mean()) < half_width(a) + half_width(b)
+#     decided += abs((a - b).mean()) > half_width(a - b)
+# print(overlap, decided, 100 * (x - y).mean(), 100 * half_width(x - y))
+# ```
+#
+# The bars overlap in 109 of 120, as if nothing could be said. The pairs decide in 64, always for the same method. With
+# all ten keys there is no doubt left: 0.84 ± 0.24 points. So three keys miss a true lead nearly every second time, even in
+# pairs. Without pairs they miss it nearly always.
+#
+# </details>
+#
 # ## What does a budget buy?
 #
 # The ring in the chart is a few lines of pandas. Write them.
@@ -178,6 +217,28 @@ check("09.best", best_method)
 # </details>
 
 # %% [markdown]
+# **Turn it on the table.** Ask `best_method(entry, 100_000, np.inf)`. It says `lora`, as the chart does. But print the mean
+# that it compared: 85.1 %, and no mark of the chart is there. What has it averaged? Mend it, so that different `targets`
+# and `rank` stay apart. Then ask with a budget of two million. The answer should be `full`. If it is still `lora`, pandas
+# has left something out, and said nothing.
+#
+# <details><summary>What it averaged, and what pandas left out</summary>
+#
+# Two settings of `lora` are in `entry`: on q and v (84.5 %) and on proj, fc1 and fc2 (85.7 %). In the middle lies a method
+# that nobody ran. Group by everything that was chosen. But methods without LoRA have no targets and no rank: there the
+# table holds NaN, and `groupby` drops such rows unless you forbid it.
+#
+# ```python
+# def best_setting(rows, parameters, epsilon):
+#     mine = rows[(rows["trainable"] <= parameters) & (rows["epsilon"] <= epsilon)]
+#     chosen = ["method", "targets", "rank", "epsilon"]
+#     return mine.groupby(chosen, dropna=False)["accuracy"].mean().idxmax()
+# ```
+#
+# Without `dropna=False` neither `patch` nor `full` can ever win.
+#
+# </details>
+#
 # The winner of many is a little flattered: the best of twenty means is partly luck. Look at its interval before
 # you choose it over the second.
 #
@@ -217,15 +278,15 @@ print(fair[["method", "targets", "mean", "interval", "seeds"]].round(3).to_strin
 # %% [markdown]
 # ## What a rank costs
 #
-# **Predict**: in ViT-B/16 at rank 4, which part of `lora+patch` trains most parameters?
+# You met this one in lesson 01. **Predict**: in ViT-B/16 at rank 4, which part of `lora+patch` trains most parameters?
 
 # %%
 rank_chart()
 
 # %% [markdown]
 # The patch embedding, four fifths of them: it is a full map of 768 by 768 numbers, and rank does not touch it.
-# Above the curves the thin matrices stand beside $W$, to scale (in JupyterLab; elsewhere you see the curves still,
-# without them). Drag the rank to 64: where does LoRA overtake the patch embedding?
+# Above the curves the thin matrices stand beside $W$, to scale. Drag the rank to 64: where does LoRA overtake the patch
+# embedding?
 #
 # <details><summary>Where LoRA overtakes it</summary>
 #
@@ -246,14 +307,15 @@ spectrum_chart()
 #
 # ## What encryption hides, and what breaks it
 #
-# Leave *scramble* alone, with blocks of 16 by 16: can you still name the garment? (Mostly yes: four large pieces are no
-# puzzle.) Try your own picture too; it stays in this kernel.
+# You met this one in lesson 03. Leave *scramble* alone, with blocks of 16 by 16: can you still name the garment?
+# (Mostly yes: four large pieces are no puzzle.) Try your own picture too; it stays in this kernel.
 
 # %%
 CipherExplorer()
 
 # %% [markdown]
-# **Predict**: how many known pictures does an attacker need to open all others under the same key?
+# The next one is from lesson 05. **Predict**: how many known pictures does an attacker need to open all others under
+# the same key?
 
 # %%
 attack_explorer()
@@ -271,8 +333,9 @@ attack_explorer()
 #
 # ## What a promise costs
 #
-# **Predict**: you double $\sigma$. Is $\varepsilon$ halved? Then go to 100 epochs, and drag $\sigma$ until the
-# chart says that an attacker who accuses one outsider in a hundred finds at most 2 members in a hundred.
+# You met this one in lessons 06 and 07. **Predict**: you double $\sigma$. Is $\varepsilon$ halved? Then go to 100
+# epochs, and drag $\sigma$ until the chart says that an attacker who accuses one outsider in a hundred finds at most 2
+# members in a hundred.
 
 # %%
 privacy_chart()
@@ -289,12 +352,51 @@ privacy_chart()
 #
 # ## Train one yourself
 #
-# Press *Train*. It runs in a process of its own, so that the page stays free; *Stop* ends it within a step. The
-# finished run joins the chart at the top as a star, and the chart says what the committed runs reached with the
-# same method. A star is one seed, and is never averaged with them.
+# The last explorer trains a model while you watch. You may have no kernel to press its button, so here the lesson
+# presses it once: `lora+patch` on 1,000 encrypted clothes, three epochs, with a promise of $\varepsilon = 2$. **Predict**:
+# that is twelve steps. How much of $\varepsilon$ does the first one spend?
 
 # %%
-own_table = Path(tempfile.mkdtemp()) / "my_runs.csv"  # a path of your own keeps it
+folder = Path(tempfile.mkdtemp())
+pressed = LiveTraining(folder / "pressed.csv")
+chosen = {"dataset": "fashion", "train": 1000, "epochs": 3, "epsilon": 2.0}
+if smoke:
+    chosen |= {"dataset": "digits", "train": 100, "epochs": 1}
+for name, value in chosen.items():
+    pressed.controls[name].value = value
+pressed.start()  # as the button does; it trains in a process of its own
+pressed.wait()  # a page would not: it stays free meanwhile
+
+# %% tags=["folded"]
+# @title Drawing: the run that the lesson has pressed
+moments = pd.DataFrame(pressed.moments)
+first, last = moments.iloc[0], moments.iloc[-1]
+test = pd.read_csv(folder / "pressed.csv")["accuracy"].item()
+panels = {"loss": "loss of a batch", "accuracy": "accuracy in training", "epsilon": "ε spent"}
+with style():
+    figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.1))
+    for ax, (name, title), colour in zip(axes, panels.items(), OTHER_COLOURS):
+        ax.plot(moments["step"], moments[name], "o-", color=colour)
+        most = 1 if name == "accuracy" else 1.15 * moments[name].max()
+        ax.set(title=title, xlabel="step", ylim=(0, most))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    axes[1].axhline(test, color="#777777", linestyle=":")
+    axes[1].text(1, test + 0.03, f"test pictures: {test:.0%}", color="#555555")
+    for moment, place, side in ((first, (9, -4), "left"), (last, (4, 9), "right")):
+        at, text = (moment["step"], moment["epsilon"]), f"{moment['epsilon']:.2f}"
+        axes[2].annotate(text, at, place, textcoords="offset points", ha=side)
+    spent = [f"{moment['epsilon']:.2f} after {moment['step']:.0f}" for moment in (first, last)]
+    suptitle(figure, f"Private steps do not simply add up: ε is {', '.join(spent)}")
+
+# %% [markdown]
+# The first step spends a third of the whole, and the eleven others share the rest (lesson 06 says why). Three epochs
+# on a thousand pictures are little: about half of the encrypted clothes get their name.
+#
+# Now you. Press *Train*; *Stop* ends it within a step. The finished run joins the chart at the top as a star, and the
+# chart says what the committed runs reached with the same method. A star is one seed, and is never averaged with them.
+
+# %%
+own_table = folder / "my_runs.csv"  # a path of your own keeps it
 LiveTraining(own_table, on_row=results.add)
 
 # %% [markdown]

@@ -149,7 +149,6 @@ with style():
 # @title Drawing: a description without words
 chosen = [rows[name][i] for name, i in (("letters", 0), ("bodies", 0), ("fractals", 3))]
 chosen = torch.stack([*chosen, clothes.train.images[0], clothes.train.images[5]])
-hog = oriented_gradients(chosen).view(-1, 9, 7, 7)  # eight directions and brightness, 7 x 7 cells
 
 
 def strokes(votes):
@@ -169,19 +168,25 @@ def strokes(votes):
     return lines, widths
 
 
-with style():
-    figure, axes = plt.subplots(2, len(chosen), figsize=(9, 3.9))
-    for (top, below), picture, f in zip(axes.T, chosen, hog):
-        top.imshow(picture.permute(1, 2, 0))
-        lines, widths = strokes(f)
-        below.add_collection(LineCollection(lines, linewidths=widths, color=BLUE))
-        below.set_facecolor("white")
-        for ax in (top, below):
-            ax.set(xlim=(-0.5, 31.5), ylim=(31.5, -0.5), xticks=[], yticks=[], aspect="equal")
-            ax.grid(False)
-    for ax, name in zip(axes[:, 0], ("the picture", "its edges,\ncell by cell")):
-        ax.set_ylabel(name, rotation=0, ha="right", va="center")
-    suptitle(figure, "The target: a sketch of edges. No class, no label")
+def draw_sketches(pictures, title):
+    """Pictures, uint8 (n, 3, 32, 32), above the sketches of their edges."""
+    hog = oriented_gradients(pictures).view(-1, 9, 7, 7)  # 8 directions, brightness; 7 x 7 cells
+    with style():
+        figure, axes = plt.subplots(2, len(pictures), figsize=(1.6 * len(pictures) + 1, 3.9))
+        for (top, below), picture, f in zip(axes.T, pictures, hog):
+            top.imshow(picture.permute(1, 2, 0))
+            lines, widths = strokes(f)
+            below.add_collection(LineCollection(lines, linewidths=widths, color=BLUE))
+            below.set_facecolor("white")
+            for ax in (top, below):
+                ax.set(xlim=(-0.5, 31.5), ylim=(31.5, -0.5), xticks=[], yticks=[], aspect="equal")
+                ax.grid(False)
+        for ax, name in zip(axes[:, 0], ("the picture", "its edges,\ncell by cell")):
+            ax.set_ylabel(name, rotation=0, ha="right", va="center")
+        suptitle(figure, title)
+
+
+draw_sketches(chosen, "The target: a sketch of edges. No class, no label")
 
 # %% [markdown]
 # Above the picture, below what the network must predict. Each of 7 × 7 cells has a stroke for every
@@ -233,6 +238,34 @@ check("A1.votes", votes)
 # </details>
 
 # %% [markdown]
+# ### A texture of your own
+#
+# Any formula in $x$ and $y$ draws a texture. Here is one, and beside it its negative, dark where it was light.
+# **Predict**: which strokes of the sketch change?
+
+# %%
+y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")  # (32, 32) each
+texture = torch.sin(x / 2 + 3 * torch.sin(y / 5))  # from -1 to 1: write your own
+mine = (127.5 * (texture + 1)).byte().expand(3, 32, 32)
+pair = torch.stack([mine, 255 - mine])
+one, other = oriented_gradients(pair)  # (441) each
+moved = (one - other).abs().max().item() / one.max().item()
+draw_sketches(pair, "The negative has the same sketch")
+print(f"the numbers behind the sketches differ by up to {moved:.0%} of the largest")
+
+# %% [markdown]
+# None: an edge stays an edge. But the network must predict more than the drawing shows. Every vote has gone to the
+# opposite direction, and brightness has turned round. Now write formulas of your own. Can you draw a star in every
+# cell? And a picture full of lines, whose sketch is empty but for the rim?
+#
+# <details><summary>Stars, and nothing</summary>
+#
+# `torch.sin(x) * torch.sin(y)`, a chequered cloth, has edges both ways in each cell: stars. `torch.cos(math.pi * x)` draws
+# stripes one pixel wide, and the sketch sees none of them. A gradient is the difference between the neighbours on
+# either side, and here those two are always alike.
+#
+# </details>
+#
 # ## Is that a good target?
 #
 # A target is worth predicting if it holds what one needs later. So let us cheat: skip the network, and fit the
@@ -258,13 +291,13 @@ print(f"what the network made of it:          {best:.1%}")
 print(f"raw pixels:                           {pixels:.1%}")
 
 # %% [markdown]
-# The sketch, a recipe made by hand in 2005, does as well as the network that learned to predict it. (Lesson 00's probe got
-# less from these features: it trained for three epochs only.) That is
-# honest news. In private learning hand-made features are a strong baseline: they beat networks that were trained privately
-# from scratch, until features from similar public data, or much more private data, come in (Tramèr and Boneh 2021, [arXiv
-# 2011.11660](https://arxiv.org/abs/2011.11660)). Why a network, then? A sketch is finished. A
-# network can be **fine-tuned**, it can follow a cipher (lesson 04), and nobody has to rewrite it for the
-# next task.
+# The sketch, a recipe made by hand in 2005, does as well as the network that learned to predict it. That is honest
+# news. (The probe of lesson 00 got less from these features, because it trained for three epochs only.)
+#
+# In private learning hand-made features are a strong baseline. They beat networks that were trained privately from
+# scratch, until features from similar public data, or much more private data, come in (Tramèr and Boneh 2021, [arXiv
+# 2011.11660](https://arxiv.org/abs/2011.11660)). Why a network, then? A sketch is finished. A network can be
+# **fine-tuned**, it can follow a cipher (lesson 04), and nobody has to rewrite it for the next task.
 #
 # The target of the shipped run is HOG in a handier form: of 441 numbers for each picture (49 cells, each with eight
 # directions and brightness), the 128 directions in which pictures differ most, scaled so that small ones count too.
@@ -320,12 +353,37 @@ print(f"{log['images']:,} pictures of {', '.join(log['sources'])}")
 print(f"{log['epochs']} epochs, batches of {batch}, {log['seconds'] / 60:.0f} minutes")
 print(f"error at the end: {log['held_out']:.3f}, where a blind guess has 1")
 
-# %% [markdown] tags=["hints"] exercise="A1.steps"
-# ### Exercise 3: how many steps?
+# %% [markdown]
+# ## Half an hour, and then
 #
-# The learning rate rises at first and then falls to almost nothing, so its schedule must know in advance how many
-# steps there will be. A wrong number shows late: after the exercise you see when. lorakit goes through all images in
-# every epoch, in batches, and the last batch of an epoch may be smaller. Write the total number of optimiser steps.
+# The learning rate rises at first and then falls to almost nothing. So its schedule must know in advance how many
+# steps there will be. A colleague runs the shipped recipe with ten pictures more, 80,010, and computes that number in
+# one line. **Predict**: when does the mistake show?
+
+# %%
+recipe = Recipe(log["epochs"], batch, rate, warmup=log["warmup"])
+counted = math.ceil(recipe.epochs * 80_010 / batch)  # the colleague's line
+optimizer = make_optimizer(nn.Linear(1, 1), recipe)  # a stand-in: only its rate matters
+scheduler = make_scheduler(optimizer, recipe, counted)
+taken = [epoch for epoch in range(recipe.epochs) for _ in range(0, 80_010, batch)]  # step by step
+for step, epoch in enumerate(taken, start=1):
+    optimizer.step()
+    try:
+        scheduler.step()
+    except ValueError as error:
+        print(f"epoch {epoch + 1}, step {step:,} of {len(taken):,}: {error}")
+        break
+
+# %% [markdown]
+# With six steps to go. In a loop without checkpoints half an hour is gone, and no weights are written. And this
+# scheduler is the friendly kind, which raises. A cosine without such a check says nothing: past its end the rate rises
+# again. With the 80,000 pictures of the shipped run the same line was right. Why?
+
+# %% [markdown] tags=["hints"] exercise="A1.steps"
+# ### Exercise 3: six steps more
+#
+# Write the number that the schedule should have been given: all steps of a run that goes through all images in every
+# epoch, in batches. The last batch of an epoch may be smaller.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -355,31 +413,10 @@ check("A1.steps", total_steps)
 #     return epochs * math.ceil(images / batch_size)
 # ```
 #
-# Rounding once at the end would give too few steps: the smaller last batch comes back in every epoch.
+# The colleague rounded once, at the end. But the smaller last batch comes back in every epoch. Of 80,000 pictures
+# there is none, because 128 divides them: there every way of counting is right.
 #
 # </details>
-
-# %% [markdown]
-# What does it matter? The shipped run had 80,000 pictures, and 128 divides them: every way of counting is right. A
-# colleague adds 10 pictures and rounds once at the end. **Predict**: when does he notice, in a run of half an hour?
-
-# %%
-recipe = Recipe(log["epochs"], batch, rate, warmup=log["warmup"])
-counted = math.ceil(recipe.epochs * 80_010 / batch)  # rounded once, at the end
-taken = recipe.epochs * math.ceil(80_010 / batch)
-optimizer = make_optimizer(nn.Linear(1, 1), recipe)  # a stand-in: only its rate matters
-scheduler = make_scheduler(optimizer, recipe, counted)
-for step in range(1, taken + 1):
-    optimizer.step()
-    try:
-        scheduler.step()
-    except ValueError as error:
-        print(f"step {step:,} of {taken:,}: {error}")
-        break
-
-# %% [markdown]
-# At the very end. In a loop without checkpoints half an hour is gone, and no weights are written. And this scheduler
-# is the friendly kind, which raises. A cosine without such a check says nothing: past its end the rate rises again.
 
 # %% tags=["folded"]
 # @title Drawing: the log, and the schedule made again
@@ -548,15 +585,15 @@ print("drawn again:", all(torch.equal(again[name], rows[name]) for name in SOURC
 #
 # ### What tuning cost
 #
-# One thing was **not** free. Several targets and mixes of pictures were tried, and the one that ships is the one
-# whose features made the best linear probe on 20,000 training photographs of clothes. (On the 10,000 test photographs, which
-# chose nothing, and with 60,000 labels, `vit_micro` has 87.3 %, `vit_mini` 88.3, raw pixels 84.1: `figures/results/sources.csv`.
-# Above, 2,000 labels gave about as much; but there only 1,000 photographs were named, and chance moves such a number by
-# two points either way.) That choice looked at
-# data which this course then calls private. It is a choice among a few recipes, and gives away little; but
-# "little" is not a proof, and no $\varepsilon$ in this course counts it. In earnest there are two ways out: choose
-# on another, public data set, or pay for the choice (Papernot and Steinke 2021,
-# [arXiv 2110.03620](https://arxiv.org/abs/2110.03620)).
+# One thing was **not** free. Several targets and mixes of pictures were tried. The one that ships made the best linear
+# probe on 20,000 training photographs of clothes, and that choice looked at data which this course then calls private. It
+# is a choice among a few recipes, and gives away little; but "little" is not a proof, and no $\varepsilon$ in this course
+# counts it. In earnest there are two ways out: choose on another, public data set, or pay for the choice (Papernot and
+# Steinke 2021, [arXiv 2110.03620](https://arxiv.org/abs/2110.03620)).
+#
+# The 10,000 test photographs chose nothing. On these, with 60,000 labels, `vit_micro` has 87.3 %, `vit_mini` 88.3 and raw
+# pixels 84.1 (`figures/results/sources.csv`). Above, 2,000 labels gave about as much. But there only 1,000 photographs
+# were named, and chance moves such a number by two points either way.
 #
 # One more thing came from knowing the task: somebody who had seen clothes wrote a program that draws mirrored
 # bodies, most of them on black. That is knowledge of a *kind* of picture, not of anybody's picture.

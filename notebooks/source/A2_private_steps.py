@@ -19,9 +19,9 @@
 # ---
 
 # %% [markdown]
-# Each private step adds noise to the weights, and there it stays (with plain SGD at a fixed rate). After 80 steps a weight carries
-# the sum of 80 of them: a walk that strays (grey). **What if each step took back a part of the noise of the steps before
-# (blue)? And how can that keep the same $\varepsilon$?**
+# Each private step adds noise to the weights, and there it stays. After 80 steps a weight carries the sum of 80 of
+# them: a walk that strays (grey). **What if each step took back a part of the noise of the steps before (blue)? And how
+# can that keep the same $\varepsilon$?**
 
 # %% tags=["parameters"]
 preset = "quick"  # smoke: seconds, for tests; quick: what the outputs show
@@ -83,19 +83,20 @@ with style():
     suptitle(figure, "The same ε = 8, and less noise in the weights")
 
 # %% [markdown]
-# All numbers here are those of the runs behind lesson 07's first picture: 10,000 clothes, an expected batch of 512 and four epochs,
-# so $q = 0.0512$ and $T = 80$ steps; $\delta = 10^{-5}$.
-#
 # The blue walks stay closer to zero, from the tenth step or so. This lesson shows why that is allowed, what it costs, and
 # whether a model gains by it. The second half is about another price, time and memory, and shows why LoRA hardly pays it.
 #
+# The settings are those of the runs behind lesson 07's first picture: 10,000 clothes, an expected batch of 512 and four
+# epochs, so $q = 0.0512$ and $T = 80$ steps; $\delta = 10^{-5}$. The drawing is for plain SGD at a fixed rate, where noise
+# stays in the weights as it came. Adam divides it by the size of a step first; we come back to that.
+#
 # ## Predict: is it worth its price?
 #
-# Nothing is free. If you take noise back over $b$ steps, no picture may come twice within $b$ steps, or what it adds would pile up. So
-# deal the data into $b$ parts, and let step $t$ draw from part $t \bmod b$ alone, at $b$ times the rate. Each picture comes as
-# often as before, but an onlooker knows better when. **Sampling hides less, so $\sigma$ must be larger.** With $b = 8$ each
-# single step gets two to four times the noise of DP-SGD. **Predict**: is their sum still smaller? For a strict promise
-# ($\varepsilon = 0.5$), for a loose one (8), or for both?
+# Nothing is free. If you take noise back over $b$ steps, no picture may come twice within $b$ steps, or what it adds
+# would pile up. So deal the data into $b$ parts, and let step $t$ draw from part $t \bmod b$ alone, at $b$ times the rate.
+# Each picture comes as often as before, but an onlooker knows better when. **Sampling hides less, so $\sigma$ must be
+# larger.** With $b = 8$ each single step gets two to four times the noise of DP-SGD. **Predict**: is their sum still
+# smaller? For a strict promise ($\varepsilon = 0.5$), for a loose one (8), or for both?
 
 # %% tags=["folded"]
 # @title Drawing: what is left of the noise
@@ -116,14 +117,16 @@ with style():
     suptitle(figure, "Taking noise back pays when the promise is loose")
 
 # %% [markdown]
-# The noise in the weights is the root of its mean square over all steps. The loose promise gains. At $\varepsilon = 2$ two or three steps
-# gain two per cent or so, and eight lose six. Where the promise is strict, sampling did most of the hiding, and to give some of it
-# away costs more than the noise taken back is worth. (The kinks on the right: $T / b$ is rounded up.)
+# The noise in the weights is the root of its mean square over all steps. The loose promise gains. At $\varepsilon = 2$ to
+# tie two or three steps gains two per cent or so, and to tie eight loses six. Where the promise is strict, sampling did
+# most of the hiding. To give some of it away costs more than the noise taken back is worth. (The kinks on the right come
+# from rounding $T / b$ up.)
 #
 # ## Why it is allowed
 #
-# Write all steps at once. $G$ holds the sums of clipped gradients, a row for each step. $Z$ is fresh noise of standard deviation $\sigma C$. And $M$ is
-# a matrix with $b$ diagonals of weights $c_0, c_1, \dots$, whose columns are no longer than 1. What is released is
+# Write all steps at once. $G$ holds the sums of clipped gradients, a row for each step. $Z$ is fresh noise of standard
+# deviation $\sigma C$. And $M$ is a matrix with $b$ diagonals of weights $c_0, c_1, \dots$, whose columns have length 1 at
+# most. What is released is
 #
 # $$G + M^{-1} Z = M^{-1} (M G + Z),$$
 #
@@ -179,9 +182,9 @@ with style():
 # the data at every step. In shaded rows two of its turns move one number, and our proof stops. (Such sampling has a proof
 # and an accountant of its own: Choquette-Choo et al. 2023, [arXiv 2310.15526](https://arxiv.org/abs/2310.15526).)
 #
-# The proof is for neighbours that leave a hole: one picture goes, and all others keep their part. A test of lorakit plays a small
-# worst case (one number, 6 or 7 steps) 400,000 times, and finds between seven tenths of the accountant's $\delta$ and all
-# of it. In a recipe it is one argument: `Privacy(epsilon, delta, bands=8)`.
+# The proof is for neighbours that leave a hole: one picture goes, and all others keep their part. A test of lorakit plays a
+# small worst case 400,000 times, with one number and 6 or 7 steps. The $\delta$ that it finds lies between seven tenths of
+# the accountant's and all of it. In a recipe it is one argument: `Privacy(epsilon, delta, bands=8)`.
 
 # %% [markdown] tags=["hints"] exercise="A2.back"
 # ### Exercise 1: take it back
@@ -233,10 +236,10 @@ check("A2.back", take_back)
 # %% [markdown]
 # ## Does it make a better model?
 #
-# `lora+patch` with $b = 8$, five seeds, each against DP-SGD with the same seed and recipe (`python -m
-# figures.studies.claim banded`; it ran on a GPU, DP-SGD on a CPU). For each kind of noise we searched the learning rates only, at $\varepsilon = 2$. With noise taken
-# back, the best rates were four times as large: AdamW divides by the size of a step, and single steps
-# are noisier now. **Predict** the sign at each $\varepsilon$ from the second drawing.
+# `lora+patch` with $b = 8$, five seeds, each against DP-SGD with the same seed and recipe. (`python -m
+# figures.studies.claim banded` made them, on a GPU; DP-SGD ran on a CPU.) For each kind of noise we searched the learning
+# rates only, at $\varepsilon = 2$. With noise taken back, the best rates were four times as large: AdamW divides by the
+# size of a step, and single steps are noisier now. **Predict** the sign at each $\varepsilon$ from the second drawing.
 
 # %%
 rows = read_table(results / "privacy.csv")
@@ -250,13 +253,14 @@ for e, line in pairs.groupby("epsilon")["gain"].agg(["mean", "sem", "size"]).ite
     print(f"  ε = {e:<3g} {line['mean']:+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 # %% [markdown]
-# The means at 0.5 and 8 have the signs of the drawing, the one at 2 has not: AdamW makes it a guide and no forecast. At 2 and at 8 the
-# intervals begin at zero, just below and just above: five seeds hardly decide, and DP-SGD with a larger rate was not tried at 8. We ran $b = 8$ everywhere, which at $\varepsilon = 2$ the drawing rejects: so this tests eight steps, not the
-# method at its best.
+# The means at 0.5 and 8 have the signs of the drawing; the one at 2 has not. The drawing is for plain SGD, and AdamW makes
+# it a guide and no forecast. At 2 and at 8 the intervals begin at zero, just below and just above: five seeds hardly
+# decide, and DP-SGD with a larger rate was not tried at 8. We ran $b = 8$ everywhere, also at $\varepsilon = 2$, where the
+# drawing advises against it. So this tests eight steps, not the method at its best.
 #
-# Sampling is worth most where $\sigma$ is large, as with a strict promise or large batches. Where nobody can draw at random (phones
-# that come when they like), taking noise back is the main tool. It came into training there, with trees in place of bands (Kairouz
-# et al. 2021, [arXiv 2103.00039](https://arxiv.org/abs/2103.00039)).
+# Sampling is worth most where $\sigma$ is large, as with a strict promise or large batches. But sometimes nobody can draw at
+# random: phones, for example, come when they like. There taking noise back is the main tool. It came into training
+# there, with trees in place of bands (Kairouz et al. 2021, [arXiv 2103.00039](https://arxiv.org/abs/2103.00039)).
 #
 # ## Find the silent bug
 #
@@ -274,7 +278,7 @@ print(f"sigma {sigma:.2f}, q = {rate}, {steps} steps: epsilon {spent:.2f} at del
 # <details><summary>What went wrong</summary>
 #
 # Nobody told the accountant. It still counts 80 steps, each of which draws from all the pictures. But within eight steps a
-# picture has one turn at a known time, so it takes part with probability $8 q$. Below is the promise that holds.
+# picture has one turn at a known time, and then it takes part with probability $8 q$. Below is the promise that holds.
 #
 # </details>
 
@@ -288,10 +292,15 @@ print(f"what the proof gives: q = {b * rate:.2f}, {steps // b} steps: epsilon {t
 #
 # ## What a private step costs
 #
-# Now to the other price. (From here on $A$ and $B$ are LoRA's, $a$ and $g$ a layer's inputs and output gradients.) DP-SGD clips
-# the gradient of **each** picture, so it needs the length of each; a plain step only needs their sum. Take one linear layer of ViT-B/16, 768
-# numbers in and 768 out, and one picture of 197 tokens. There are three ways: make the whole gradient (Opacus calls its way `hooks`); find its
-# length from two small tables (`ghost`, exercise 2); or train LoRA instead. What does each leave in memory, for one picture?
+# Now to the other price. (From here on $A$ and $B$ are LoRA's, $a$ and $g$ a layer's inputs and output gradients.) DP-SGD
+# clips the gradient of **each** picture, so it needs the length of each; a plain step only needs their sum. Take one linear
+# layer of ViT-B/16, 768 numbers in and 768 out, and one picture of 197 tokens. There are three ways:
+#
+# - make the whole gradient, as Opacus does with what it calls `hooks`;
+# - find its length from two small tables, called `ghost`: that is exercise 2;
+# - or train LoRA instead.
+#
+# What does each leave in memory, for one picture?
 
 # %% tags=["folded"]
 # @title Drawing: what one picture leaves behind in one layer, to scale
@@ -418,16 +427,19 @@ with style():
     suptitle(figure, "With hooks, a private step is cheap where the gradients are thin")
 
 # %% [markdown]
-# Filled marks are `hooks`, which lorakit uses; the lines hold half of all rounds. On the CPU a private step of `lora+patch` takes three tenths more time than a plain one on
-# the small model; on the large one no price is seen. `full` takes 2.4 to 3.6 times as long, and on the larger model 1.8 times the
-# memory. `ghost` (hollow; not timed for `full` on the CPU) runs a second backward pass. LoRA's gradients were small to begin with, so there it only
-# costs time. For `full` on the GPU it saves 61 % of the memory in float32 and 71 % in bfloat16, nearly all that privacy had added.
+# Filled marks are `hooks`, which lorakit uses; the lines hold half of all rounds. On the CPU a private step of `lora+patch`
+# takes three tenths more time than a plain one on the small model; on the large one no price is seen.
+# `full` takes 2.4 to 3.6 times as long, and on the larger model 1.8 times the memory.
 #
-# A GPU computes so fast that everything else takes a larger share of the time. There `lora+patch` costs a tenth more in float32, and a third
-# more or so in bfloat16 (such short steps vary: between 1.3 and 1.7 times in the middle half of the rounds). `full` in bfloat16
-# takes more than three times as long, with either way, and four times the memory with `hooks`: 86 million numbers for each of 64
-# pictures are 22 GB, since gradients of examples are kept in float32 even here. (Memory on the CPU counts the whole process: compare marks
-# within a row.)
+# Hollow marks are `ghost`, which runs a second backward pass. (For `full` on the CPU it was not timed.) LoRA's gradients were
+# small to begin with, so there `ghost` only costs time. For `full` on the GPU it saves 61 % of the memory in float32 and
+# 71 % in bfloat16, nearly all that privacy had added.
+#
+# A GPU computes so fast that everything else takes a larger share of the time. There `lora+patch` costs a tenth more in
+# float32, and a third more or so in bfloat16. (Such short steps vary: between 1.3 and 1.7 times in the middle half of the
+# rounds.) `full` in bfloat16 takes more than three times as long, in either way. With `hooks` it takes four times the
+# memory: 86 million numbers for each of 64 pictures are 22 GB, since gradients of examples are kept in float32 even
+# here. (Memory on the CPU counts the whole process: compare marks within a row.)
 #
 # ## A parameter that sits in no layer
 #
