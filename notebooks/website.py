@@ -65,7 +65,7 @@ def gather(book: Path) -> None:
             if cell.get("metadata", {}).get("jupyter", {}).get("source_hidden"):
                 cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
             for output in cell.get("outputs", ()):
-                enliven(output.get("data", {}), f"chart-{source.stem}-{cell.id}")
+                enliven(output, f"chart-{source.stem}-{cell.id}")
         nbformat.write(notebook, book / "notebooks" / f"{source.stem}.ipynb")
     lessons = [{"file": f"notebooks/{source.stem}"} for source in sources()]
     beside = [*PAGES, *TABLES]
@@ -76,15 +76,17 @@ def gather(book: Path) -> None:
     (book / "_config.yml").write_text(yaml.safe_dump(CONFIG))
 
 
-def enliven(data: dict, name: str) -> None:
-    """Give a Vega-Lite chart a form that a web page shows."""
+def enliven(output: dict, name: str) -> None:
+    """Give a Vega-Lite chart a form that a web page shows, with its own options."""
+    data = output.get("data", {})
     kind = next((kind for kind in data if kind.startswith("application/vnd.vegalite")), None)
     if kind:
-        chart = json.dumps(data.pop(kind)).replace("</", "<\\/")
+        options = output["metadata"][kind]["embed_options"]
+        chart, options = (json.dumps(x).replace("</", "<\\/") for x in (data.pop(kind), options))
         data.pop("image/png", None)
         data["text/html"] = (
             f'<div id="{name}"></div><script>addEventListener("load", () => '
-            f'vegaEmbed("#{name}", {chart}, {{actions: false}}))</script>'
+            f'vegaEmbed("#{name}", {chart}, {options}))</script>'
         )
 
 

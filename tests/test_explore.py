@@ -112,11 +112,11 @@ def test_singular_values_of_an_adapter(adapter):
         )
         expected = torch.linalg.svdvals(layer.updates[target].delta_weight())[:3]
         assert np.allclose(mine["value"], expected.detach(), rtol=1e-4)
-    chart = spectrum_chart({"mine": path, "theirs": path})
+    chart = spectrum_chart(path)
     squares = values.assign(value=values["value"] ** 2).groupby(["target", "index"])["value"].sum()
     first = squares.xs(1, level="index") / squares.groupby("target").sum()
     told = ", ".join(f"{t} {first[t]:.0%}" for t in ("q", "fc1"))
-    words = f"mine: the first 1 of 3 directions hold {told} of ΔW (squared)"
+    words = f"{path.stem}: the first 1 of 3 directions hold {told} of ΔW (squared)"
     assert chart.finding == words
     check_picture(chart._repr_mimebundle_()[0]["image/png"])
 
@@ -149,7 +149,15 @@ def test_a_chart_opens_with_a_sentence_menus_and_a_picture(make):
     data, _ = make()._repr_mimebundle_()
     check_picture(data["image/png"])
     assert any(digit in data["text/plain"] for digit in "123456789")
-    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("make", [rank_chart, privacy_chart])
+def test_the_picture_of_a_chart_is_light_and_black_on_white(make):
+    """On a page its ink is ``currentColor``, and it has no ground of its own."""
+    png = b64decode(make().still())
+    pixels = np.asarray(Image.open(BytesIO(png)).convert("RGB")).reshape(-1, 3)
+    assert (pixels == 255).all(axis=1).mean() > 0.5 and (pixels < 60).all(axis=1).mean() > 0.005
+    assert len(png) < 80_000
 
 
 def test_the_sentences_of_the_charts():
@@ -246,7 +254,6 @@ def test_points_are_means_over_seeds_alone(table):
 def test_a_chart_is_a_picture_too_and_needs_nothing_from_elsewhere(table):
     chart = results_chart(table)
     data, metadata = chart._repr_mimebundle_()
-    assert not plt.get_fignums()
     assert Image.open(BytesIO(b64decode(data["image/png"]))).width > 500
     spec = json.dumps(data[MIME])
     assert spec.count("http") == 1 and "vega.github.io/schema/vega-lite/v5" in spec
@@ -268,7 +275,8 @@ def test_curves():
     private = Experiment.from_settings(dataset="digits", method="probe", epsilon=2.0)
     moments = [{"step": i, "steps": 9, "loss": 1 / i, "accuracy": i / 9, "epsilon": i / 5}
                for i in range(1, 10)]  # fmt: skip
-    assert curves_view(moments, private).html.count("<svg") == 3
+    trained = curves_view(moments, private)
+    assert trained.html.count("<svg") == 3
     plain, hidden = (curves_view([], Experiment(cipher=c)).html for c in ("none", "shuffle"))
     assert plain.count("<img") == 1 and hidden.count("<img") == 2  # what trains, and as encrypted
     assert hidden.startswith(plain)

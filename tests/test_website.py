@@ -19,11 +19,12 @@ def test_every_page_is_in_the_book_and_in_its_contents(tmp_path):
 
 
 def test_a_chart_comes_alive_and_cannot_break_out_of_its_script():
-    data = {"application/vnd.vegalite.v5+json": {"title": "</script><b>"}, "image/png": "AAAA"}
-    enliven(data, "chart-1")
+    kind = "application/vnd.vegalite.v5+json"
+    data = {kind: {"title": "</script><b>"}, "image/png": "AAAA"}
+    enliven({"data": data, "metadata": {kind: {"embed_options": {"actions": False}}}}, "chart-1")
     assert list(data) == ["text/html"]
-    assert 'vegaEmbed("#chart-1"' in data["text/html"]
+    assert 'vegaEmbed("#chart-1"' in data["text/html"] and '{"actions": false}' in data["text/html"]
     assert data["text/html"].count("</script>") == 1
-    picture = {"image/png": "AAAA"}
+    picture = {"data": {"image/png": "AAAA"}, "metadata": {}}
     enliven(picture, "chart-2")
-    assert picture == {"image/png": "AAAA"}
+    assert picture["data"] == {"image/png": "AAAA"}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lorakit.figures.style import CIPHER_SHOWN, NAMES, RANK_SHOWN, TARGETS_SHOWN
-from lorakit.figures.tables import KEYS, MEASURED, cell, epsilon_name, in_order, summarise
+from lorakit.figures.tables import MEASURED, cell, epsilon_name, in_order, summarise
 
 _NEEDED = ("dataset", "cipher", "method", "targets", "rank", "epsilon", "seed", "accuracy")
 _NEEDED += ("trainable", "total", "backbone")
@@ -89,14 +89,6 @@ def opening(table: pd.DataFrame) -> dict[str, str]:
         encrypted = here[here["cipher"] == NAMES[CIPHER_SHOWN]]
         here = (here if encrypted.empty else encrypted).sort_values("at_epsilon").tail(1)
     return {name: here[name].iloc[0] for name in ("dataset", "cipher", "privacy")}
-
-
-def rows_of(rows: pd.DataFrame, opens: dict[str, str]) -> pd.DataFrame:
-    """The rows of an opening, of the recipe with most."""
-    shown = rows[(pd.DataFrame(where(rows)) == pd.Series(opens)).all(axis=1)]
-    shown = rows.tail(1) if shown.empty else shown  # one's own run, which stands beside others
-    recipes = shown.apply(recipe_of, axis=1)
-    return shown[recipes == recipes.mode()[0]].drop_duplicates([*KEYS, "seed"])
 
 
 def best_in_words(table: pd.DataFrame, shown: dict[str, str], parameters: float) -> str:

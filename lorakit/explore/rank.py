@@ -1,8 +1,7 @@
 """What a rank costs in any ViT, and how much of it a training uses: charts without a kernel."""
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from lorakit.checks import checked
-from lorakit.explore.saved import COLOURS, SavedChart, card, choice, plot_lines, said, slider
+from lorakit.explore.saved import COLOURS, SavedChart, card, choice, said, slider
 from lorakit.figures.style import OTHER_COLOURS, RANK_SHOWN, TRAINABLE
 from lorakit.lora.backbones import EXAMPLE_ADAPTER
 from lorakit.lora.budget import shapes, singular_values, trained_by_method
@@ -29,7 +28,7 @@ _TITLE = (
 )
 _HELD = (
     "[adapter, 'the first ' + first + ' of ' + shares.length + ' directions hold', "
-    "shares[min(first, shares.length) - 1] + ' of ΔW (squared)']"
+    "shares[first - 1] + ' of ΔW (squared)']"
 )
 _SIDE, _GAP, _LIFT = 84, 22, 100  # pixels: of the frozen matrix, beside it, above the axes
 
@@ -50,17 +49,12 @@ def rank_chart() -> SavedChart:
     chart = alt.layer(*_lines(), *_matrices()).add_params(*params)
 
     facts = places[f"{backbone} {targets}"]
-    table = pd.DataFrame(product(_METHODS, _RANKS), columns=["method", "rank"])
-    table["trainable"] = [facts[m][0] + facts[m][1] * r for m, r in table.to_numpy()]
     total, trains = facts["full"][0], facts["lora+patch"][0] + facts["lora+patch"][1] * rank
     finding = (
         f"{backbone}, rank {rank} on {targets}: lora+patch trains {trains:,} of "
         f"{total:,} parameters, {trains / total:.2%}"
     )
-    axes = {"xlabel": "rank r of LoRA", "ylabel": "trainable parameters", "yscale": "log"}
-    axes |= {"at": rank, "xscale": "log", "xticks": _RANKS, "xticklabels": _RANKS}
-    still = partial(plot_lines, table, "rank", "trainable", "method", finding, **axes)
-    return SavedChart(card(chart, alt.expr(_TITLE)), finding, still)
+    return SavedChart(card(chart, alt.expr(_TITLE)), finding)
 
 
 def _lines() -> Iterator[alt.Chart]:
@@ -112,46 +106,33 @@ def _matrices() -> Iterator[alt.Chart]:
 
 
 @checked
-def spectrum_chart(adapters: Mapping[str, str | Path] | None = None) -> SavedChart:
-    """Singular values of the updates ΔW of adapters, by name; the default ships with lorakit."""
-    adapters = adapters or {"encrypted clothes, r = 16": EXAMPLE_ADAPTER}
-    found = {name: singular_values(path) for name, path in adapters.items()}
-    table = pd.concat([values.assign(adapter=name) for name, values in found.items()])
-    largest = table.groupby(["adapter", "block", "target"])["value"].transform("max")
+def spectrum_chart(adapter: str | Path = EXAMPLE_ADAPTER) -> SavedChart:
+    """Singular values of the updates ΔW of an adapter file; the default ships with lorakit."""
+    name = "encrypted clothes, r = 16" if adapter == EXAMPLE_ADAPTER else Path(adapter).stem
+    table = singular_values(adapter)
+    largest = table.groupby(["block", "target"])["value"].transform("max")
     table = table.assign(over=(table["value"] / largest).clip(lower=1e-6))
-    held = {name: _held(values) for name, values in found.items()}
-    first, ranks = next(iter(held)), {name: len(shares) for name, shares in held.items()}
-    few = max(1, ranks[first] // 4)
-    targets = list(table["target"].unique())
-    scale = alt.Scale(domain=targets, range=OTHER_COLOURS[: len(targets)])
+    held, targets = _held(table), list(table["target"].unique())
+    few = max(1, len(held) // 4)
     picked = alt.selection_point(name="picked", fields=["target"], bind="legend")
-    base = alt.Chart(table).transform_filter("datum.adapter == adapter").transform_filter(picked)
-    reach = alt.Scale(domain=(1, max(ranks.values())), nice=False)
+    x = alt.X("index:Q", title="number of the singular value").axis(format="d")
+    y = alt.Y("over:Q", title="singular value / the largest").scale(type="log", nice=False)
+    base = alt.Chart(table).transform_filter(picked)
     base = base.encode(
-        x=alt.X("index:Q", title="number of the singular value", scale=reach).axis(format="d"),
-        y=alt.Y("over:Q", title="over the largest one")
-        .scale(type="log")
-        .axis(format="~g", values=[1e-3, 0.01, 0.1, 1]),
+        x=x.scale(domain=(1, len(held)), nice=False),
+        y=y.axis(format="~g", values=[1e-3, 0.01, 0.1, 1]),
     )
+    scale = alt.Scale(domain=targets, range=OTHER_COLOURS[: len(targets)])
     colour = alt.Color("target:N", scale=scale)
     hover = ["target", "block", "index", alt.Tooltip("over:Q", format=".3f", title="value")]
     dim = alt.when("datum.index <= first").then(alt.value(1)).otherwise(alt.value(0.25))
     line = base.mark_line(opacity=0.3).encode(color=colour, detail="block:N")
     mark = base.mark_point(filled=True, size=45).encode(color=colour, opacity=dim, tooltip=hover)
-    params = [alt.param(name="shares", expr=f"{json.dumps(held)}[adapter]")]
-    params += [choice("adapter", "adapter", list(held), first)]
-    params += [slider("first", "the first", 1, max(ranks.values()), few)]
+    params = [alt.param(name="adapter", value=name), alt.param(name="shares", value=held)]
+    params += [slider("first", "the first", 1, len(held), few)]
     chart = alt.layer(line, mark.add_params(picked)).add_params(*params)
-    finding = (
-        f"{first}: the first {few} of {ranks[first]} directions hold {held[first][few - 1]} "
-        "of ΔW (squared)"
-    )
-    mean = table[table["adapter"] == first].groupby(["target", "index"], as_index=False)["over"]
-    axes = {"xlabel": "number of the singular value", "at": few}
-    axes |= {"ylabel": "singular value / the largest"}
-    lines = mean.mean(), "index", "over", "target", finding
-    still = partial(plot_lines, *lines, yscale="log", **axes)
-    return SavedChart(card(chart, alt.expr(_HELD)), finding, still)
+    found = f"the first {few} of {len(held)} directions hold {held[few - 1]} of ΔW (squared)"
+    return SavedChart(card(chart, alt.expr(_HELD)), f"{name}: {found}")
 
 
 def _held(values: pd.DataFrame) -> list[str]:

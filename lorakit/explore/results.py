@@ -9,9 +9,8 @@ import pandas as pd
 from IPython.display import display
 
 from lorakit.checks import checked
-from lorakit.explore.points import NO_RANK, best_in_words, newest_beside, opening, points, rows_of
+from lorakit.explore.points import NO_RANK, best_in_words, newest_beside, opening, points
 from lorakit.explore.saved import COLOURS, INK, SavedChart, card, choice, said, slider
-from lorakit.figures.accuracy import plot_accuracy
 from lorakit.figures.style import METHOD_MARKERS
 from lorakit.figures.tables import in_order
 
@@ -56,9 +55,7 @@ def results_chart(rows: pd.DataFrame, own: pd.DataFrame | None = None) -> SavedC
     layers = [*_frame(table), *_marks(table)]
     chart = alt.layer(*layers).add_params(*_menus(table, opens))
     chart = card(chart, alt.expr(_TITLE), newest_beside(table))
-    finding = best_in_words(table, opens, 10**_BUDGET)
-    every = rows if own is None else pd.concat([rows, own])
-    return SavedChart(chart, finding, lambda: plot_accuracy(rows_of(every, opens), "trainable"))
+    return SavedChart(chart, best_in_words(table, opens, 10**_BUDGET))
 
 
 def _menus(table: pd.DataFrame, opens: dict[str, str]) -> Iterator[alt.Parameter]:
@@ -71,7 +68,7 @@ def _menus(table: pd.DataFrame, opens: dict[str, str]) -> Iterator[alt.Parameter
         yield choice(name, text, offered[name], opens[name])
     low, high = (round(end(table["at_trainable"]), 1) for end in (min, max))
     at = min(max(_BUDGET, low), high)
-    yield slider("budget", "budget: 10 ^", low, high + 0.1, at, 0.05)
+    yield slider("budget", "budget", low, high + 0.1, at, 0.05)
 
 
 def _steps(table: pd.DataFrame) -> dict[str, list[str]]:
@@ -113,16 +110,16 @@ def _marks(table: pd.DataFrame) -> Iterator[alt.Chart]:
         .transform_calculate(wins="datum.score > 0 && datum.score == datum.best")
     )
     placed = base.encode(x=_axis(table), y=_Y)
-    methods = in_order(table["method"])
+    methods, legend = in_order(table["method"]), alt.Legend(values=_present(table))
     colours, shapes = (
-        alt.Scale(domain=methods, range=[looks[method] for method in methods])
+        {"scale": alt.Scale(domain=methods, range=[looks[m] for m in methods]), "legend": legend}
         for looks in (COLOURS, _SHAPES)
     )
     beyond = alt.when("!datum.inside").then(alt.value(_GREY))
-    colour = beyond.otherwise(alt.Color("method:N", scale=colours))
-    fill = beyond.otherwise(alt.Fill("method:N", scale=colours))
+    colour = beyond.otherwise(alt.Color("method:N", **colours))
+    fill = beyond.otherwise(alt.Fill("method:N", **colours))
     full = alt.when("datum.hollow").then(alt.value(0)).otherwise(alt.value(1))
-    shape = alt.Shape("method:N", scale=shapes)
+    shape = alt.Shape("method:N", **shapes)
     hover = [alt.Tooltip(n, title=t, format=_FORMS.get(n, "")) for n, t in _HOVER.items()]
 
     level = base.transform_filter("against == 'rank' && !(datum.rank > 0)")
@@ -133,24 +130,37 @@ def _marks(table: pd.DataFrame) -> Iterator[alt.Chart]:
     mean = placed.transform_filter("!datum.yours").mark_point(size=110, strokeWidth=2, opacity=1)
     look = {"color": colour, "fill": fill, "fillOpacity": full, "shape": shape}
     yield mean.encode(tooltip=hover, **look).add_params(picked)
+    unusual = placed.transform_filter("datum.hollow")
+    unusual = unusual.transform_calculate(on="split(split(datum.name, ' on ')[1], '+')")
+    yield unusual.mark_text(align="right", baseline="middle", dx=-18, dy=-14).encode(text="on:N")
     star = placed.transform_filter("datum.yours")
     star = star.mark_point(shape=_STAR, size=300, opacity=1, aria=False)  # mostly there are none
     yield star.encode(tooltip=hover, fill=fill, stroke=alt.value(INK))
     yield from _winner(placed.transform_filter("datum.wins"))
 
 
+def _present(table: pd.DataFrame) -> alt.Expr:
+    """The methods that a picture has; the legend names no others."""
+    groups = (["dataset", "cipher", "privacy"], ["dataset", "privacy"], ["dataset", "cipher"])
+    parts = [part for names in groups for part in table.groupby(names)]
+    have = {"".join(where): in_order(rows["method"]) for where, rows in parts}
+    where = "dataset + (against == 'cipher' ? '' : cipher) + (against == 'epsilon' ? '' : privacy)"
+    return alt.expr(f"{json.dumps(have)}[{where}]")
+
+
 def _winner(best: alt.Chart) -> Iterator[alt.Chart]:
     """A ring around the best, and its name above the picture."""
     yield best.mark_point(shape="circle", size=500, stroke=_RING, strokeWidth=3, opacity=1)
-    limit = "'best with at most ' + format(pow(10, budget), ',.0f') + ' parameters'"
     name = f"{_IN_STEPS} ? 'in each column: ringed' : datum.name + ', ' + datum.accuracy"
     one = best.transform_window(n="row_number()").transform_filter("datum.n == 1")
-    yield said(one, -62, -28, f"[{limit}, {name}]", fontWeight="bold")
+    yield said(one, -62, -12, name, fontWeight="bold")
 
 
 def _frame(table: pd.DataFrame) -> Iterator[alt.Chart]:
-    """The rule of the budget, the axis in words, and what to say where there is nothing."""
+    """The budget and its rule, the axis in words, and what to say where there is nothing."""
     once = alt.Chart(alt.Data(values=[{}]))
+    budget = "'best with at most ' + format(pow(10, budget), ',.0f') + ' parameters'"
+    yield said(once, -62, -28, budget, fontWeight="bold")
     rule = once.transform_filter("against == 'trainable'")
     rule = rule.transform_calculate(at="budget", end="12").encode(x=_axis(table))
     yield rule.mark_rect(color=INK, opacity=0.07, clip=True).encode(x2="end:Q")

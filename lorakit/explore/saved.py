@@ -2,18 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from textwrap import fill
+from io import BytesIO
 
 import altair as alt
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
-from IPython.core.pylabtools import print_figure
-from matplotlib.figure import Figure
+from PIL import Image
 
-from lorakit.figures.style import METHOD_COLOURS, OTHER_COLOURS, style, suptitle
+from lorakit.figures.style import METHOD_COLOURS
 
 MIME = "application/vnd.vegalite.v5+json"  # JupyterLab and Voilà draw it by themselves
 _CSS = (  # as wide as the page, and menus in a column
@@ -22,6 +19,7 @@ _CSS = (  # as wide as the page, and menus in a column
     ".vega-bind label {display: flex; align-items: center; margin: 4px 0; font-size: 13px} "
     ".vega-bind-name {flex: 0 0 120px} .vega-bind :is(select, input) {flex: 0 1 auto; min-width: 0}"
     " .vega-bind input {flex-basis: 180px; margin-right: 8px}"
+    " .vega-bind [name=budget] + span {display: none}"  # a power of ten; the chart says it in full
 )
 _COLUMNS = {"signal": "containerSize()[0] < 620 ? 1 : 2"}  # of panels beside each other
 _OPTIONS = {MIME: {"embed_options": {"actions": False, "renderer": "svg", "defaultStyle": _CSS}}}
@@ -31,11 +29,10 @@ COLOURS = METHOD_COLOURS | {"full": INK}
 
 @dataclass(frozen=True)
 class SavedChart:
-    """A Vega-Lite chart, its message in words, and a still picture for pages that draw none."""
+    """A Vega-Lite chart, and its message in words."""
 
     chart: alt.LayerChart | alt.ConcatChart
     finding: str
-    still: Callable[[], Figure]
 
     def output(self) -> dict:
         """What JupyterLab and Voilà need of it: an output of a cell."""
@@ -48,12 +45,18 @@ class SavedChart:
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         """The chart, and its picture for GitHub; for Colab a page that fetches its scripts."""
-        data, figure = self.output()["data"], self.still()
-        data["image/png"] = print_figure(figure, bbox_inches=None, base64=True)
-        plt.close(figure)  # a notebook would show it too
+        data = self.output()["data"] | {"image/png": self.still()}
         if "google.colab" in sys.modules:
-            data["text/html"] = self.chart.to_html()
+            data["text/html"] = self.chart.to_html(**_OPTIONS[MIME])
         return data, _OPTIONS
+
+    def still(self) -> str:
+        """The chart as it opens, on white: a PNG in base 64."""
+        wide = {"width": 640} if isinstance(self.chart, alt.LayerChart) else {}
+        drawn, small = BytesIO(), BytesIO()
+        self.chart.properties(background="white", **wide).save(drawn, "png", scale_factor=1.5)
+        Image.open(drawn).convert("RGB").quantize().save(small, "png", optimize=True)
+        return b64encode(small.getvalue()).decode()
 
 
 def _hide_decoration(spec: dict) -> None:
@@ -86,25 +89,6 @@ def said(chart: alt.Chart, x: object, y: object, words: str, **look: object) -> 
     text = chart.transform_calculate(said=words)
     text = text.mark_text(lineHeight=16, **{"align": "left"} | look)
     return text.encode(x=alt.value(x), y=alt.value(y), text="said:N")
-
-
-def plot_lines(
-    table: pd.DataFrame, x: str, y: str, by: str, finding: str, at: float, **axes: object
-) -> Figure:
-    """A line for each group, with a mark at the place that the finding, written above, tells of."""
-    setting, _, found = finding.rpartition(": ")
-    with style():
-        figure, ax = plt.subplots(figsize=(7, 4))
-        for (name, lines), other in zip(table.groupby(by, sort=False), OTHER_COLOURS):
-            lines, colour = lines.sort_values(x), METHOD_COLOURS.get(name, other)
-            ax.plot(lines[x], lines[y], label=name, color=colour)
-            ax.plot(at, np.interp(at, lines[x], lines[y]), "o", color=colour)
-        ax.set(**axes)
-        ax.minorticks_off()
-        ax.set_title(setting, fontsize=10, fontweight="normal")
-        suptitle(figure, fill(found, 62))
-        figure.legend(loc="outside right center")
-    return figure
 
 
 def card(chart: alt.TopLevelMixin, title: object, remark: object = "") -> alt.TopLevelMixin:

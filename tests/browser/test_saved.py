@@ -111,6 +111,8 @@ def test_the_menus_and_the_legend_of_the_results(opened):
     _, chart, errors = opened("results", 1280)
     svg = chart.locator("svg")
     assert "lora, r = 4 on proj+fc1+fc2" in svg.text_content()
+    legend = svg.locator(".role-legend-label text")
+    assert legend.all_text_contents() == ["patch", "lora", "lora+patch", "full"]  # what is there
     menu = chart.locator("select[name=dataset]")
     names = [name for name in menu.locator("option").all_text_contents() if " 4,000 images" in name]
     menu.select_option(label=next(name for name in names if "painted" not in name))
@@ -118,6 +120,8 @@ def test_the_menus_and_the_legend_of_the_results(opened):
     until(lambda: "rank r of LoRA" in svg.text_content(), "the axis of ranks")
     chart.locator("input[name=budget]").fill("4")
     until(lambda: "at most 10,000 parameters" in svg.text_content(), "the budget")
+    assert not chart.locator("[name=budget] + span").is_visible()  # the number 4
+    assert "bitfit" in legend.all_text_contents()
     marks = svg.locator(".mark-symbol.role-mark path")
     before = marks.count()
     svg.locator(".role-legend-symbol path").first.click(force=True)
