@@ -7,11 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorakit.encryption.cipher import STEPS, decrypt, encrypt, from_blocks, make_key, to_blocks
-from lorakit.encryption.equivariance import (
-    adapt_patch_embedding,
-    adapt_position_embedding,
-    adapt_to_key,
-)
+from lorakit.encryption.equivariance import adapt_patch_embedding, adapt_to_key
 from lorakit.lora.vit import apply_method
 
 COMBINATIONS = [c for r in range(4) for c in itertools.combinations(STEPS, r)]
@@ -184,8 +180,6 @@ def test_normalisation_trap_per_channel_statistics_break_the_equality(make_vit):
         (lambda: encrypt(torch.zeros(1, 4, 32, 32), make_key(32, 8)), ["(1, 4, 32, 32)"]),
         (lambda: encrypt(torch.zeros(1, 3, 16, 16), make_key(32, 8)), ["16", "(3, 32, 32)"]),
         (lambda: adapt_patch_embedding(torch.zeros(8, 3, 4, 4), make_key(32, 8)), ["(8, 3, 4, 4)"]),
-        (lambda: adapt_position_embedding(torch.zeros(1, 4, 8), make_key(32, 8)), ["4", "16"]),
-        (lambda: adapt_position_embedding(torch.zeros(1, 197, 8), make_key(32, 8)), ["197"]),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -21,6 +21,7 @@ def test_form_ranges_and_disjoint_splits(name):
         assert split.labels.min() >= 0 and split.labels.max() < len(found.classes)
     a, b, c = map(fingerprints, (found.train, found.val, found.test))
     assert not (a & b or a & c or b & c)
+    assert data.load(name, train=9, val=0, test=9).val is None
 
 
 def test_digits_are_the_real_ones():
@@ -80,6 +81,7 @@ def test_normalise_is_mean_half_std_half():
     [
         ({"name": "mnist"}, ["mnist", "street"]),
         ({"name": "street", "train": 0}, ["train=0"]),
+        ({"name": "street", "val": -1}, ["val=-1"]),
         ({"name": "digits", "train": 5000}, ["1797", "digits"]),
         ({"name": "street", "image_size": 4}, ["image_size=4"]),
         ({"name": "street", "seed": -1}, ["seed=-1"]),

@@ -137,8 +137,6 @@ def test_without_the_whole_set_the_message_says_how_to_get_it(published, tmp_pat
     for download in (True, False):  # the tests have no network
         with pytest.raises(RuntimeError, match="apt-get install dataset-fashion-mnist"):
             data.load("fashion", train=250, val=50, test=250, root=tmp_path, download=download)
-    with pytest.raises(ValueError, match="val=0"):
-        data.load("street", val=0)
 
 
 def test_the_part_is_made_from_the_whole(published, tmp_path, monkeypatch):

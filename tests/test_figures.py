@@ -95,17 +95,20 @@ def test_one_seed_one_dataset_draws_too_and_an_empty_table_does_not(rows, x, tmp
         plot_accuracy(rows[:0], x)
 
 
-def test_colours_can_tell_ciphers_apart(rows):
-    ax = plot_accuracy(rows, "rank", hue="cipher").axes[0]
+def test_colours_can_tell_epsilons_apart(rows):
+    both = pd.concat([rows, rows.assign(epsilon=8.0)])
+    ax = plot_accuracy(both, "rank", hue="epsilon").axes[0]
     names = ax.get_legend_handles_labels()[1]
-    assert names[:2] == ["plain", "shuffle + negative"] and METHOD_NAMES["lora"] in names
+    assert names[:2] == ["ε = 8", "no noise"] and METHOD_NAMES["lora"] in names
     assert ax.get_title("left").startswith("street")
     big = [k for k in ax.lines if k.get_markersize() == 8]
-    assert len({k.get_color() for k in big}) == 2  # two ciphers
+    assert len({k.get_color() for k in big}) == 2  # two epsilons
     assert len({k.get_marker() for k in big}) == 2  # lora, lora+patch
 
 
-@pytest.mark.parametrize(("x", "hue"), [("loss", "method"), ("rank", "seed"), ("cipher", "cipher")])
+@pytest.mark.parametrize(
+    ("x", "hue"), [("loss", "method"), ("rank", "seed"), ("epsilon", "epsilon")]
+)
 def test_an_axis_that_is_none_is_named(rows, x, hue):
     with pytest.raises(ValueError, match=f"x='{x}', hue='{hue}'"):
         plot_accuracy(rows, x, hue=hue)

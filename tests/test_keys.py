@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lorakit.encryption.cipher import STEPS, encrypt, make_key
-from lorakit.encryption.key_file import load_key, save_key
+from lorakit.encryption.key_file import _digest, load_key, save_key
 
 
 @pytest.mark.parametrize("steps", [(), ("shuffle",), STEPS])
@@ -32,7 +32,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2}, {"image_size": "32"}, {"block_size": 0}, {"block_size": 5},
+        {"format": 1}, {"image_size": "32"}, {"block_size": 0}, {"block_size": 5},
         {"steps": ["shuffle", "scramble"]}, {"steps": ["magic"]}, {"blocks": [0] * 16},
         {"blocks": list(range(15))}, {"pixels": "abc"}, {"pixels": [0.5] * 192},
         {"flips": [2] * 192}, {"flips": [0]}, {"flips": None}, {"image_size": True},
@@ -41,9 +41,9 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
 )  # fmt: skip
 def test_what_is_no_key_is_refused_and_not_shown(change, tmp_path):
     path = save_key(make_key(32, 8), tmp_path / "secret.json")
-    content = {**json.loads(path.read_text()), "format": 1, **change}  # of the first edition
+    content = {**json.loads(path.read_text()), **change}
     del content["digest"]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps({**content, "digest": _digest(content)}))
     with pytest.raises(ValueError) as error:
         load_key(path)
     assert str(error.value) == f"path={str(path)!r}: not a whole key of lorakit"

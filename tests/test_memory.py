@@ -1,6 +1,6 @@
 """How many images fit at a time, and what an experiment will take."""
 
-from statistics import median
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -47,33 +47,30 @@ def test_a_card_that_does_not_hold_one_image_is_told(small_gpu):
         memory.largest_chunk(small_gpu(0)[0], 8, torch.device("cuda"))
 
 
-def hungry(size):
-    torch.ones(size, 2**24).sum()  # 64 MiB an image
+@pytest.fixture
+def as_on_a_card(monkeypatch):
+    """``fit`` looks for a size on the CPU too, and asks a function to be given."""
+    module, fork = sys.modules["lorakit.training.fit"], torch.random.fork_rng
 
+    def choose(stepper, loader, recipe):
+        there = {"labels": loader.labels, "take": loader.take}
+        loader = SimpleNamespace(device=torch.device("cuda"), **there)
+        memory.choose_physical_batch(stepper, loader, recipe)
 
-def test_the_needs_of_a_step_are_read_off_small_ones():
-    cpu = torch.device("cpu")  # where the system may take back old pages meanwhile
-    each = median(memory.memory_needs(hungry, 100, cpu)[1] for _ in range(3))
-    assert each == pytest.approx(2**26, rel=0.3)
+    def answer(largest_chunk):
+        monkeypatch.setattr(module, "choose_physical_batch", choose)
+        monkeypatch.setattr(torch.random, "fork_rng", lambda devices: fork([]))
+        monkeypatch.setattr(memory, "largest_chunk", largest_chunk)
 
-
-@pytest.mark.parametrize(
-    ("free", "found"), [(2**33, 64), (30 * 2**24, 16), (2**26, 2), (48 * 2**20, 1)]
-)
-def test_on_a_cpu_memory_is_estimated_and_never_filled(monkeypatch, free, found):
-    largest = []
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-    monkeypatch.setattr(memory, "memory_needs", lambda *_: (2**24, 2**24))
-    size = memory.largest_chunk(largest.append, 64, torch.device("cpu"))
-    assert size == found and not largest
+    return answer
 
 
 @pytest.mark.parametrize("private", [False, True])
-def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, monkeypatch, private):
-    monkeypatch.setattr(memory, "largest_chunk", rehearse_and_say_seven)
+def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, as_on_a_card, private):
+    as_on_a_card(rehearse_and_say_seven)
     privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
     models = []
-    for chunk in ("auto", 7):
+    for chunk in (None, 7):
         torch.manual_seed(0)
         model = create_backbone(classes=10)
         apply_method(model, "lora+patch", private=private)
@@ -88,7 +85,7 @@ def test_an_automatic_chunk_changes_no_result_and_leaves_no_trace(digits, monkey
 @pytest.mark.parametrize("where", ["forward", "backward"])
 @pytest.mark.parametrize("private", [False, True])
 def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
-    digits, monkeypatch, small_gpu, private, where
+    digits, monkeypatch, small_gpu, as_on_a_card, private, where
 ):
     """As on a card: the first trial fails in the middle of the model, the next one fits."""
     torch.manual_seed(0)
@@ -107,11 +104,11 @@ def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
         else block.register_full_backward_hook(fail)
     )
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 0)
-    monkeypatch.setattr(memory, "largest_chunk", as_on_a_card)
+    as_on_a_card(try_and_need_nothing_later)
     privacy = {"privacy": Privacy(noise_multiplier=0.0, delta=1e-4)} if private else {}
     recipe = Recipe(1, 40, 1e-3, **privacy)
     options = {"seed": 0, "device": "cpu", "progress": False}
-    fit(model, digits.train, recipe.replace(physical_batch="auto"), **options)
+    fit(model, digits.train, recipe, **options)
     hook.remove()
     torch.manual_seed(0)
     other = create_backbone(classes=10)
@@ -121,9 +118,9 @@ def test_a_trial_that_runs_out_of_memory_leaves_nothing_behind(
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in pairs)
 
 
-def as_on_a_card(trial, most, device, later):
+def try_and_need_nothing_later(trial, most, device, later):
     assert later > 0
-    return LARGEST_CHUNK(trial, most, torch.device("cuda"), later=0)
+    return LARGEST_CHUNK(trial, most, device, later=0)
 
 
 def rehearse_and_say_seven(trial, most, device, later):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lorakit import Experiment, grid, read_table, run
 from lorakit.experiments.estimate import estimate
-from lorakit.experiments.paper import main, paper
+from lorakit.experiments.paper import main
 from lorakit.experiments.run import build
 from lorakit.lora.vit import count_parameters
 
@@ -66,12 +66,18 @@ def test_a_dry_run_goes_the_whole_way(tmp_path, capsys):
 
 def test_one_of_the_nine_runs_with_vit_b16_at_224(tmp_path):
     """On pictures from disk, encrypted on the way: trained, evaluated, measured."""
-    dry = paper_module()._experiments("cifar10", tmp_path / "dry-run", None, "encryption")
+    for number in range(20):
+        path = tmp_path / "data" / "mine" / f"class {number % 10}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 60), (number, 99, 0)).save(path)
+    nine = paper_module()._experiments("folder:mine", None, "encryption")
     asked = ("lora+patch", "scramble+shuffle")
-    (one,) = (e for e in dry if (e.method, e.cipher) == asked)
-    row = run(one.replace(train=2, val=1, test=1), device="cpu")
+    (one,) = (e for e in nine if (e.method, e.cipher) == asked)
+    assert (len(nine), one.train, one.val, one.test) == (9, 16, 2, 2)
+    few = {"train": 2, "val": 1, "test": 1, "epochs": 1, "batch_size": 2, "pretrained": False}
+    row = run(one.replace(**few), device="cpu")
     assert row["backbone"] == "vit_base_patch16_224" and row["trainable"] == 745_738
-    assert row["dataset"].startswith("folder:") and not row["pretrained"]
+    assert row["dataset"] == "folder:mine" and not row["pretrained"]
     assert 0 <= row["accuracy"] <= 1 and 0 < row["loss"] < 100 and 0 < row["train_loss"] < 100
 
 
@@ -79,7 +85,7 @@ def test_a_stopped_run_goes_on_after_its_last_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(paper_module(), "_DRY", {**paper_module()._DRY, "epochs": 2})
     plain = [e for e in grid("paper") if e.cipher == "none"]
     monkeypatch.setattr(paper_module(), "grid", lambda *_: plain)
-    arguments = {"out": tmp_path, "dry_run": True, "backbone": TINY}
+    arguments = ["--dry-run", "--backbone", TINY, "--out"]
     epochs, stopped = [], []
     runner = importlib.import_module("lorakit.experiments.run")
     fit = runner.fit
@@ -95,12 +101,12 @@ def test_a_stopped_run_goes_on_after_its_last_epoch(tmp_path, monkeypatch):
 
     monkeypatch.setattr(runner, "fit", stop_in_the_second_epoch)
     with pytest.raises(KeyboardInterrupt):
-        paper(**arguments)
+        main([*arguments, str(tmp_path)])
     assert epochs == [1, 1, 2] and len(list((tmp_path / "checkpoints").glob("*"))) == 1
     epochs.clear()
-    rows = paper(**arguments)
+    rows = main([*arguments, str(tmp_path)])
     assert epochs[:2] == [2, 2] and epochs.count(1) == 2 * 2  # the first run only went on
-    again = paper(**{**arguments, "out": tmp_path / "unbroken"})
+    again = main([*arguments, str(tmp_path / "unbroken")])
     assert rows["accuracy"].tolist() == again["accuracy"].tolist()
     assert rows["loss"].tolist() == pytest.approx(again["loss"].tolist(), rel=1e-5)
 
@@ -110,7 +116,7 @@ def paper_module():
 
 
 def test_the_private_study_runs_too(tmp_path, capsys):
-    rows = paper(out=tmp_path, dry_run=True, private=True, backbone=TINY)
+    rows = main(["--dry-run", "--private", "--backbone", TINY, "--out", str(tmp_path)])
     assert (rows["epsilon_spent"] <= rows["epsilon"]).all() and 8.0 in set(rows["epsilon"])
     assert set(rows.loc[rows["noise_multiplier"] == 0, "method"]) == {"lora+patch", "full"}
     assert (tmp_path / "privacy.png").exists()
@@ -126,7 +132,7 @@ def test_what_takes_too_long_is_not_begun(tmp_path, capsys, monkeypatch):
 
 
 def test_an_estimate_alone_trains_nothing(tmp_path):
-    found = paper(out=tmp_path, dry_run=True, estimate_only=True, backbone=TINY)
+    found = main(["--dry-run", "--estimate", "--backbone", TINY, "--out", str(tmp_path)])
     assert isinstance(found, pd.DataFrame) and found["method"].tolist() == [
         "lora", "lora+patch", "full",
     ]  # fmt: skip

@@ -21,12 +21,7 @@ from lorakit.privacy.accountant import (
     default_delta,
     find_noise_multiplier,
 )
-from lorakit.privacy.curves import (
-    epsilon_by_steps,
-    mistake_delta_from_batches,
-    mistake_shuffled_as_poisson,
-    noise_by_epsilon,
-)
+from lorakit.privacy.curves import mistake_delta_from_batches, mistake_shuffled_as_poisson
 from lorakit.privacy.meaning import what_it_means
 
 HEAVY = [  # examples, batch, epochs, delta, epsilon
@@ -172,15 +167,6 @@ def test_the_noise_found_never_spends_more_than_asked_even_if_the_accountant_jum
 def test_default_delta_is_below_one_over_n():
     for n in (2, 9, 10, 99, 100, 1097, 9999, 10_000, 50_000):
         assert 0.1 / n <= default_delta(n) < 1 / n
-
-
-def test_curves_have_a_line_for_each_accountant_and_the_right_order():
-    curve = epsilon_by_steps(1.0, 0.05, [10, 100], 1e-4)
-    at_100 = curve[curve["steps"] == 100].set_index("accountant")["epsilon"]
-    assert at_100["gdp"] < at_100["prv"] < at_100["rdp"]  # GDP promises too much
-    noise = noise_by_epsilon([1.0, 4.0], 0.05, 100, 1e-4, ["prv", "rdp"])
-    sigma = noise.set_index(["accountant", "epsilon"])["noise_multiplier"]
-    assert sigma["rdp", 1.0] > sigma["prv", 1.0] > sigma["prv", 4.0]
 
 
 def test_mistakes_claim_less_than_holds():

@@ -10,7 +10,7 @@ from lorakit.figures.accuracy import plot_accuracy
 from lorakit.figures.privacy import plot_accountants, plot_audits, plot_signal_to_noise
 from lorakit.figures.style import METHOD_NAMES
 from lorakit.figures.tables import accuracy_table
-from lorakit.privacy.curves import epsilon_by_steps, noise_by_epsilon
+from lorakit.privacy.accountant import compute_epsilon
 
 EPSILONS = [0.5, 8.0, math.inf]
 
@@ -90,11 +90,15 @@ def test_audit_figure_has_a_dot_for_each_audit():
 
 
 def test_accountant_figure():
-    steps = epsilon_by_steps(1.0, 0.05, [10, 100], 1e-4)
-    figure = plot_accountants(steps, noise_by_epsilon([1.0, 8.0], 0.05, 100, 1e-4))
-    left, right = figure.axes
-    assert len(left.lines) == len(right.lines) == 3
-    assert [line.get_label().split()[0] for line in left.lines] == ["PRV", "RDP", "GDP"]
+    training = {"noise_multiplier": 1.0, "sample_rate": 0.05, "delta": 1e-4}
+    figure = plot_accountants([10, 100], [1.0, 8.0], **training, planned=100)
+    spent, noise = ([line.get_ydata() for line in ax.lines] for ax in figure.axes)
+    names = [line.get_label().split()[0] for line in figure.axes[0].lines]
+    assert names == ["PRV", "RDP", "GDP"]
+    prv, rdp, gdp = (last for _, last in spent)
+    assert gdp < prv < rdp  # GDP promises too much
+    assert noise[1][0] > noise[0][0] > noise[0][1]
+    assert compute_epsilon(noise[0][0], 0.05, 100, 1e-4) == pytest.approx(1.0, rel=0.02)
 
 
 def test_a_table_without_privacy_is_refused(rows):

@@ -114,27 +114,40 @@ def mean_and_ends(points):
 def test_what_a_norm_for_each_part_gives_back():
     """To FOUND and lesson 07."""
     same = ["epsilon", "seed"]
-    apart = read_table(TABLES / "apart.csv").set_index(same)["accuracy"]
-    assert apart.groupby("epsilon").count().to_dict() == {0.5: 5, 2.0: 5, 8.0: 5, np.inf: 5}
+    norms = {
+        m: runs.set_index(same)["accuracy"]
+        for m, runs in read_table(TABLES / "apart.csv").groupby("method")
+    }
+    apart = norms["lora+patch"]
+    for runs in norms.values():
+        assert runs.groupby("epsilon").count().to_dict() == {0.5: 5, 2.0: 5, 8.0: 5, np.inf: 5}
 
-    def over(table, method):
+    def over(table, method, apart=apart):
         rows = read_table(TABLES / f"{table}.csv").query(f"method == '{method}'")
-        lead = (100 * (apart - rows.set_index(same)["accuracy"]).dropna()).groupby("epsilon")
-        half = half_width(lead.sem(), lead.count())
-        return lead.mean(), lead.mean() - half, lead.mean() + half
+        return ends_by_epsilon(apart - rows.set_index(same)["accuracy"])
 
-    gain, low, _ = over("privacy", "lora+patch")
-    private = gain[[0.5, 2.0, 8.0]]
-    assert f"gains {private.min():.1f} to {private.max():.1f} points at ε = 0.5, 2 and 8" in FOUND
+    gain, low, high = over("privacy", "lora+patch")
+    private, told = gain[[0.5, 2.0, 8.0]], "{:.1f} ({:.1f} to {:.1f})"
+    three = [told.format(gain[e], low[e], high[e]) for e in private.index]
+    three[-1] = three[-1].replace(" (", " points (")
+    assert "gains {}, {} and {} at ε = 0.5, 2 and 8".format(*three) in FOUND
     assert f"gives back {private.min():.1f} to {private.max():.1f} points." in README
     assert (low > 0).all() and (private > 1.5).all()
+    own, low, high = over("privacy", "lora", norms["lora"])
+    assert f"({own[2.0]:.1f} at ε = 2; {low[2.0]:.1f} to {high[2.0]:.1f})" in FOUND
+    assert (low < 0).all() and (high > 0).all()
+    lag, high, low = (-x for x in ends_by_epsilon(apart - norms["lora"]))  # all on a CPU
+    assert [low[e] > 0 for e in (0.5, 2.0, 8.0, np.inf)] == [True, True, False, False]
+    first, second = (told.format(lag[e], low[e], high[e]) for e in (0.5, 2.0))
+    assert f"is still behind, by {first} at ε = 0.5 and {second} at 2" in FOUND
+    assert "ahead, by " + second.replace(" (", r" points at $\varepsilon = 2$ (") in LESSON_07
     behind, low, high = over("privacy", "lora")
     assert (low < 0).all() and (high > 0).all()
     way = (private / (private - behind[private.index])).tolist()  # of the way to `lora`
     assert 0.5 < min(way) < 0.6 and 0.75 < max(way) < 0.85
     assert "half to four fifths of the way to `lora`" in FOUND
     lead, low, high = over("clipped", "lora")  # on one device
-    assert f"by {-lead[2.0]:.1f} points at" in LESSON_07 and high[2.0] < 0 < high[np.inf]
+    assert high[2.0] < 0 < high[np.inf]
     lead, low, high = over("privacy", "probe")
     assert (high[[0.5, 2.0]] > 0).all() and (low[[0.5, 2.0]] < 0).all()
     assert "at 8 they differ by less than two devices do" in LESSON_07
@@ -149,6 +162,14 @@ def test_what_a_norm_for_each_part_gives_back():
         for name in ("apart", "privacy")
     )
     assert f"({mine} tries of rates, against {others})" in FOUND
+    assert f"had {mine} tries of rates, against {others} with one norm" in LESSON_07
+
+
+def ends_by_epsilon(difference):
+    """Points at each epsilon: mean, and the ends of its interval; pairs without a partner go."""
+    groups = (100 * difference).dropna().groupby("epsilon")
+    half = half_width(groups.sem(), groups.count())
+    return groups.mean(), groups.mean() - half, groups.mean() + half
 
 
 def test_the_numbers_of_encrypted_and_private():
@@ -299,6 +320,20 @@ def line(mean, low, high):
 def test_the_numbers_of_correlated_noise():
     same = ["method", "epsilon", "seed"]
     pairs = read_table(TABLES / "banded.csv").merge(read_table(TABLES / "privacy.csv"), on=same)
+    assert all(pairs["device_x"].str.contains("H100") & pairs["device_y"].str.startswith("cpu"))
+    tries = [
+        len(read_table(TABLES / f"{n}_trials.csv").query("method == 'lora+patch'"))
+        for n in ("banded", "privacy")
+    ]
+    assert "({} tries, against {})".format(*tries) in FOUND
+    apart, banded = (
+        read_table(TABLES / f"{n}.csv").query("method == 'lora+patch'").set_index(same[1:])
+        for n in ("apart", "banded")
+    )
+    more, low, _ = ends_by_epsilon(apart["accuracy"] - banded["accuracy"])
+    assert (
+        f"gains more, by {more.min():.1f} to {more.max():.1f} points" in FOUND and (low > 0).all()
+    )
     points = 100 * (pairs["accuracy_x"] - pairs["accuracy_y"])
     gain = points.groupby(pairs["epsilon"]).agg(["mean", "sem", "size"])
     half = half_width(gain["sem"], gain["size"])

@@ -196,7 +196,8 @@ def test_ids_follow_the_settings_that_matter():
         ({"lr_lora": 0.0}, ["lr['lora']=0.0", "above 0"]),
         ({"seed": -1}, ["seed=-1"]),
         ({"val": 0, "eval_split": "val"}, ["val=0", "1"]),
-        ({"dataset": "digits", "val": 0}, ["val=0", "1"]),
+        ({"dataset": "digits", "val": -1}, ["val=-1", "0"]),
+        ({"dataset": "digits", "test": 0}, ["test=0", "1"]),
         ({"schedule": "step"}, ["step", "cosine"]),
     ],
 )

@@ -9,7 +9,6 @@
 """
 
 from lorakit.data.dataset import MEAN, STD, Dataset, Split, normalise
-from lorakit.data.load import DATASETS, EMBEDDED, default_sizes, load
+from lorakit.data.load import DATASETS, default_sizes, load
 
-__all__ = ["DATASETS", "EMBEDDED", "MEAN", "STD", "Dataset", "Split", "default_sizes", "load"]
-__all__ += ["normalise"]
+__all__ = ["DATASETS", "MEAN", "STD", "Dataset", "Split", "default_sizes", "load", "normalise"]

@@ -19,7 +19,8 @@ def street(name: str, sizes: Sizes, seed: int, image_size: int) -> Dataset:
     for index, n in enumerate(sizes):
         generator = generator_for(name, seed, index)
         labels = torch.randint(len(DIGITS), (n,), generator=generator)
-        splits.append(Split(draw(DIGITS, labels, generator, ROUGH, image_size), labels))
+        split = Split(draw(DIGITS, labels, generator, ROUGH, image_size), labels) if n else None
+        splits.append(split)
     return Dataset(name, tuple(DIGITS), *splits)
 
 

@@ -22,11 +22,6 @@ _CLOTHES = ("fashion", "painted")
 EMBEDDED = {"street": embedded.street, "digits": embedded.digits}
 
 
-def least(name: str, split: str) -> int:
-    """The smallest number of images that a split may have."""
-    return 0 if split == "val" and name in _CLOTHES else 1
-
-
 @checked
 def load(
     name: str,
@@ -47,7 +42,7 @@ def load(
             ``data.public.folder``.
         train, val, test: number of images in each split; None means those in ``DATASETS``, or of a
             folder 80, 10 and 10 % of what it holds; with test pictures apart, all of those, and 90
-            and 10 % of the others. ``val=0``, for clothes only: ``Dataset.val`` is then None.
+            and 10 % of the others. With ``val=0``, ``Dataset.val`` is None.
         seed: which images are drawn, or how real images are split. The official test images are
             never in ``train`` or ``val``.
         image_size: height and width in pixels. CIFAR and clothes stay 32 x 32, and are
@@ -61,7 +56,7 @@ def load(
     sizes, defaults = (train, val, test), default_sizes(name)
     for argument, n in zip(("train", "val", "test"), sizes):
         if n is not None:
-            check_number(argument, n, least=least(name, argument), most=10_000_000, whole=True)
+            check_number(argument, n, least=int(argument != "val"), most=10_000_000, whole=True)
     check_number("seed", seed, least=0, whole=True)
     check_number("image_size", image_size, least=8, most=1024, whole=True)
     where = public.data_root(root)

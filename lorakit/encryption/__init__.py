@@ -6,8 +6,3 @@
 ``equivariance``  the patch embedding that reads encrypted images;
 ``attacks``       the key from known pictures, jigsaws, statistics, a published embedding.
 """
-
-from lorakit.encryption.cipher import STEPS, Key, decrypt, encrypt, make_key
-from lorakit.encryption.equivariance import adapt_to_key
-
-__all__ = ["STEPS", "Key", "adapt_to_key", "decrypt", "encrypt", "make_key"]

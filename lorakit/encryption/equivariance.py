@@ -29,15 +29,6 @@ def adapt_patch_embedding(weight: Tensor, key: Key) -> Tensor:
     return (columns * sign).view_as(weight)
 
 
-def adapt_position_embedding(embedding: Tensor, key: Key, prefix: int = 1) -> Tensor:
-    """e'_i = e_{s(i)}: (1, prefix + N, dim); the class token and registers stay in front."""
-    n, shape = len(key.blocks), tuple(embedding.shape)
-    if shape[1] != prefix + n:
-        raise ValueError(f"embedding of shape {shape}: this key takes (1, {prefix} + {n}, dim)")
-    places = torch.cat([torch.arange(prefix), prefix + key.blocks]).to(embedding.device)
-    return embedding[:, places]
-
-
 @checked
 @torch.no_grad()
 def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
@@ -63,6 +54,7 @@ def adapt_to_key(model: VisionTransformer, key: Key) -> VisionTransformer:
     model.patch_embed.proj.weight.copy_(adapt_patch_embedding(model.patch_embed.proj.weight, key))
     added = [m.weight[None] for m in model.modules() if isinstance(m, PositionUpdate)]
     for embedding in (e for e in (model.pos_embed, *added) if e is not None):  # (1, tokens, dim)
-        prefix = embedding.shape[1] - model.patch_embed.num_patches
-        embedding.copy_(adapt_position_embedding(embedding, key, prefix))
+        prefix = embedding.shape[1] - len(key.blocks)  # class token and registers stay in front
+        places = torch.cat([torch.arange(prefix), prefix + key.blocks]).to(embedding.device)
+        embedding.copy_(embedding[:, places])  # e'_i = e_{s(i)}
     return model

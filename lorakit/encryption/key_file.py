@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from pathlib import Path
 
 import torch
@@ -26,8 +25,7 @@ def save_key(key: Key, path: str | Path) -> Path:
 def load_key(path: str | Path) -> Key:
     """Read a key of ``save_key``; messages of errors never show what is in the file.
 
-    ValueError if it is not a whole key; PermissionError if others may read it. A key of the first
-    edition, which has no digest, is read with a warning: nothing else opens its pictures.
+    ValueError if it is not a whole key; PermissionError if others may read it.
     """
     path = Path(path)
     if os.name == "posix" and path.stat().st_mode & 0o077:
@@ -39,7 +37,7 @@ def load_key(path: str | Path) -> Key:
         flips, steps = torch.tensor(content["flips"]).bool(), tuple(content["steps"])
         key = Key(content["image_size"], content["block_size"], blocks, pixels, flips, steps)
         whole = (
-            (content["format"], digest) in ((1, None), (2, _digest(content)))
+            (content["format"], digest) == (2, _digest(content))
             and steps == tuple(step for step in STEPS if step in steps)
             and all(sorted(content[n]) == [*range(len(content[n]))] for n in ("blocks", "pixels"))
             and set(content["flips"]) <= {0, 1}
@@ -48,8 +46,6 @@ def load_key(path: str | Path) -> Key:
         whole = False
     if not whole:
         raise ValueError(f"path={str(path)!r}: not a whole key of lorakit")
-    if digest is None:
-        warnings.warn(f"path={str(path)!r}: no digest; save_key again gives it one", stacklevel=2)
     return key
 
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 
 from lorakit.checks import check_choice, check_fields, check_number
-from lorakit.data.load import default_sizes, least
+from lorakit.data.load import default_sizes
 from lorakit.encryption.cipher import STEPS
 from lorakit.experiments.learning_rates import tuned_rates
 from lorakit.experiments.public import RECIPE
@@ -30,16 +30,16 @@ class Experiment:
     Attributes:
         dataset: one of ``data.DATASETS``, or ``folder:NAME``, see ``data.load``.
         train, val, test: images in each split; None means the default, which a folder lacks.
-        cipher: ``"none"`` or any of ``encryption.STEPS`` joined by ``+``; blocks are patches.
-        backbone: a name for ``lora.create_backbone``.
+        cipher: ``"none"``, or ``encryption.cipher.STEPS`` joined by ``+``; blocks are patches.
+        backbone: a name for ``lora.vit.create_backbone``.
         pretrained: start from its pre-trained weights, or at random.
-        method: one of ``lora.METHODS``.
+        method: one of ``lora.vit.METHODS``.
         rank, alpha, targets: of LoRA, ``targets`` joined by ``+``; alpha defaults to 2 x rank.
-        freeze_a: True trains only B of LoRA, see ``lora.apply_method``.
+        freeze_a: True trains only B of LoRA, see ``lora.vit.apply_method``.
         public: of encrypted pictures, so many public ones to train on first, see
             ``experiments.public``; None for none.
         recipe: how it is trained. Learning rates left open are the tuned ones, delta is
-            ``privacy.default_delta(train)``.
+            ``privacy.accountant.default_delta(train)``.
         eval_split: the split that gives the accuracy: ``test``, or ``val`` to tune.
         seed: of the start, the order of images and the (teaching) key.
         key_seed: of the key alone; None for ``seed``.
@@ -79,8 +79,8 @@ class Experiment:
                 if size is None:
                     raise ValueError(f"{name}=None: say how many images; a folder has no default")
                 self._set(name, size)
-            fewest = 1 if name == self.eval_split else least(self.dataset, name)
-            check_number(name, getattr(self, name), least=fewest, whole=True)
+            needed = name != "val" or self.eval_split == "val"
+            check_number(name, getattr(self, name), least=int(needed), whole=True)
         if self.public is not None:
             check_number("public", self.public, least=RECIPE.batch_size, whole=True)
             if self.cipher == "none" or self.method == "probe":

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from lorakit.data.load import DATASETS, load
 from lorakit.experiments.estimate import estimate
@@ -22,31 +21,44 @@ from lorakit.figures.accuracy import plot_accuracy
 from lorakit.figures.paired import claim_sentences
 from lorakit.figures.style import save_figure
 from lorakit.figures.tables import accuracy_table, save_table
-from lorakit.runtime import replacing
 from lorakit.training import distributed
 
-_DRY = {"train": 4, "val": 2, "test": 4, "epochs": 1, "batch_size": 2, "pretrained": False}
+_DRY = {"dataset": "street", "train": 4, "val": 2, "test": 4, "epochs": 1, "batch_size": 2}
+_DRY |= {"pretrained": False}
 
 
-def paper(
-    dataset: str = "cifar10",
-    *,
-    out: str | Path = "figures/paper",
-    seeds: int | None = None,
-    private: bool = False,
-    hours: float = 24.0,
-    dry_run: bool = False,
-    estimate_only: bool = False,
-    backbone: str | None = None,
-) -> pd.DataFrame:
-    """Run the ``paper`` preset, draw its figure, return its rows; ``--help`` says what is what."""
-    out, study = Path(out), "privacy" if private else "encryption"
+def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
+    """The command line: run the preset, draw its figure; the rows, or what they would take."""
+    name = "python -m lorakit.experiments.paper"
+    parser = argparse.ArgumentParser(prog=name, description=__doc__)
+    say = parser.add_argument
+    say("--dataset", default="cifar10", help="cifar10, cifar100, imagenette or folder:NAME")
+    say("--root", help="where data sets are (default: $LORAKIT_DATA)")
+    say("--out", default="figures/paper", help="for table, figure, checkpoints; here: %(default)s")
+    say("--seeds", type=int, help="how many; the preset has 1")
+    say("--private", action="store_true", help="accuracy against epsilon, not against ciphers")
+    say("--hours", type=float, default=24.0, help="refuse to start what takes longer")
+    say("--backbone", help="another timm ViT")
+    say("--estimate", action="store_true", help="only say what it would take")
+    say("--dry-run", action="store_true", help="all of it, on a few drawn pictures, random weights")
+    asked = parser.parse_args(arguments)
+    if asked.root:
+        os.environ["LORAKIT_DATA"] = asked.root
+    distributed.init()
+    try:
+        return _run(asked)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        raise SystemExit(f"lorakit.paper: {error}") from None
+
+
+def _run(asked: argparse.Namespace) -> pd.DataFrame:
+    out, study = Path(asked.out), "privacy" if asked.private else "encryption"
     leads = distributed.is_main_process()
     if not leads:
         distributed.barrier()  # the first process downloads and decodes, the others find it there
-    experiments = _experiments(dataset, out / "dry-run" if dry_run else None, seeds, study)
-    if backbone:
-        experiments = [e.replace(backbone=backbone) for e in experiments]
+    experiments = _experiments(None if asked.dry_run else asked.dataset, asked.seeds, study)
+    if asked.backbone:
+        experiments = [e.replace(backbone=asked.backbone) for e in experiments]
     classes = len(load_data(experiments[0]).classes)
     if leads:
         distributed.barrier()
@@ -56,48 +68,30 @@ def paper(
     if leads:
         print(needs.to_string(index=False))
         print(f"{len(experiments)} runs, about {total:.1f} hours; stop at any time, it goes on")
-    if estimate_only:
+    if asked.estimate:
         return needs
-    if total > hours:
+    if total > asked.hours:
         raise RuntimeError(
-            f"hours={hours:g}: it would take about {total:.1f} hours here. Allow more with "
+            f"hours={asked.hours:g}: it would take about {total:.1f} hours here. Allow more with "
             "--hours, or take a GPU, several (torchrun), fewer seeds, or --backbone with a smaller "
             "ViT"
         )
     rows = sweep(experiments, out / f"{study}.csv", n_jobs=1, checkpoints=out / "checkpoints")
     if leads:
-        _report(rows, out, study, "epsilon" if private else "cipher")
+        _report(rows, out, study, "epsilon" if asked.private else "cipher")
     return rows
 
 
-def _experiments(
-    dataset: str, generated: Path | None, seeds: int | None, study: str
-) -> list[Experiment]:
-    """The preset's, on this data set; with ``generated``, small ones on pictures made there."""
-    if dataset in DATASETS and generated is None:
+def _experiments(dataset: str | None, seeds: int | None, study: str) -> list[Experiment]:
+    """The preset's, on this data set; with None small ones, on pictures that are drawn."""
+    if dataset in DATASETS:
         return grid("paper", dataset, seeds, study)
     changes = _DRY
-    if generated is not None:
-        dataset = _generate(generated)
-    else:
+    if dataset is not None:
         found = load(dataset)
         changes = {part: len(getattr(found, part)) for part in ("train", "val", "test")}
-    preset = grid("paper", "cifar10", seeds, study)
-    return [e.replace(dataset=dataset, delta=None, **changes) for e in preset]
-
-
-def _generate(root: Path) -> str:
-    """Generated pictures as files in class folders; where data sets are looked for, from now on."""
-    digits = load("street", train=60, val=20, test=1, image_size=64)
-    for part in ("train", "val"):
-        split = getattr(digits, part)
-        for number, (image, label) in enumerate(zip(split.images, split.labels.tolist())):
-            path = root / "generated" / part / digits.classes[label] / f"{number}.png"
-            if not path.exists():
-                with replacing(path) as file:
-                    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "png")
-    os.environ["LORAKIT_DATA"] = str(root)
-    return "folder:generated"
+        changes["dataset"] = dataset
+    return [e.replace(delta=None, **changes) for e in grid("paper", "cifar10", seeds, study)]
 
 
 def _report(rows: pd.DataFrame, out: Path, study: str, against: str) -> None:
@@ -109,30 +103,6 @@ def _report(rows: pd.DataFrame, out: Path, study: str, against: str) -> None:
             print(f"{cipher}:", *claim_sentences(rows, cipher, ("full", "lora")), sep="\n  ")
     paths = [*save_figure(plot_accuracy(rows, against), out / study)]
     print("written:", *paths, *save_table(table, out / f"{study}_table"))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line of ``paper``."""
-    name = "python -m lorakit.experiments.paper"
-    parser = argparse.ArgumentParser(prog=name, description=__doc__)
-    say = parser.add_argument
-    say("--dataset", default="cifar10", help="cifar10, cifar100, imagenette or folder:NAME")
-    say("--root", help="where data sets are (default: $LORAKIT_DATA)")
-    say("--out", default="figures/paper", help="for table, figure, checkpoints; here: %(default)s")
-    say("--seeds", type=int, help="how many; the preset has 1")
-    say("--private", action="store_true", help="accuracy against epsilon, not against ciphers")
-    say("--hours", type=float, default=24.0, help="refuse to start what takes longer")
-    say("--backbone", help="another timm ViT")
-    say("--estimate", action="store_true", dest="estimate_only", help="only say what it would take")
-    say("--dry-run", action="store_true", help="all of it, on generated pictures, random weights")
-    asked = vars(parser.parse_args(arguments))
-    if root := asked.pop("root"):
-        os.environ["LORAKIT_DATA"] = root
-    distributed.init()
-    try:
-        paper(**asked)
-    except (MemoryError, RuntimeError, ValueError) as error:
-        raise SystemExit(f"lorakit.paper: {error}") from None
 
 
 if __name__ == "__main__":

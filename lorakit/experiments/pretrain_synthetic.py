@@ -120,7 +120,7 @@ def pretrain_synthetic(
 
     Args:
         out: the file to write.
-        backbone: a name for ``lora.create_backbone``.
+        backbone: a name for ``lora.vit.create_backbone``.
         images: pictures to draw, in equal parts from each of ``sources``.
         sources: some of ``data.synthetic.SOURCES``.
         recipe: None means the one in ``RECIPES``.

@@ -36,25 +36,23 @@ def search_rates(
     cells: Sequence[Experiment],
     table: str | Path,
     *,
-    seeds: int = 1,
     head_apart: bool = False,
     n_jobs: int | None = None,
 ) -> list[Experiment]:
     """Climb from each experiment's own rates, all together; returns them with the best ones.
 
-    Trials are rows of a table, from which a search that was stopped goes on; the mean accuracy over
-    ``seeds`` decides. ``head_apart`` lets the head's rate move alone.
+    Trials are rows of a table, from which a search that was stopped goes on. ``head_apart`` lets
+    the head's rate move alone.
     """
-    centres = {place: e.replace(eval_split="val", test=1) for place, e in enumerate(cells)}
+    trial = {"eval_split": "val", "test": 1, "seed": FIRST_TUNING_SEED}
+    centres = {place: e.replace(**trial) for place, e in enumerate(cells)}
     climbing = set(centres)
     while climbing:
         points = {n: [centres[n], *_neighbours(centres[n], head_apart)] for n in climbing}
-        asked = [p for some in points.values() for p in some]
-        trials = [p.replace(seed=FIRST_TUNING_SEED + i) for p in asked for i in range(seeds)]
-        found = sweep(trials, table, n_jobs=n_jobs).set_index("id")["accuracy"]
-        means = iter(found[[t.id for t in trials]].to_numpy().reshape(-1, seeds).mean(axis=1))
+        rows = sweep([p for some in points.values() for p in some], table, n_jobs=n_jobs)
+        accuracy = rows.set_index("id")["accuracy"]
         for place, some in points.items():
-            best = np.argmax([next(means) for _ in some])  # of equals the first
+            best = np.argmax([accuracy[p.id] for p in some])  # of equals the first
             centres[place] = some[best]
             if best == 0:  # no neighbour is better
                 climbing.remove(place)

@@ -15,9 +15,9 @@ from lorakit.lora.vit import create_backbone
 
 
 @lru_cache
-def frozen_features(train: int, test: int = 1000) -> tuple[tuple[Tensor, Tensor], ...]:
-    """What a head sees of clothes: features (N, d) and labels (N,), to train on and to test."""
-    data, model = load("fashion", train=train, val=0, test=test), create_backbone("vit_micro")
+def frozen_features(train: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """What a head sees of clothes, to train on and 1,000 to test: features (N, d), labels (N,)."""
+    data, model = load("fashion", train=train, val=0, test=1000), create_backbone("vit_micro")
     return tuple((features(model, s.images), s.labels) for s in (data.train, data.test))
 
 

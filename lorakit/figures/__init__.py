@@ -7,7 +7,3 @@
 ``diagrams``  what trains, what the cipher does, what an embedding learned;
 ``privacy``   noise, accountants, audits.
 """
-
-from lorakit.figures.style import save_figure, style
-
-__all__ = ["save_figure", "style"]

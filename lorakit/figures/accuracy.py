@@ -27,7 +27,7 @@ _ASKED = {
     "trainable": "What do more parameters buy?",
     "epsilon": "What does a promise cost in accuracy?",
 }
-HUES = ("method", "cipher", "epsilon")
+HUES = ("method", "epsilon")
 
 
 def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method") -> Figure:
@@ -42,7 +42,7 @@ def plot_accuracy(rows: pd.DataFrame, x: str = "cipher", *, hue: str = "method")
         hue: what colours tell apart, one of ``HUES``; markers tell methods apart.
     """
     rows, means = _means(rows, x, hue)
-    panel = ["dataset"] if "cipher" in (x, hue) else ["dataset", "cipher"]
+    panel = ["dataset"] if x == "cipher" else ["dataset", "cipher"]
     with style():
         figure, axes = _axes(means, panel)
         parts = dict(iter(means.groupby(panel)))

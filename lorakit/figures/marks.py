@@ -10,7 +10,6 @@ from lorakit.figures.style import (
     METHOD_COLOURS,
     METHOD_MARKERS,
     METHOD_NAMES,
-    OTHER_COLOURS,
     TARGETS_SHOWN,
 )
 from lorakit.figures.tables import epsilon_name, in_order
@@ -39,12 +38,9 @@ def look_of(line: pd.DataFrame, hue: str, hues: list) -> dict:
     if hue == "method":
         label = METHOD_NAMES[first["method"]] + (f" on {first['targets']}" if hollow else "")
         return look | {"colour": METHOD_COLOURS[first["method"]], "label": label}
-    place = hues.index(first[hue])
-    if hue == "epsilon":
-        colour = plt.get_cmap("viridis_r")(0.2 + 0.8 * place / max(1, len(hues) - 1))
-        return look | {"colour": colour, "label": epsilon_name(first[hue])}
-    colour = OTHER_COLOURS[place % len(OTHER_COLOURS)]
-    return look | {"colour": colour, "label": CIPHER_NAMES.get(first[hue], first[hue])}
+    place = hues.index(first["epsilon"]) / max(1, len(hues) - 1)
+    colour = plt.get_cmap("viridis_r")(0.2 + 0.8 * place)
+    return look | {"colour": colour, "label": epsilon_name(first["epsilon"])}
 
 
 def draw_means(

@@ -1,6 +1,6 @@
 """What privacy is made of: noise, accountants, an attack; each returns a matplotlib Figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lorakit.figures.style import METHOD_COLOURS, METHOD_MARKERS, style, suptitle
+from lorakit.privacy.accountant import compute_epsilon, find_noise_multiplier
 
 _ACCOUNTANTS = {"prv": ("#0072B2", "-"), "rdp": ("#D55E00", "--"), "gdp": ("#999999", ":")}
 
@@ -32,7 +33,7 @@ def plot_signal_to_noise(ratios: pd.DataFrame, noise_multiplier: float) -> Figur
         ax.axhline(1, color="#555555", linewidth=1, linestyle="--", label="signal = noise")
         ax.set(xscale="log", yscale="log", xlabel="trainable parameters d")
         ax.set_ylabel(f"|clipped gradient| / (σ C √d), σ = {noise_multiplier:.3g}")
-        suptitle(figure, "Does the signal stand out from the noise?")
+        suptitle(figure, "Every number that trains gets its noise: the ratio falls with √d")
         figure.legend(loc="outside right center")
         return figure
 
@@ -66,20 +67,31 @@ def plot_audits(rows: pd.DataFrame, attacks: Mapping[str, str]) -> Figure:
         return figure
 
 
-def plot_accountants(by_steps: pd.DataFrame, by_epsilon: pd.DataFrame) -> Figure:
-    """``privacy.curves.epsilon_by_steps`` and ``noise_by_epsilon``, for several accountants."""
+def plot_accountants(
+    steps: Sequence[int],
+    targets: Sequence[float],
+    *,
+    noise_multiplier: float,
+    sample_rate: float,
+    delta: float,
+    planned: int,
+) -> Figure:
+    """What three accountants charge: epsilon after so many steps, and the noise of a target.
+
+    ``noise_multiplier`` is for the first; the second is for ``planned`` steps.
+    """
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
         for name, (colour, dashes) in _ACCOUNTANTS.items():
             label = f"{name.upper()} (may promise too much)" if name == "gdp" else name.upper()
             look = {"color": colour, "linestyle": dashes, "linewidth": 2}
-            mine = by_steps[by_steps["accountant"] == name]
-            left.plot(mine["steps"], mine["epsilon"], label=label, **look)
-            mine = by_epsilon[by_epsilon["accountant"] == name]
-            right.plot(mine["epsilon"], mine["noise_multiplier"], **look)
+            ledger = {"delta": delta, "accountant": name}
+            spent = [compute_epsilon(noise_multiplier, sample_rate, n, **ledger) for n in steps]
+            left.plot(steps, spent, label=label, **look)
+            noise = [find_noise_multiplier(e, sample_rate, planned, **ledger) for e in targets]
+            right.plot(targets, noise, **look)
         left.set(xlabel="steps", ylabel="ε spent", ylim=(0, None))
         right.set(xlabel="target ε", ylabel="noise multiplier σ", xscale="log", ylim=(0, None))
-        targets = sorted(by_epsilon["epsilon"].unique())
         right.set_xticks(targets, [f"{target:g}" for target in targets])
         right.minorticks_off()
         suptitle(figure, "The same training: what do three accountants charge?")

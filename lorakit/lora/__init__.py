@@ -9,31 +9,3 @@
 ``interchange``   adapters of other projects;
 ``tensors``       safetensors files: read, checked, written, no code run.
 """
-
-from lorakit.lora.lora import (
-    TARGETS,
-    LoRA,
-    LoRALinear,
-    add_lora,
-    lora_layers,
-    merge_lora,
-    remove_lora,
-    unmerge_lora,
-)
-from lorakit.lora.vit import METHODS, PARTS, apply_method, count_parameters, create_backbone
-
-__all__ = [
-    "METHODS",
-    "PARTS",
-    "TARGETS",
-    "LoRA",
-    "LoRALinear",
-    "add_lora",
-    "apply_method",
-    "count_parameters",
-    "create_backbone",
-    "lora_layers",
-    "merge_lora",
-    "remove_lora",
-    "unmerge_lora",
-]

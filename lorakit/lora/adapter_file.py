@@ -20,16 +20,8 @@ from lorakit.lora.tensors import UNSEALED, check_tensors, read_tensors, refuse, 
 from lorakit.lora.vit import apply_method, create_backbone, part_of
 from lorakit.runtime import versions
 
-_SETTINGS = {  # for ``apply_method``
-    "method": str,
-    "targets": list,
-    "rank": (int, type(None)),
-    "alpha": (float, int, type(None)),
-    "blocks": (list, type(None)),
-    "freeze_a": bool,
-    "private": bool,
-}
-_FIELDS = {"backbone": str, "classes": list, "base": str, **_SETTINGS}
+_FIELDS = {"backbone": str, "classes": list, "base": str}
+_SETTINGS = ("method", "targets", "rank", "alpha", "blocks", "freeze_a", "private")
 
 
 @checked
@@ -63,9 +55,10 @@ def read_adapter(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     if not isinstance(header, dict) or header.get("format") != 2:
         raise refuse(path, "its header is not one of format 2")
     header.setdefault("freeze_a", False)  # files from before there was a choice
-    for name, kind in _FIELDS.items():
-        if not isinstance(header.get(name, ...), kind):
-            raise refuse(path, f"header field {name!r} is missing or of another type")
+    wrong = [name for name in _SETTINGS if name not in header]
+    wrong += [name for name, kind in _FIELDS.items() if not isinstance(header.get(name), kind)]
+    if wrong:
+        raise refuse(path, f"header fields {wrong} are missing or of another type")
     digest = str(header.pop("digest", ""))
     content = Path(path).read_bytes().replace(digest.encode(), UNSEALED.encode(), 1)
     if hashlib.sha256(content).hexdigest() != digest:

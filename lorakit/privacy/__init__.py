@@ -6,19 +6,9 @@
 ``ledger``      what Opacus' accountants answer, in bounded memory;
 ``meaning``     what the best attack finds, and may believe;
 ``tuning``      what several trainings spend, of which the best is published;
-``curves``      accountants compared, two classic mistakes;
+``curves``      two classic mistakes, and what they hide;
 ``audit``       a lower bound on epsilon from what an attacker guesses;
 ``membership``  how sure the attacker is of each example.
 
 The step that trains, through Opacus, is ``training.private_step``.
 """
-
-from lorakit.privacy.accountant import (
-    Privacy,
-    PrivacyError,
-    compute_epsilon,
-    default_delta,
-    find_noise_multiplier,
-)
-
-__all__ = ["Privacy", "PrivacyError", "compute_epsilon", "default_delta", "find_noise_multiplier"]

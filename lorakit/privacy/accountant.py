@@ -42,8 +42,8 @@ class Privacy:
         accountant: one of ``ACCOUNTANTS``.
         bands: 2 or more, at most N / batch: correlated noise, see ``privacy.banded``. None: noise
             that is new at each step, DP-SGD.
-        groupwise_clipping: True: each of the k ``lora.PARTS`` that train is clipped by itself, to
-            C / √k, at the same noise and epsilon, see ``dpsgd.clip_groupwise``.
+        groupwise_clipping: True: each of the k ``lora.vit.PARTS`` that train is clipped by itself,
+            to C / √k, at the same noise and epsilon, see ``dpsgd.clip_groupwise``.
     """
 
     epsilon: float = math.inf

@@ -1,47 +1,8 @@
-"""Curves of privacy accountants, and two common mistakes with what they hide."""
+"""Two common mistakes in accounting, and what they hide."""
 
 import math
-from collections.abc import Iterable
-from itertools import product
 
-import pandas as pd
-
-from lorakit.privacy.accountant import (
-    ACCOUNTANTS,
-    compute_epsilon,
-    default_delta,
-    find_noise_multiplier,
-)
-
-
-def epsilon_by_steps(
-    noise_multiplier: float,
-    sample_rate: float,
-    steps: Iterable[int],
-    delta: float,
-    accountants: Iterable[str] = tuple(ACCOUNTANTS),
-) -> pd.DataFrame:
-    """Columns ``accountant``, ``steps``, ``epsilon``."""
-    lines = [
-        (name, n, compute_epsilon(noise_multiplier, sample_rate, n, delta, accountant=name))
-        for name, n in product(accountants, steps)
-    ]
-    return pd.DataFrame(lines, columns=["accountant", "steps", "epsilon"])
-
-
-def noise_by_epsilon(
-    epsilons: Iterable[float],
-    sample_rate: float,
-    steps: int,
-    delta: float,
-    accountants: Iterable[str] = tuple(ACCOUNTANTS),
-) -> pd.DataFrame:
-    """Columns ``accountant``, ``epsilon`` (the target), ``noise_multiplier``."""
-    lines = [
-        (name, epsilon, find_noise_multiplier(epsilon, sample_rate, steps, delta, accountant=name))
-        for name, epsilon in product(accountants, epsilons)
-    ]
-    return pd.DataFrame(lines, columns=["accountant", "epsilon", "noise_multiplier"])
+from lorakit.privacy.accountant import compute_epsilon, default_delta
 
 
 def mistake_delta_from_batches(

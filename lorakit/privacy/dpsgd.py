@@ -49,7 +49,7 @@ def clip(gradients: Gradients, max_grad_norm: float) -> Gradients:
 def clip_groupwise(gradients: Gradients, max_grad_norm: float) -> Gradients:
     """Clip each of k parts by itself, to C / sqrt(k): all together keep to norm C.
 
-    (He et al. 2022, arXiv 2212.01539; their groups are layers, these are ``lora.PARTS``.)
+    (He et al. 2022, arXiv 2212.01539; their groups are layers, these are ``lora.vit.PARTS``.)
     """
     groups: dict[str, Gradients] = {}
     for name, gradient in gradients.items():

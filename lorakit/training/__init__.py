@@ -14,10 +14,3 @@
 ``distributed``   several processes as one training;
 ``memory``        how many images fit at a time.
 """
-
-from lorakit.training.criterion import DivergenceError
-from lorakit.training.evaluate import evaluate
-from lorakit.training.fit import fit
-from lorakit.training.recipe import Recipe
-
-__all__ = ["DivergenceError", "Recipe", "evaluate", "fit"]

@@ -36,14 +36,11 @@ def shard(batch: Tensor) -> Tensor:
 
 def broadcast(batch: Tensor, device: torch.device) -> Tensor:
     """The first process's batch, int64 (n,), for all of them, on ``device``."""
-    batch = batch.to(device)
-    if world_size() == 1:
-        return batch
-    size = torch.tensor(len(batch), device=device)
-    dist.broadcast(size, 0)
-    batch = batch if is_main_process() else torch.empty(int(size), dtype=torch.int64, device=device)
-    dist.broadcast(batch, 0)
-    return batch
+    if world_size() > 1:
+        shared = [batch.clone()]  # with a part of a tensor, all of it would be sent
+        dist.broadcast_object_list(shared, 0)
+        (batch,) = shared
+    return batch.to(device)
 
 
 def all_reduce(values: list[float]) -> list[float]:

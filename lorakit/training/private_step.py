@@ -61,9 +61,8 @@ class PrivateStep:
         self.sample_rate = recipe.batch_size / examples
         self.sigma = self.privacy.sigma(self.sample_rate, self.planned)
         size = sum(p.numel() for p in self.parameters.values())
-        asked = recipe.physical_batch
         fitting = max(1, _GRADIENT_BYTES // (4 * size * (recipe.views or 1)))
-        self.physical_batch = fitting if asked in (None, "auto") else asked
+        self.physical_batch = recipe.physical_batch or fitting
         self.device = next(iter(self.parameters.values())).device
         self._without_gradient, self._nonempty, self._broken = dict(self.parameters), 0, False
         register_grad_sampler(PositionUpdate)(grad_sampler)

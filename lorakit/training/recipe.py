@@ -20,8 +20,8 @@ class Recipe:
     Attributes:
         epochs: passes over the training images.
         batch_size: images a step; under ``privacy`` the expected number of a Poisson batch.
-        lr: peak learning rate, one for all or one for each of ``lora.PARTS``. None: those tuned
-            for an experiment's method, see ``experiments.learning_rates``; elsewhere 1e-3.
+        lr: peak learning rate, one for all or one for each of ``lora.vit.PARTS``. None: those
+            tuned for an experiment's method, see ``experiments.learning_rates``; elsewhere 1e-3.
         optimizer: ``adamw`` (Loshchilov and Hutter 2019, arXiv 1711.05101) or ``sgd`` (momentum
             0.9).
         weight_decay: decoupled, not applied to biases and norms.
@@ -30,9 +30,9 @@ class Recipe:
         warmup: share of all steps in which the rate rises, 0 to below 1.
         privacy: train with differential privacy (DP-SGD, or DP-Adam), or not.
         precision: of matrix products, see ``runtime.chosen_precision``.
-        physical_batch: images in memory at a time; it does not change the result. ``"auto"``: as
-            many as fit, by trying (CUDA, Linux); None: "auto" on CUDA, elsewhere the whole batch,
-            or under ``privacy`` as many as have gradients of 256 MiB.
+        physical_batch: images in memory at a time; it does not change the result. None: on CUDA as
+            many as fit, by trying; elsewhere the whole batch, or under ``privacy`` as many as have
+            gradients of 256 MiB.
         views: random views of each image in a step, see ``training.augment``. Their gradients are
             averaged before they are clipped, so they cost no epsilon (De et al. 2022, arXiv
             2204.13650). None: the image as it is.
@@ -49,7 +49,7 @@ class Recipe:
     warmup: float = 0.1
     privacy: Privacy | None = None
     precision: str | None = None
-    physical_batch: int | str | None = None
+    physical_batch: int | None = None
     views: int | None = None
     ema: float | None = None
 
@@ -62,8 +62,7 @@ class Recipe:
         check_choice("optimizer", self.optimizer, ("adamw", "sgd"))
         check_choice("schedule", self.schedule, ("one-cycle", "cosine"))
         check_choice("precision", self.precision, (None, *PRECISIONS))
-        if self.physical_batch not in (None, "auto"):
-            check_number("physical_batch", self.physical_batch, least=1, whole=True)
+        check_number("physical_batch", self.physical_batch, least=1, whole=True, none=True)
         check_number("views", self.views, least=1, whole=True, none=True)
         check_number("ema", self.ema, least=0, below=1, none=True)
         if isinstance(self.lr, Mapping):

@@ -30,8 +30,7 @@ class PlainStep:
         self.model, self.optimizer, self.criterion = model, optimizer, criterion or Criterion()
         self.forward = distributed.data_parallel(model)
         self.examples, self.batch_size, self.views = examples, recipe.batch_size, recipe.views
-        asked = recipe.physical_batch
-        self.physical_batch = recipe.batch_size if asked in (None, "auto") else asked
+        self.physical_batch = recipe.physical_batch or recipe.batch_size
 
     def sample(self) -> Iterator[Tensor]:
         """Indices of the batches of an epoch: every example once, in random order."""

@@ -17,15 +17,10 @@ class MatchedColumns:
     Attributes:
         pixels: the public column at each published place, int64 (c p²,), as in ``Key.pixels``.
         flips: whether it is negative there, bool (c p²,).
-        likeness: the cosine of the two columns without its sign, (c p²,); 1 for an exact match.
-        lead: by how much that beats the most alike other column, (c p²,); near 0 or below, the
-            match is a guess.
     """
 
     pixels: Tensor
     flips: Tensor
-    likeness: Tensor
-    lead: Tensor
 
 
 def match_columns(public: Tensor, published: Tensor) -> MatchedColumns:
@@ -45,9 +40,4 @@ def match_columns(public: Tensor, published: Tensor) -> MatchedColumns:
     rows, columns = linear_sum_assignment(cosine.abs().numpy(), maximize=True)
     pixels = torch.empty(len(rows), dtype=torch.int64)
     pixels[torch.from_numpy(columns)] = torch.from_numpy(rows)
-    places = torch.arange(len(rows))
-    chosen = cosine[pixels, places]
-    others = cosine.abs()
-    others[pixels, places] = 0.0
-    likeness = chosen.abs()
-    return MatchedColumns(pixels, chosen < 0, likeness, likeness - others.max(dim=0).values)
+    return MatchedColumns(pixels, cosine[pixels, torch.arange(len(rows))] < 0)

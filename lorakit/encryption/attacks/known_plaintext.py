@@ -21,20 +21,16 @@ class RecoveredKey:
 
     Attributes:
         key: one key that turns every plain picture into its encrypted one.
-        blocks_known: encrypted places whose block is decided, bool (N,).
-        pixels_known: encrypted places in a block whose value and flip are decided, bool (c p²,).
         bits_left: log2 of how many keys explain the pairs as well, at most; 0: only this one.
     """
 
     key: Key
-    blocks_known: Tensor
-    pixels_known: Tensor
     bits_left: float
 
     @property
     def determined(self) -> bool:
         """No other key explains the pairs, so this is the key."""
-        return bool(self.blocks_known.all() and self.pixels_known.all())
+        return self.bits_left == 0
 
 
 def recover_key(plain: Tensor, encrypted: Tensor, block_size: int) -> RecoveredKey:
@@ -59,9 +55,7 @@ def recover_key(plain: Tensor, encrypted: Tensor, block_size: int) -> RecoveredK
     (rows, columns, turned), bits = end
     blocks, pixels = (torch.from_numpy(_matched(x)) for x in (rows, columns))
     flips = torch.from_numpy(turned[1] != turned[0][pixels.numpy()])
-    known = [torch.from_numpy(np.bincount(x[0])[x[1]] == 1) for x in start[:2]]
-    found = Key(plain.shape[-1], block_size, blocks, pixels, flips)
-    return RecoveredKey(found, known[0], known[1] & torch.from_numpy(start[2][1] >= 0), bits)
+    return RecoveredKey(Key(plain.shape[-1], block_size, blocks, pixels, flips), bits)
 
 
 def _tables(plain: Tensor, encrypted: Tensor, p: int) -> np.ndarray:
