@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from lorakit.lora.adapter_file import read_adapter
 from lorakit.lora.lora import LAYERS, check_targets
+from lorakit.lora.tensors import refuse
 from lorakit.lora.vit import create_backbone
 
 
@@ -57,8 +58,11 @@ def singular_values(adapter: str | Path) -> pd.DataFrame:
     lines = []
     for name, a in tensors.items():
         if name.endswith(".A.weight") and (b := tensors.get(f"{name[:-9]}.B.weight")) is not None:
-            update = header["alpha"] / header["rank"] * b @ a  # ΔW (out, in)
-            values = torch.linalg.svdvals(update.double())[: header["rank"]].tolist()
+            try:
+                update = header["alpha"] / header["rank"] * b @ a  # ΔW (out, in)
+                values = torch.linalg.svdvals(update.double())[: len(a)].tolist()
+            except (TypeError, ArithmeticError, RuntimeError) as error:
+                raise refuse(adapter, f"alpha, rank or {name!r}: {error}") from None
             block, target = int(name.split(".")[1]), name.split(".")[-3]
             lines += [(block, target, i, value) for i, value in enumerate(values, start=1)]
     if not lines:
