@@ -28,7 +28,7 @@ _ACCUSED, _FOUND = "outsiders accused", "members found, at most"
 _AT_MOST = "cumulativeNormal(quantileNormal({}) + datum.mu)"  # found, at a share of accused
 _SAID = (
     "['ε = ' + format(datum.epsilon, '.2f') + ' at δ = ' + format(datum.delta, '.0e'), "
-    "'Who accuses 1 outsider in 100 finds', "
+    "'Accuse 1 outsider in 100: you find', "
     f"'at most ' + format(100 * {_AT_MOST.format(0.01)}, '.0f') + ' members in 100']"
 )
 _TITLE = (
@@ -57,8 +57,8 @@ def privacy_chart() -> SavedChart:
     opens = table[(table[list(_OPENS)] == pd.Series(_OPENS)).all(axis=1)].iloc[0]
     finding = (
         "10,000 images, batches of 256, 10 epochs, σ = 1: "
-        f"ε = {opens['epsilon']:.2f} at δ = {opens['delta']:.0e}; who accuses 1 outsider in 100 "
-        f"finds at most {100 * ndtr(ndtri(0.01) + opens['mu']):.0f} members in 100"
+        f"ε = {opens['epsilon']:.2f} at δ = {opens['delta']:.0e}; an attacker who accuses 1 "
+        f"outsider in 100 finds at most {100 * ndtr(ndtri(0.01) + opens['mu']):.0f} members in 100"
     )
     return SavedChart(chart, finding)
 

@@ -1127,14 +1127,15 @@ with style():
     ax.set(xlabel="test accuracy, ε = 2 (filled: encrypted; hollow: plain, where it was run)")
     learned = [points for name, points in cost.items() if "patch" in name]
     words = f"about {np.mean(learned):.0f} where the patch embedding trains"
-    ax.set_title(f"The key costs the head alone {cost['probe']:.0f} points, {words}")
+    title = f"The key costs the head alone {cost['probe']:.0f} points, {words}"
+    figure.suptitle(title, fontweight="bold")
 
 # %%
 best = "lora+patch" + EACH
 versus = [(best, other) for other in ("probe", "lora", "lora" + EACH, "patch" + EACH, "lora+patch")]
 versus += [("lora+patch", "probe"), ("lora+patch", "patch"), ("patch" + EACH, "patch")]
 fold(compared(hidden_runs, [*versus, ("lora" + EACH, "lora")]))
-print("the key costs, at ε = 2, in points:", {name: round(c, 1) for name, c in cost.items()})
+print("the key costs, at ε = 2, in points:", {name: f"{c:.1f}" for name, c in cost.items()})
 
 # %% tags=["folded"]
 # @title Drawing: encrypted photographs at every epsilon
