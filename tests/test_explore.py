@@ -151,7 +151,7 @@ def test_a_chart_opens_with_a_sentence_menus_and_a_picture(make):
     assert any(digit in data["text/plain"] for digit in "123456789")
 
 
-@pytest.mark.parametrize("make", [rank_chart, privacy_chart])
+@pytest.mark.parametrize("make", [rank_chart, spectrum_chart, privacy_chart])
 def test_the_picture_of_a_chart_is_light_and_black_on_white(make):
     """On a page its ink is ``currentColor``, and it has no ground of its own."""
     png = b64decode(make().still())

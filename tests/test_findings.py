@@ -56,6 +56,16 @@ def test_the_numbers_on_every_cipher():
     behind = -full[["difference", "high", "low"]].astype(float)
     told = words.format(*behind, *lora[["difference", "low", "high"]])
     assert told in FOUND and told in README
+    every = read_table(TABLES / "results.csv").query("cipher == @CIPHER_SHOWN")
+    wide = every["method"].eq("lora") & every["rank"].eq(16)
+    pair = every[wide | every["method"].eq("lora+patch") & every["rank"].eq(4)]
+    sizes = pair.groupby("method")["trainable"].first()
+    words = (
+        f"trains {sizes['lora']:,} numbers where `lora+patch` trains {sizes['lora+patch']:,}, no"
+    )
+    lead = lead_over(pair, "lora")
+    assert words in FOUND and lead["low"] < 0 < lead["high"]
+    assert "lead shows: {difference:.1f} ({low:.2f} to {high:.1f})".format(**lead) in FOUND
     full, lora = (100 * leads["vit_mini", o].loc[CIPHER_SHOWN] for o in ("full", "lora"))
     words = "on `vit_mini` {:.1f} behind ({:.1f} to {:.1f}) and {:.1f} ahead ({:.1f} to {:.1f})."
     behind = -full[["difference", "high", "low"]].astype(float)

@@ -150,6 +150,9 @@ def test_what_a_norm_for_each_part_gives_back():
     assert high[2.0] < 0 < high[np.inf]
     lead, low, high = over("privacy", "probe")
     assert (high[[0.5, 2.0]] > 0).all() and (low[[0.5, 2.0]] < 0).all()
+    words = f"at 8 it is {-lead[8.0]:.1f} behind, which is less than two devices differ by, and "
+    words += f"without noise {lead[np.inf]:.1f} ahead ({low[np.inf]:.1f} to {high[np.inf]:.1f})"
+    assert words in FOUND
     assert "at 8 they differ by less than two devices do" in LESSON_07
     tables = [read_table(TABLES / f"{name}.csv") for name in ("clipped", "privacy")]
     lora = [rows.query("method == 'lora' and epsilon == 2")["accuracy"] for rows in tables]
@@ -252,8 +255,8 @@ def test_the_means_of_encrypted_photographs_under_noise():
     costs = (plain - means[2.0]).dropna()
     assert len(costs) == 6 and costs["probe"].round() == 9
     learned = costs.index.str.contains("patch")
-    words = f"nine points and `lora` {costs[~learned].drop('probe').min():.0f}; it costs the ways"
-    assert words in LESSON_07
+    least, most = costs[~learned].drop("probe").agg(["min", "max"])
+    assert f"nine points and `lora` {least:.1f} to {most:.1f}; it costs the ways" in LESSON_07
     words = "train the patch embedding {:.1f} to {:.1f} points."
     assert words.format(*costs[learned].agg(["min", "max"])) in LESSON_07
     tries = read_table(TABLES / "both_trials.csv")

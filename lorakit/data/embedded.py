@@ -1,7 +1,7 @@
 """Data sets that need no download.
 
 ``street``  synthetic street-number digits, any number of images;
-``digits``  the 1,797 real handwritten digits inside scikit-learn (Alpaydin and Kaynak 1998);
+``digits``  the 1,797 real handwritten digits inside scikit-learn (Alpaydin and Kaynak 1998).
 """
 
 from functools import lru_cache

@@ -40,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     say("--hours", type=float, default=24.0, help="refuse to start what takes longer")
     say("--backbone", help="another timm ViT")
     say("--estimate", action="store_true", help="only say what it would take")
-    say("--dry-run", action="store_true", help="all of it, on a few drawn pictures, random weights")
+    say(
+        "--dry-run",
+        action="store_true",
+        help="all of it, on a few drawn pictures in place of the data set, random weights",
+    )
     asked = parser.parse_args(arguments)
     if asked.root:
         os.environ["LORAKIT_DATA"] = asked.root

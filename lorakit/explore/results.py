@@ -145,7 +145,7 @@ def _present(table: pd.DataFrame) -> alt.Expr:
     parts = [part for names in groups for part in table.groupby(names)]
     have = {"".join(where): in_order(rows["method"]) for where, rows in parts}
     where = "dataset + (against == 'cipher' ? '' : cipher) + (against == 'epsilon' ? '' : privacy)"
-    return alt.expr(f"{json.dumps(have)}[{where}]")
+    return alt.expr(f"{json.dumps(have)}[{where}] || []")
 
 
 def _winner(best: alt.Chart) -> Iterator[alt.Chart]:

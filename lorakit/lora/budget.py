@@ -59,12 +59,14 @@ def singular_values(adapter: str | Path) -> pd.DataFrame:
     for name, a in tensors.items():
         if name.endswith(".A.weight") and (b := tensors.get(f"{name[:-9]}.B.weight")) is not None:
             try:
+                if not a.ndim == b.ndim == 2:
+                    raise TypeError("A and B are matrices")
+                block, target = int(name.split(".")[1]), name.split(".")[-3]
                 update = header["alpha"] / header["rank"] * b @ a  # ΔW (out, in)
                 values = torch.linalg.svdvals(update.double())[: len(a)].tolist()
-            except (TypeError, ArithmeticError, RuntimeError) as error:
+            except (TypeError, ValueError, ArithmeticError, RuntimeError, IndexError) as error:
                 raise refuse(adapter, f"alpha, rank or {name!r}: {error}") from None
-            block, target = int(name.split(".")[1]), name.split(".")[-3]
             lines += [(block, target, i, value) for i, value in enumerate(values, start=1)]
     if not lines:
-        raise ValueError(f"adapter={str(adapter)!r}: it holds no LoRA; allowed: one that does")
+        raise refuse(adapter, "it holds no LoRA; allowed: an adapter that does")
     return pd.DataFrame(lines, columns=["block", "target", "index", "value"])

@@ -73,7 +73,7 @@ results
 # <details><summary>What the chart says</summary>
 #
 # 1. `lora`: it needs 13,578 parameters at rank 4, and `patch` needs 25,994. With 10,000 none of them fits. (`lora` at
-#    rank 2 would, with 7,434, and so would `probe`, with 1,290; on so many encrypted pictures neither was run.)
+#    rank 2 would, with 7,434, and so would `probe`, with 1,290; in this table neither was run on so many encrypted pictures.)
 # 2. On `lora` at q and v 1.8 points, 86.3 % against 84.5 %, for 90 times the parameters. On `lora` behind the attention
 #    (proj, fc1, fc2) 0.6 points, for 32 times.
 # 3. `lora` both times. At 0.5 its bar overlaps that of `probe`; both leave the patch embedding alone (lesson 07 says why that
@@ -256,8 +256,8 @@ print(on_clothes.groupby("method")["accuracy"].mean().map("{:.1%}".format).to_st
 # <details><summary>What went wrong</summary>
 #
 # The line averages over everything else that varied: plain and encrypted, private and not, how many pictures, two backbones.
-# And the methods were not run equally often in each. Of `probe` there are fifty private runs, half of them on 60,000 plain
-# clothes, and none on 10,000 encrypted ones; `bitfit` has no private run at all. So it compares mixtures, not methods. Fix everything but
+# And the methods were not run equally often in each. In this table `probe` has fifty private runs, half of them on 60,000 plain
+# clothes, and none on 10,000 encrypted ones (lesson 07 has some, in another table); `bitfit` has no private run at all. So it compares mixtures, not methods. Fix everything but
 # one thing, below: on encrypted clothes the order turns round, and the head alone is last, four points behind `patch`.
 #
 # </details>
