@@ -8,7 +8,7 @@ README, FOUND, MORE = (
     " ".join((ROOT / name).read_text().split())
     for name in ("README.md", "figures/findings.md", "notebooks/README.md")
 )
-LESSON_07, LESSON_A2 = (
+LESSON_04, LESSON_07, LESSON_A2 = (
     " ".join((ROOT / f"notebooks/source/{name}.py").read_text().replace("\n#", "\n").split())
-    for name in ("07_private_fine_tuning", "A2_private_steps")
+    for name in ("04_learning_from_encrypted_images", "07_private_fine_tuning", "A2_private_steps")
 )

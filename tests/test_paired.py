@@ -18,7 +18,7 @@ from lorakit.figures.paired import (
 from lorakit.figures.style import CIPHER_SHOWN
 from lorakit.figures.tables import with_usual_lora
 
-from .pages import ROOT, TABLES
+from .pages import LESSON_04, TABLES
 
 
 def table(accuracies, cipher="shuffle+negative", rank=4.0):
@@ -162,15 +162,8 @@ def test_two_runs_of_one_method_and_seed_are_no_pair():
         paired_differences(pd.concat([rows, smaller]))
 
 
-def lesson(name):
-    """The words of a lesson, without line breaks."""
-    text = (ROOT / "notebooks" / "source" / f"{name}.py").read_text()
-    return " ".join(text.replace("\n#", "\n").split())
-
-
 def test_what_lesson_04_says_of_the_larger_vit():
     """What LoRA adds to the patch embedding there, and that one key makes the verdicts."""
-    said = lesson("04_learning_from_encrypted_images")
     rows = read_table(TABLES / "claim.csv").query("backbone == 'vit_mini'")
     assert "proj+fc1+fc2" not in set(rows["targets"])
     for rank in (4, 1):
@@ -178,7 +171,7 @@ def test_what_lesson_04_says_of_the_larger_vit():
         for other in ("lora", "patch"):
             line = of_rank(paired_differences(rows, other), rank)
             told += " | {:+.2f} ({:.2f} to {:.2f})".format(*line[:3])
-        assert f"| {told} |" in said
+        assert f"| {told} |" in LESSON_04
     for rank, seed, words in (
         (1, 8, "of seed 8, and rank 1 is more than a point behind, too"),
         (4, 0, "of seed 0, and rank 4 is open"),
@@ -187,7 +180,7 @@ def test_what_lesson_04_says_of_the_larger_vit():
         low, high, says = of_rank(found, rank)[1:]
         assert says == ("undecided" if "open" in words else "beyond")
         shown = f"{-high:.2f}" if -high < 1 else f"{-high:.1f}"
-        assert f"{words} ({shown} to {-low:.1f})" in said
+        assert f"{words} ({shown} to {-low:.1f})" in LESSON_04
 
 
 def of_rank(found, rank):
@@ -198,16 +191,15 @@ def of_rank(found, rank):
 
 def test_what_lesson_04_says_of_the_ciphers():
     """Who keeps up on plain pictures and who falls on encrypted ones; what a larger run gives."""
-    said = lesson("04_learning_from_encrypted_images")
     ciphers = with_usual_lora(read_table(TABLES / "results.csv"))
     ciphers = pd.concat([ciphers, read_table(TABLES / "larger.csv")])
     found = paired_differences(ciphers)
     plain, secret = found[found["cipher"] == "none"], found[found["cipher"] != "none"]
     far = [verdict(line, 0.01) != "within" for _, line in plain.iterrows()]
     assert set(plain.loc[far, "method"]) == {"probe", "patch"}
-    assert "all but the head and `patch` are within a point of `full`" in said
+    assert "all but the head and `patch` are within a point of `full`" in LESSON_04
     head = -100 * secret.loc[secret["method"] == "probe", "difference"]
-    assert (round(head.min()), round(head.max())) == (3, 5) and "three to five points" in said
+    assert (round(head.min()), round(head.max())) == (3, 5) and "three to five points" in LESSON_04
     lora = secret[secret["method"] == "lora"].set_index(["backbone", "cipher"])["difference"]
     assert all("scramble" in last for _, last in lora.groupby("backbone").idxmin())
     small = ciphers[ciphers["cipher"] == CIPHER_SHOWN]
@@ -216,4 +208,7 @@ def test_what_lesson_04_says_of_the_ciphers():
     means = [rows.groupby(where)["accuracy"].mean() for rows in (large, small)]
     gain = (100 * (means[0] - means[1])).unstack()
     assert gain[["full", "lora"]].stack().between(2.3, 2.7).all() and (gain["lora+patch"] < 2).all()
-    assert "gave `full` and `lora` about two and a half points more, and `lora+patch` less" in said
+    assert (
+        "gave `full` and `lora` about two and a half points more, and `lora+patch` less"
+        in LESSON_04
+    )

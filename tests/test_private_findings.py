@@ -106,7 +106,7 @@ def test_what_a_part_that_hardly_moves_costs():
 
 
 def mean_and_ends(points):
-    """The mean, and the ends of its 95 % interval."""
+    """The mean, and the ends of its 95 % interval; of a column, or of each group."""
     half = half_width(points.sem(), points.count())
     return points.mean(), points.mean() - half, points.mean() + half
 
@@ -170,9 +170,7 @@ def test_what_a_norm_for_each_part_gives_back():
 
 def ends_by_epsilon(difference):
     """Points at each epsilon: mean, and the ends of its interval; pairs without a partner go."""
-    groups = (100 * difference).dropna().groupby("epsilon")
-    half = half_width(groups.sem(), groups.count())
-    return groups.mean(), groups.mean() - half, groups.mean() + half
+    return mean_and_ends((100 * difference).dropna().groupby("epsilon"))
 
 
 def test_the_numbers_of_encrypted_and_private():
@@ -192,18 +190,17 @@ def test_the_numbers_of_encrypted_and_private():
     words = "`lora+patch` reaches {:.1f} % on plain pictures and {:.1f} % on encrypted ones"
     assert words.format(*(100 * cell[3.0].mean() for cell in (plain, secret))) in FOUND
     gain = 100 * (first - secret)
-    half = half_width(gain.sem(), gain.count())
-    mean, low, high = (v[3.0] for v in (gain.mean(), gain.mean() - half, gain.mean() + half))
+    mean, low, high = mean_and_ends(gain[3.0])
     assert f"brings {mean:.1f} points back** (interval {low:.1f} to {high:.1f}" in FOUND
     assert f"brings {mean:.1f} points back ({low:.1f} to {high:.1f}) at ε = 3" in README
     left = 100 * (first - plain)
-    half = half_width(left.sem(), left.count())
     price, low, high = mean_and_ends(-left[3.0])
     assert f"is {price:.1f} points ({low:.1f} to {high:.1f}), which may be nothing" in FOUND
     assert f"price of encryption is {price:.1f} ({low:.1f} to {high:.1f})" in README
     assert gain.mean().round().eq(4).all() and (plain - secret).mean().mul(100).round().eq(4).all()
-    assert left.mean().between(-0.25, 0).all()  # as lesson 07 says
-    assert (left.mean() + half).between(0, 1.25).all() and (left.mean() - half).ge(-1.25).all()
+    mean, low, high = mean_and_ends(left)
+    assert mean.between(-0.25, 0).all()  # as lesson 07 says
+    assert high.between(0, 1.25).all() and low.ge(-1.25).all()
 
 
 EACH = ", a norm for each part"
@@ -262,11 +259,11 @@ def test_the_means_of_encrypted_photographs_under_noise():
     tries = read_table(TABLES / "both_trials.csv")
     apart = tries["groupwise_clipping"].notna()
     counts = tries.groupby([tries["method"], apart]).size().tolist()
-    words = "{4} tries for `lora+patch` with a norm for each part and {2} with one, "
-    words += "{5} and {3} for `patch`, {1} and {0} for `lora`, {6} for the head"
     lora, lora_each, both, both_each, patch, patch_each, head = counts
-    told = words.format(lora, lora_each, both, patch, both_each, patch_each, head)
-    assert told in FOUND and told in LESSON_07
+    words = f"{both_each} tries for `lora+patch` with a norm for each part and {both} with one, "
+    words += f"{patch_each} and {patch} for `patch`, {lora_each} and {lora} for `lora`, "
+    words += f"{head} for the head"
+    assert words in FOUND and words in LESSON_07
     run = Experiment.from_settings(dataset="fashion", train=10_000, **SHORT)
     q, steps = run.recipe.batch_size / run.train, run.recipe.steps(run.train)
     sigma = run.recipe.privacy.sigma(q, steps)
@@ -276,20 +273,13 @@ def test_the_means_of_encrypted_photographs_under_noise():
 
 
 def test_who_is_ahead_on_encrypted_photographs_under_noise():
-    rows, best, patch, lora = (
-        encrypted_under_noise(),
-        *(m + EACH for m in LEADING[1:]),
-        "lora" + EACH,
-    )
-    by_part, one = (
-        leads_in_words(rows, best, "probe")[0],
-        leads_in_words(rows, "lora+patch", "probe"),
-    )
-    assert all(line[1] > 0 for line in one[1])
-    (first, *_), (second, *_) = one[0], by_part
-    first, second = (line.replace(" (", " points (") for line in (first, second))
-    assert f"of it by {first} at ε = 0.5, {one[0][1]} at 2 and {one[0][2]} at 8." in FOUND
-    assert f"ahead by {second} at ε = 0.5, {by_part[1]} at 2 and {by_part[2]} at 8." in FOUND
+    rows = encrypted_under_noise()
+    lora, best, patch = (method + EACH for method in LEADING)
+    for method, words in (("lora+patch", "of it by"), (best, "it is ahead by")):
+        told, found = leads_in_words(rows, method, "probe")
+        first = told[0].replace(" (", " points (")
+        assert f"{words} {first} at ε = 0.5, {told[1]} at 2 and {told[2]} at 8." in FOUND
+        assert all(low > 0 for _, low, _ in found)
     told, found = leads_in_words(rows, patch, lora)
     assert all(line[1] > 0 for line in found)
     points = told[0].replace(" (", " points (")
@@ -297,17 +287,15 @@ def test_who_is_ahead_on_encrypted_photographs_under_noise():
     assert f"ahead of `lora` by {told[1].replace(' (', ' points (')}, as at 0.5 and 8" in README
     assert told[1] in LESSON_07
     told, found = leads_in_words(rows, best, patch)
-    assert [verdict(line(*each), 0) for each in found[:4]] == ["undecided", "beyond"] + [
-        "undecided"
-    ] * 2
+    assert verdicts(found[:4]) == ["undecided", "beyond", "undecided", "undecided"]
     words = f"`lora+patch` minus `patch` is {told[0]} at ε = 0.5, {told[1]} at 2 and {told[2]} at 8"
     assert words in FOUND and f"({told[4].replace(' (', '; ')}" in FOUND and told[1] in LESSON_07
     assert f"(at ε = 2 {told[1].replace(' (', '; ')}" in README and found[4][1] < 0 < found[4][2]
     told, found = leads_in_words(rows, "lora+patch", "patch")
-    assert [verdict(line(*each), 0) for each in found[:3]] == ["undecided"] * 2 + ["beyond"]
+    assert verdicts(found[:3]) == ["undecided"] * 2 + ["beyond"]
     assert f"ahead of `patch` by {told[2]} at ε = 8, and open at 0.5 and 2" in FOUND
     told, found = leads_in_words(rows, best, lora)
-    assert [verdict(line(*each), 0) for each in found[:3]] == ["undecided"] * 2 + ["beyond"]
+    assert verdicts(found[:3]) == ["undecided"] * 2 + ["beyond"]
     assert f"`lora+patch` is ahead by {told[2]} at ε = 8; at 0.5 and 2" in FOUND
     assert f"({told[4].replace(' (', '; ')}, that is open" in FOUND and found[4][1] < 0
     helped = [leads_in_words(rows, name + EACH, name) for name in ("patch", "lora+patch", "lora")]
@@ -316,8 +304,10 @@ def test_who_is_ahead_on_encrypted_photographs_under_noise():
     assert words.format(*(told[4] for told, _ in helped)) in FOUND
 
 
-def line(mean, low, high):
-    return pd.Series({"difference": mean, "low": low, "high": high})
+def verdicts(found):
+    """Of each mean with its interval: on which side of zero it is, or that it is open."""
+    lines = (pd.Series(each, ["difference", "low", "high"]) for each in found)
+    return [verdict(line, 0) for line in lines]
 
 
 def test_the_numbers_of_correlated_noise():
