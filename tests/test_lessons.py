@@ -43,7 +43,9 @@ def check_outputs(done, pictures):
     for cell in done.cells:
         if cell.cell_type == "code" and re.search(r"^figure = plot", cell.source, re.M):
             assert any("image/png" in o.get("data", {}) for o in cell.outputs), cell.source
-        if cell.cell_type == "code" and re.search(r"xplorer(\(.*\))?$", cell.source, re.M):
+        if cell.cell_type == "code" and re.search(
+            r"^(?!from ).*xplorer(\(.*\))?$", cell.source, re.M
+        ):
             bundles = [o.data for o in cell.outputs if WIDGET in o.get("data", {})]
             assert bundles and "image/png" in bundles[-1], cell.source
     assert sum("image/png" in o.get("data", {}) for o in outputs) >= pictures

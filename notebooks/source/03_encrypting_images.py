@@ -54,9 +54,7 @@ from lorakit import (
     normalise,
 )
 from lorakit.encryption.cipher import STEPS, from_blocks, to_blocks
-from lorakit.explore import (
-    CipherExplorer,
-)
+from lorakit.explore import CipherExplorer
 from lorakit.figures.style import FROZEN, TRAINABLE, style
 from lorakit.training.recipe import Recipe
 

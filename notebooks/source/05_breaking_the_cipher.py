@@ -55,9 +55,7 @@ from lorakit.encryption.attacks.ciphertext_only import correlations, lookalikes
 from lorakit.encryption.attacks.jigsaw import solve_costs
 from lorakit.encryption.cipher import to_blocks
 from lorakit.encryption.equivariance import adapt_patch_embedding
-from lorakit.explore import (
-    attack_explorer,
-)
+from lorakit.explore import attack_explorer
 from lorakit.figures.diagrams import plot_patch_embeddings
 from lorakit.figures.style import style
 from lorakit.lora.vit import create_backbone

@@ -46,9 +46,7 @@ from lorakit import Experiment, Split, evaluate, train_model
 from lorakit.experiments.audit import ATTACKS, VARIANTS, audit_head, detections
 from lorakit.experiments.run import load_data
 from lorakit.experiments.shadow import accuracy, confidences, frozen_features, shadow_heads
-from lorakit.explore.explorer import (
-    Explorer,
-)
+from lorakit.explore.explorer import Explorer
 from lorakit.explore.view import View
 from lorakit.figures.privacy import plot_audits
 from lorakit.figures.style import OTHER_COLOURS, style, suptitle
